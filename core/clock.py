@@ -1,0 +1,54 @@
+"""Where "now" comes from. Jobs take a clock; nothing else reads the wall clock to decide what to do."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Protocol
+
+from core.errors import ConfigurationError
+
+
+class Clock(Protocol):
+    """Tells the time by which a job decides what is known and what is due."""
+
+    def now(self) -> datetime:
+        """The present instant, timezone-aware, in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The present instant in UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class FixedClock:
+    """A clock that stands at one instant: for `--as-of`, replays and tests."""
+
+    instant: datetime
+
+    def now(self) -> datetime:
+        """The instant given, in UTC."""
+        return self.instant.astimezone(UTC)
+
+
+def parse_as_of(text: str) -> FixedClock:
+    """A clock standing at an ISO date (its last second, UTC) or an ISO instant (UTC unless it says otherwise).
+
+    >>> parse_as_of("2018-12-31").now().isoformat()
+    '2018-12-31T23:59:59+00:00'
+    >>> parse_as_of("2018-12-31T21:30:00-05:00").now().isoformat()
+    '2019-01-01T02:30:00+00:00'
+    """
+    try:
+        if len(text) == 10:
+            return FixedClock(datetime.combine(date.fromisoformat(text), time(23, 59, 59), tzinfo=UTC))
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"--as-of {text!r} is neither an ISO date nor an ISO instant.",
+            "Write it as 2018-12-31 or 2018-12-31T22:00:00+00:00.",
+        ) from None
+    return FixedClock(instant if instant.tzinfo else instant.replace(tzinfo=UTC))

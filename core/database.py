@@ -1,0 +1,316 @@
+"""All tables, and how to reach them. Migrations in `core/migrations` bring a database to what stands here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.dialects.postgresql import JSONB
+
+from core.errors import DatabaseUnreachableError
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+_MIGRATION_LOCK = 0x636F6E74656E64  # "contend"
+
+
+def _instant(name: str, *, nullable: bool = False, default_now: bool = False) -> sa.Column[object]:
+    return sa.Column(
+        name, sa.DateTime(timezone=True), nullable=nullable, server_default=sa.func.now() if default_now else None
+    )
+
+
+def _id() -> sa.Column[int]:
+    return sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True)
+
+
+observations = sa.Table(
+    "observations",
+    metadata,
+    _id(),
+    sa.Column("series", sa.Text, nullable=False),
+    sa.Column("event_date", sa.Date, nullable=False),
+    _instant("known_at"),
+    _instant("recorded_at", default_now=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("fields", JSONB, nullable=False, comment="raw values as numbers; prices unadjusted"),
+    sa.UniqueConstraint("series", "event_date", "known_at"),
+    comment="Bitemporal and append-only: a changed past is a new row with a later known_at (a restatement).",
+)
+
+quarantine = sa.Table(
+    "quarantine",
+    metadata,
+    _id(),
+    sa.Column("series", sa.Text, nullable=False),
+    sa.Column("event_date", sa.Date, nullable=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("fields", JSONB, nullable=False),
+    _instant("recorded_at", default_now=True),
+    sa.Index(None, "series", "event_date"),
+    comment="What a source sent and the checks refused, with the reason.",
+)
+
+fetches = sa.Table(
+    "fetches",
+    metadata,
+    _id(),
+    sa.Column("series", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    _instant("fetched_at"),
+    sa.Column("outcome", sa.Text, nullable=False, comment="answered, unreachable, refused"),
+    sa.Column("detail", sa.Text, nullable=False, server_default=""),
+    sa.Column("rows", sa.Integer, nullable=False, server_default="0"),
+    sa.Index(None, "series", "fetched_at"),
+    comment="Every question asked of a source: one a day per series.",
+)
+
+active_series = sa.Table(
+    "active_series",
+    metadata,
+    _id(),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("series", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    _instant("since"),
+    sa.Index(None, "task", "id"),
+    comment="Which series a task stands on; the newest row counts.",
+)
+
+datasets = sa.Table(
+    "datasets",
+    metadata,
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("data_hash", sa.Text, primary_key=True),
+    sa.Column("series", sa.Text, nullable=False),
+    _instant("as_of"),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("first_date", sa.Date, nullable=False),
+    sa.Column("last_date", sa.Date, nullable=False),
+    sa.Column("feature_hash", sa.Text, nullable=False),
+    _instant("recorded_at", default_now=True),
+    comment="Feature tables that were built, each kept as Parquet in the lake under its hash.",
+)
+
+contender_predictions = sa.Table(
+    "contender_predictions",
+    metadata,
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("series", sa.Text, primary_key=True),
+    sa.Column("contender", sa.Text, primary_key=True),
+    sa.Column("contender_hash", sa.Text, primary_key=True),
+    sa.Column("target_date", sa.Date, primary_key=True),
+    sa.Column("event_date", sa.Date, nullable=False, comment="date of the features"),
+    sa.Column("trained_through", sa.Date, nullable=True, comment="last label learned before predicting"),
+    sa.Column("value", sa.Float, nullable=True, comment="P(UP) or the forecast; null: no prediction yet"),
+    _instant("made_at"),
+    comment="Walk-forward and shadow predictions, one per contender and target date: what contenders are compared by.",
+)
+
+outcomes = sa.Table(
+    "outcomes",
+    metadata,
+    sa.Column("series", sa.Text, primary_key=True),
+    sa.Column("target_kind", sa.Text, primary_key=True),
+    sa.Column("target_date", sa.Date, primary_key=True),
+    sa.Column("known_at", sa.DateTime(timezone=True), primary_key=True),
+    sa.Column("label", sa.Float, nullable=False),
+    comment="Labels as they became known; a restated label is a new row.",
+)
+
+progress = sa.Table(
+    "progress",
+    metadata,
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("series", sa.Text, primary_key=True),
+    sa.Column("contender", sa.Text, primary_key=True),
+    sa.Column("contender_hash", sa.Text, primary_key=True),
+    sa.Column("learned_through", sa.Date, nullable=True, comment="target date of the last row learned"),
+    sa.Column("rows_learned", sa.Integer, nullable=False),
+    sa.Column("stamp", sa.Text, nullable=False, comment="python, river and scikit-learn versions that wrote the model"),
+    sa.Column("model", sa.LargeBinary, nullable=True),
+    _instant("recorded_at", default_now=True),
+    comment="Where each contender stands in its walk: model and watermark, committed together with its predictions.",
+)
+
+versions = sa.Table(
+    "versions",
+    metadata,
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("contender", sa.Text, nullable=False),
+    sa.Column("contender_hash", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("series", sa.Text, nullable=False),
+    sa.Column("trained_through", sa.Date, nullable=False),
+    sa.Column("rows_trained", sa.Integer, nullable=False),
+    sa.Column("data_hash", sa.Text, nullable=False),
+    sa.Column("artifact_digest", sa.Text, nullable=False),
+    sa.Column("code_version", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column(
+        "golden", JSONB, nullable=False, comment="{rows: [...], expected: [...]}: a batch to score before serving"
+    ),
+    _instant("registered_at", default_now=True),
+    sa.UniqueConstraint("task", "contender", "contender_hash", "series", "trained_through"),
+    comment="Model versions as we made them; what MLflow serves is checked against this.",
+)
+
+bundles = sa.Table(
+    "bundles",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False, comment="tar of the model folder"),
+    _instant("recorded_at", default_now=True),
+    comment="Model folders of versions that took an alias: the copy that survives MLflow.",
+)
+
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    _id(),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("series", sa.Text, nullable=False),
+    sa.Column("session_date", sa.Date, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("champion", sa.Text, nullable=True),
+    sa.Column("challenger", sa.Text, nullable=True),
+    sa.Column("evidence", JSONB, nullable=False),
+    sa.Column("evidence_hash", sa.Text, nullable=False),
+    _instant("decided_at"),
+    sa.CheckConstraint("outcome IN ('PROMOTE','HOLD','REJECT','BOOTSTRAP','FORCED')", name="outcome"),
+    sa.Index(None, "task", "id"),
+)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    _id(),
+    sa.Column("move", sa.Text, nullable=False, comment="joins the phases of one move"),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("alias", sa.Text, nullable=False),
+    sa.Column("phase", sa.Text, nullable=False),
+    sa.Column("from_version", sa.Integer, nullable=True),
+    sa.Column("to_version", sa.Integer, nullable=True),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("decision_id", sa.BigInteger, nullable=True),
+    sa.Column("evidence_hash", sa.Text, nullable=False, server_default=""),
+    _instant("at"),
+    sa.CheckConstraint("phase IN ('intent','confirmed','abandoned','external')", name="phase"),
+    sa.Index(None, "task", "alias", "id"),
+    comment="Every alias move ever, append-only: intent, then confirmed; external when made by hand in the registry.",
+)
+
+predictions = sa.Table(
+    "predictions",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("series", sa.Text, nullable=False),
+    sa.Column("contender", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("alias", sa.Text, nullable=False),
+    sa.Column("event_date", sa.Date, nullable=False, comment="date of the features (as_of in the answer)"),
+    sa.Column("target_date", sa.Date, nullable=False),
+    sa.Column("value", sa.Float, nullable=False, comment="P(UP) or the forecast"),
+    sa.Column("threshold", sa.Float, nullable=True),
+    sa.Column("prediction", sa.Text, nullable=False),
+    sa.Column("features_hash", sa.Text, nullable=False),
+    sa.Column("data_hash", sa.Text, nullable=False),
+    sa.Column("stale", sa.Boolean, nullable=False),
+    _instant("made_at"),
+    comment="Every answer the API gave.",
+)
+
+feature_rows = sa.Table(
+    "feature_rows",
+    metadata,
+    sa.Column("features_hash", sa.Text, primary_key=True),
+    sa.Column("series", sa.Text, nullable=False),
+    sa.Column("event_date", sa.Date, nullable=False),
+    sa.Column("features", JSONB, nullable=False),
+    _instant("recorded_at", default_now=True),
+    comment="The features behind the answers, once per hash.",
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run_key", sa.Text, primary_key=True),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("step", sa.Text, nullable=False),
+    sa.Column("report", JSONB, nullable=False),
+    _instant("finished_at", default_now=True),
+    comment="Jobs that settled their work, by (task, step, session date, hashes): a second start finds it done.",
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("token", sa.BigInteger, nullable=False, comment="fencing token: grows with every holder"),
+    _instant("expires_at"),
+)
+
+
+def connect(url: str, *, schema: str = "", pool_size: int = 4) -> sa.Engine:
+    """An engine on Contender's database; `schema` puts every table into that Postgres schema."""
+    options = f"-csearch_path={schema}" if schema else ""
+    return sa.create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=4,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "contender",
+            **({"options": options} if options else {}),
+        },
+    )
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turns a lost or refused connection into DatabaseUnreachableError; other errors pass as they are."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        first_line = str(error.orig).strip().splitlines()[0]
+        raise DatabaseUnreachableError(
+            f"Postgres did not answer: {first_line}.",
+            "See that it runs (`contender status`) and that CONTENDER_DATABASE_URL is right.",
+        ) from error
+
+
+def migrate(engine: sa.Engine, *, schema: str = "") -> None:
+    """Brings the database to the newest migration, once, however many processes ask at the same time."""
+    configuration = Config()
+    configuration.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with reachable(), engine.connect() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(_MIGRATION_LOCK)))
+        try:
+            if schema:
+                connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+            connection.commit()
+            configuration.attributes["connection"] = connection
+            command.upgrade(configuration, "head")
+            connection.commit()
+        finally:
+            connection.rollback()
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(_MIGRATION_LOCK)))
+            connection.commit()

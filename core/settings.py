@@ -1,0 +1,113 @@
+"""WHERE things are: the only reader of the environment. WHAT is done stands in the task files."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import ConfigurationError
+
+SERVICES_FILE = "services.json"
+
+
+class Settings(BaseSettings):
+    """Every address and folder, each from the environment variable `CONTENDER_<FIELD>`.
+
+    What is not set and depends on the embedded run (`database_url`, `mlflow_url`) is read from the
+    `services.json` that `contender up` leaves in its home.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CONTENDER_", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        default=Path(".contender"), description="All state of the embedded run, and every cache and spool."
+    )
+    tasks: Path = Field(default=Path("tasks"), description="The folder of the task files.")
+    database_url: str = Field(default="", description="postgresql+psycopg2://… of Contender's own database.")
+    schema_name: str = Field(default="", description="Postgres schema of the tables; empty: the database's default.")
+    mlflow_url: str = Field(default="", description="Address of the MLflow server.")
+    yahoo_url: str = Field(
+        default="", description="Where Yahoo's chart API is reached, for a mirror; empty: Yahoo itself."
+    )
+    api_host: str = Field(default="127.0.0.1", description="Interface on which the API listens.")
+    api_port: int = Field(default=8000, ge=1, le=65535, description="Port of the API.")
+    api_workers: int = Field(default=2, ge=1, le=64, description="Worker processes of the API.")
+    mlflow_port: int = Field(default=5000, ge=1, le=65535, description="Port of the embedded MLflow server.")
+    alias_poll_seconds: float = Field(
+        default=2.0, gt=0, description="How often a worker asks where the champion alias stands."
+    )
+    code_version: str = Field(default="", description="Commit of the running code, when it is not a git checkout.")
+    log_format: str = Field(default="console", pattern="^(console|json)$", description="How log lines are written.")
+
+    @property
+    def cache(self) -> Path:
+        """The folder for caches of clients (yfinance, matplotlib), which may be lost at any time."""
+        return self.home / "cache"
+
+    @property
+    def lake(self) -> Path:
+        """The folder of the feature lake: Parquet snapshots of datasets."""
+        return self.home / "lake"
+
+    @property
+    def bundles(self) -> Path:
+        """The folder where the API keeps the last good model of each task."""
+        return self.home / "bundles"
+
+    @property
+    def spool(self) -> Path:
+        """The folder where prediction rows wait while Postgres is away."""
+        return self.home / "spool"
+
+    def require_database_url(self) -> str:
+        """The database's URL, or an error that says how to get one."""
+        if not self.database_url:
+            raise ConfigurationError(
+                f"No database is known: CONTENDER_DATABASE_URL is not set and {self.home / SERVICES_FILE} names none.",
+                "Start the embedded services with `make up`, or set CONTENDER_DATABASE_URL.",
+            )
+        return self.database_url
+
+    def require_mlflow_url(self) -> str:
+        """The MLflow server's address, or an error that says how to get one."""
+        if not self.mlflow_url:
+            raise ConfigurationError(
+                f"No MLflow server is known: CONTENDER_MLFLOW_URL is not set and {self.home / SERVICES_FILE} names none.",
+                "Start the embedded services with `make up`, or set CONTENDER_MLFLOW_URL.",
+            )
+        return self.mlflow_url
+
+
+def load_settings() -> Settings:
+    """Reads the environment, then fills in what a running embedded stack has written down."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        faults = "; ".join(f"CONTENDER_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(
+            f"The environment holds settings that cannot be used: {faults}.", "Correct or unset them."
+        ) from None
+    home = settings.home.expanduser().resolve()
+    settings = settings.model_copy(update={"home": home, "tasks": settings.tasks.expanduser().resolve()})
+    services = home / SERVICES_FILE
+    if services.exists():
+        known = json.loads(services.read_text())
+        missing = {
+            key: known[key] for key in ("database_url", "mlflow_url") if key in known and not getattr(settings, key)
+        }
+        settings = settings.model_copy(update=missing)
+    return settings
+
+
+def child_environment(settings: Settings, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a process we start: ours, the settings made explicit, and `extra`."""
+    explicit = {f"CONTENDER_{name.upper()}": str(value) for name, value in settings.model_dump().items() if str(value)}
+    return {**os.environ, **explicit, **(extra or {})}
+
+
+def export(variables: Mapping[str, str]) -> None:
+    """Sets variables that a library reads from the environment and offers no argument for."""
+    os.environ.update(variables)

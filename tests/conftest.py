@@ -1,0 +1,96 @@
+"""Real services for the tests: one embedded Postgres and one MLflow server a session, a fresh schema a test."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from contender.services import Postgres, Process, free_port, start_mlflow, wait_for_mlflow
+from core.database import connect, migrate
+from core.settings import Settings
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """In CI a skipped test is a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A real Postgres in a folder of its own."""
+    server = Postgres(tmp_path_factory.mktemp("postgres") / "data")
+    server.start()
+    yield server
+    server.stop()
+
+
+@dataclass(frozen=True)
+class Mlflow:
+    """A real MLflow server and its process."""
+
+    url: str
+    process: Process
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mlflow]:
+    """A real MLflow server on a free port, shared by the session; tests keep apart by task names."""
+    port = free_port()
+    settings = Settings(home=tmp_path_factory.mktemp("mlflow"))
+    process = start_mlflow(settings, postgres.database("mlflow"), port)
+    url = f"http://127.0.0.1:{port}"
+    wait_for_mlflow(url, process)
+    yield Mlflow(url, process)
+    process.stop()
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> str:
+    """The URL of the database in which each test gets a schema."""
+    return postgres.database("contender")
+
+
+@pytest.fixture
+def schema() -> str:
+    """The name of this test's schema."""
+    return f"t_{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def engine(database_url: str, schema: str) -> Iterator[sa.Engine]:
+    """An engine on a fresh, migrated schema."""
+    engine = connect(database_url, schema=schema)
+    migrate(engine, schema=schema)
+    yield engine
+    with engine.begin() as connection:
+        connection.execute(sa.schema.DropSchema(schema, cascade=True))
+    engine.dispose()
+
+
+@pytest.fixture
+def settings(engine: sa.Engine, database_url: str, schema: str, tmp_path: Path) -> Settings:
+    """Settings of a fresh home on this test's schema; without MLflow."""
+    return Settings(
+        home=tmp_path / "home",
+        tasks=REPOSITORY / "tasks",
+        database_url=database_url,
+        schema_name=schema,
+        yahoo_url="http://127.0.0.1:9",
+    )
+
+
+@pytest.fixture
+def settings_with_mlflow(settings: Settings, mlflow_server: Mlflow) -> Settings:
+    """The same, with the session's MLflow server."""
+    return settings.model_copy(update={"mlflow_url": mlflow_server.url})
