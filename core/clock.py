@@ -43,8 +43,10 @@ def parse_as_of(text: str) -> FixedClock:
     '2019-01-01T02:30:00+00:00'
     """
     try:
-        if len(text) == 10:
-            return FixedClock(datetime.combine(date.fromisoformat(text), time(23, 59, 59), tzinfo=UTC))
+        return FixedClock(datetime.combine(date.fromisoformat(text), time(23, 59, 59), tzinfo=UTC))
+    except ValueError:
+        pass
+    try:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigurationError(

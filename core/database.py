@@ -1,15 +1,11 @@
-"""All tables, and how to reach them. Migrations in `core/migrations` bring a database to what stands here."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+"""All tables. The migrations in `core/migrations` bring a database to what stands here."""
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.dialects.postgresql import JSONB
 
-from core.errors import DatabaseUnreachableError
+from core.connection import connect as connect
+from core.connection import migrate as migrate
+from core.connection import reachable as reachable
 
 metadata = sa.MetaData(
     naming_convention={
@@ -20,8 +16,6 @@ metadata = sa.MetaData(
         "ck": "%(table_name)s_%(constraint_name)s_check",
     }
 )
-
-_MIGRATION_LOCK = 0x636F6E74656E64  # "contend"
 
 
 def _instant(name: str, *, nullable: bool = False, default_now: bool = False) -> sa.Column[object]:
@@ -266,51 +260,3 @@ leases = sa.Table(
     sa.Column("token", sa.BigInteger, nullable=False, comment="fencing token: grows with every holder"),
     _instant("expires_at"),
 )
-
-
-def connect(url: str, *, schema: str = "", pool_size: int = 4) -> sa.Engine:
-    """An engine on Contender's database; `schema` puts every table into that Postgres schema."""
-    options = f"-csearch_path={schema}" if schema else ""
-    return sa.create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=4,
-        pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": 5,
-            "application_name": "contender",
-            **({"options": options} if options else {}),
-        },
-    )
-
-
-@contextmanager
-def reachable() -> Iterator[None]:
-    """Turns a lost or refused connection into DatabaseUnreachableError; other errors pass as they are."""
-    try:
-        yield
-    except sa.exc.OperationalError as error:
-        first_line = str(error.orig).strip().splitlines()[0]
-        raise DatabaseUnreachableError(
-            f"Postgres did not answer: {first_line}.",
-            "See that it runs (`contender status`) and that CONTENDER_DATABASE_URL is right.",
-        ) from error
-
-
-def migrate(engine: sa.Engine, *, schema: str = "") -> None:
-    """Brings the database to the newest migration, once, however many processes ask at the same time."""
-    configuration = Config()
-    configuration.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with reachable(), engine.connect() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_lock(_MIGRATION_LOCK)))
-        try:
-            if schema:
-                connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
-            connection.commit()
-            configuration.attributes["connection"] = connection
-            command.upgrade(configuration, "head")
-            connection.commit()
-        finally:
-            connection.rollback()
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(_MIGRATION_LOCK)))
-            connection.commit()

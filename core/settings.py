@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         """The MLflow server's address, or an error that says how to get one."""
         if not self.mlflow_url:
             raise ConfigurationError(
-                f"No MLflow server is known: CONTENDER_MLFLOW_URL is not set and {self.home / SERVICES_FILE} names none.",
+                f"No MLflow is known: CONTENDER_MLFLOW_URL is not set and {self.home / SERVICES_FILE} names none.",
                 "Start the embedded services with `make up`, or set CONTENDER_MLFLOW_URL.",
             )
         return self.mlflow_url

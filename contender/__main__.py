@@ -1,0 +1,5 @@
+"""`python -m contender`."""
+
+from contender.cli import main
+
+main()

@@ -1,0 +1,201 @@
+"""The command `contender`: the one-command run, its status and its end, and each job by hand."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import requests
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from contender import local, state
+from contender.loop import jobs, run_task
+from contender.progress import Progress
+from core.clock import Clock, SystemClock, parse_as_of
+from core.database import connect, migrate
+from core.errors import ContenderError
+from core.jobs import exit_code
+from core.logs import configure_logs
+from core.settings import Settings, load_settings
+from core.tasks import load_task
+
+NOT_RUNNING = 3  # as service scripts answer for a program that does not run
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+TaskName = Annotated[str, typer.Argument(help="Name of a file in the tasks folder, without .yaml.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="An ISO date or instant to stand at instead of now.")]
+
+
+def main() -> None:
+    """Entry of the console script."""
+    app()
+
+
+@app.command()
+def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when all is up; stop later with `contender down`.")
+    ] = False,
+    as_of: AsOf = None,
+) -> None:
+    """Start PostgreSQL and MLflow, run the loop for every task, and serve predictions."""
+    console = Console()
+    with _told(console) as (settings, clock):
+        local.up(
+            settings,
+            _clock(as_of) or clock,
+            Progress(console),
+            detach=detach,
+            announce=_announcer(console, detach=detach),
+        )
+
+
+@app.command()
+def down() -> None:
+    """Stop everything that `contender up` started. Nothing stored is lost."""
+    console = Console()
+    with _told(console) as (settings, _):
+        stopped = local.down(settings)
+        console.print("Everything is stopped; nothing is lost." if stopped else "Nothing was running.")
+
+
+@app.command()
+def status() -> None:
+    """Show what runs, where, and who the champions are. Exit code 3 when something does not run."""
+    console = Console()
+    with _told(console) as (settings, _):
+        stack = state.read(settings)
+        if stack is None:
+            console.print("Nothing runs. Start with `make up`.")
+            raise typer.Exit(NOT_RUNNING)
+        table = Table("service", "address", "state", box=None, pad_edge=False)
+        alive = {
+            "PostgreSQL": (stack.database_url, _database_answers(stack.database_url)),
+            "MLflow": (stack.mlflow_url, stack.mlflow is not None and stack.mlflow.alive()),
+            "API": (stack.api_url, stack.api is not None and stack.api.alive()),
+        }
+        for name, (address, runs) in alive.items():
+            table.add_row(name, escape(address), "[green]running[/green]" if runs else "[red]not running[/red]")
+        console.print(table)
+        if alive["API"][1]:
+            console.print(_champions(stack.api_url))
+        if not all(runs for _, runs in alive.values()):
+            raise typer.Exit(NOT_RUNNING)
+
+
+@app.command()
+def run(task: TaskName, as_of: AsOf = None) -> None:
+    """Take one task through the whole loop: ingestion, features, training, promotion."""
+    console = Console()
+    with _told(console) as (settings, clock):
+        run_task(settings, load_task(settings.tasks, task), _clock(as_of) or clock, Progress(console))
+
+
+@app.command(name="migrate")
+def migrate_database() -> None:
+    """Bring the database's tables to this version (`contender up` does it by itself)."""
+    console = Console()
+    with _told(console) as (settings, _):
+        engine = connect(settings.require_database_url(), schema=settings.schema_name)
+        migrate(engine, schema=settings.schema_name)
+        engine.dispose()
+        console.print("The database is up to date.")
+
+
+def _job_command(step: str, verb: str, help_text: str) -> None:
+    def command(task: TaskName, as_of: AsOf = None) -> None:
+        console = Console()
+        with _told(console) as (settings, clock):
+            report = jobs()[step](settings, load_task(settings.tasks, task), _clock(as_of) or clock)
+            console.print(escape(report.sentence()))
+
+    app.command(name=verb, help=help_text)(command)
+
+
+_job_command("ingestion", "ingest", "Fetch what is new of a task's series.")
+_job_command("features", "features", "Build the task's dataset from what is stored.")
+_job_command("training", "train", "Walk every contender forward over new rows and register new versions.")
+_job_command("promotion", "promote", "Compare champion and challengers and move the aliases on evidence.")
+
+
+@contextmanager
+def _told(console: Console) -> Iterator[tuple[Settings, Clock]]:
+    """Settings and clock for a command; an error is told in words and becomes an exit code."""
+    try:
+        settings = load_settings()
+        configure_logs(settings.log_format)
+        yield settings, SystemClock()
+    except ContenderError as error:
+        console.print(f"[red]✗ {escape(error.problem)}[/red]")
+        if error.remedy:
+            console.print(f"  {escape(error.remedy)}")
+        raise typer.Exit(exit_code(error)) from None
+
+
+def _clock(as_of: str | None) -> Clock | None:
+    return parse_as_of(as_of) if as_of else None
+
+
+def _announcer(console: Console, *, detach: bool) -> Callable[[Settings], None]:
+    def announce(settings: Settings) -> None:
+        api = f"http://{settings.api_host}:{settings.api_port}"
+        console.print()
+        console.print(_champions(api))
+        lines = [
+            "[bold]Tomorrow's prediction[/bold]",
+            f"  curl {api}/predictionForTomorrow",
+            "",
+            f"[bold]Models, runs, aliases[/bold]   {settings.mlflow_url}",
+            f"[bold]API documentation[/bold]       {api}/",
+            "",
+            "[bold]Next[/bold]  Move an alias `champion` in the MLflow page; the API follows within seconds.",
+            "      Run this command again tomorrow; it goes on from what is stored.",
+            "      Stop with `contender down`." if detach else "      Stop with Ctrl-C; nothing is lost.",
+        ]
+        console.print(Panel("\n".join(lines), title="Contender is up", expand=False, border_style="green"))
+
+    return announce
+
+
+def _champions(api_url: str) -> Table:
+    """A table of the champions as the API tells them."""
+    table = Table(
+        "task", "champion", "version", "prediction", "for", "data", "beats baseline", box=None, pad_edge=False
+    )
+    for task in requests.get(f"{api_url}/tasks", timeout=5).json()["tasks"]:
+        answer = requests.get(f"{api_url}/tasks/{task['name']}/prediction", timeout=5)
+        if answer.status_code != 200:
+            table.add_row(task["name"], escape(answer.json()["title"]))
+            continue
+        told = answer.json()
+        shown = told["prediction"] if isinstance(told["prediction"], str) else f"{told['prediction']:.1f}"
+        if told.get("confidence") is not None:
+            shown += f" (P(UP) {told['confidence']:.3f})"
+        data = f"{told['data_source']}, {told['data_age_days']} days old" + (", stale" if told["stale"] else "")
+        table.add_row(
+            task["name"],
+            told["contender"],
+            str(told["model_version"]),
+            shown,
+            told["target_date"],
+            data,
+            told["beats_baseline"],
+        )
+    return table
+
+
+def _database_answers(url: str) -> bool:
+    import sqlalchemy as sa
+
+    engine = connect(url)
+    try:
+        with engine.connect():
+            return True
+    except sa.exc.OperationalError:
+        return False
+    finally:
+        engine.dispose()

@@ -1,0 +1,201 @@
+"""The one-command run: embedded services, the loop for every task, the API; and how all of it is stopped."""
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import fasteners
+
+from contender import state
+from contender.loop import run_all
+from contender.progress import Progress
+from contender.services import Postgres, Process, require_free_port, spawn, start_mlflow, wait_for_http, wait_for_mlflow
+from core.clock import Clock
+from core.database import connect, migrate
+from core.errors import BusyError, ConfigurationError, ContenderError
+from core.settings import Settings, export
+
+FREE_DISK_MEGABYTES = 500
+API_START_SECONDS = 60
+STOP_SECONDS = 30
+
+
+class Stopped(BaseException):
+    """Somebody pressed Ctrl-C or sent SIGTERM."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What runs: settings that name every address, and the processes."""
+
+    settings: Settings
+    mlflow: Process
+    api: Process
+
+
+def up(
+    settings: Settings, clock: Clock, progress: Progress, *, detach: bool, announce: Callable[[Settings], None]
+) -> None:
+    """Starts what does not run yet, runs the loop for every task, then waits for Ctrl-C (or returns, detached).
+
+    `announce` is called once everything answers, with settings that name every address. In the foreground everything
+    is stopped at the end, however it comes; detached, it is stopped only when the start fails.
+    Raises ContenderError with what to do about it.
+    """
+    _check_machine(settings)
+    with _only_one(settings), _signals_raise():
+        stop_at_end = True
+        try:
+            services = _ensure(settings, clock, progress, supervised=not detach)
+            announce(services.settings)
+            stop_at_end = not detach
+            if not detach:
+                _wait(services, progress)
+        except Stopped:
+            progress.note("Stopping.")
+        finally:
+            if stop_at_end:
+                down(settings)
+                progress.note("Everything is stopped; nothing is lost. The same command goes on from here.")
+
+
+def down(settings: Settings) -> bool:
+    """Stops whatever runs in this home, Postgres last. False when nothing was running."""
+    known = state.read(settings)
+    postgres = _postgres(settings)
+    was_running = known is not None or postgres.has_started()
+    if known is not None:
+        for name, running in (("contender", known.supervisor), ("api", known.api), ("mlflow", known.mlflow)):
+            process = _adopt(settings, name, running)
+            if process is not None and process.pid != os.getpid():
+                process.stop(grace_seconds=STOP_SECONDS)
+    postgres.stop()
+    state.forget(settings)
+    return was_running
+
+
+def _ensure(settings: Settings, clock: Clock, progress: Progress, *, supervised: bool) -> Services:
+    settings.cache.mkdir(parents=True, exist_ok=True)
+    export({"OMP_NUM_THREADS": "2", "MPLCONFIGDIR": str(settings.cache / "matplotlib")})
+    known = state.read(settings) or state.Stack()
+    mlflow, api = (_adopt(settings, name, running) for name, running in (("mlflow", known.mlflow), ("api", known.api)))
+    if known.database_url:
+        progress.note(
+            "Joining what already runs." if api else "The last run ended without stopping; going on from there."
+        )
+    if mlflow is None:
+        require_free_port(settings.mlflow_port, "MLflow", "CONTENDER_MLFLOW_PORT")
+        known = replace(known, mlflow_url=f"http://127.0.0.1:{settings.mlflow_port}")
+    if api is None:
+        require_free_port(settings.api_port, "the API", "CONTENDER_API_PORT")
+        known = replace(known, api_url=f"http://{settings.api_host}:{settings.api_port}")
+
+    with progress.step("PostgreSQL") as done:
+        postgres = _postgres(settings)
+        stack = replace(
+            known,
+            database_url=postgres.database("contender"),
+            supervisor=state.Running.of(os.getpid()) if supervised else None,
+        )
+        state.write(settings, stack)
+        settings = settings.model_copy(update={"database_url": stack.database_url, "mlflow_url": stack.mlflow_url})
+        engine = connect(settings.database_url, schema=settings.schema_name)
+        migrate(engine, schema=settings.schema_name)
+        engine.dispose()
+        done(f"data in {settings.home.name}/postgres")
+    with progress.step("MLflow") as done:
+        if mlflow is None:
+            mlflow = start_mlflow(settings, postgres.database("mlflow"), settings.mlflow_port)
+            stack = replace(stack, mlflow=state.Running.of(mlflow.pid))
+            state.write(settings, stack)
+        wait_for_mlflow(stack.mlflow_url, mlflow)
+        done(stack.mlflow_url)
+    run_all(settings, clock, progress)
+    progress.heading("serving")
+    with progress.step("API") as done:
+        if api is None:
+            api = spawn("api", ["-m", "serving"], settings)
+            stack = replace(stack, api=state.Running.of(api.pid))
+            state.write(settings, stack)
+        wait_for_http(f"{stack.api_url}/health/ready", api, API_START_SECONDS)
+        done(stack.api_url)
+    return Services(settings, mlflow, api)
+
+
+def _postgres(settings: Settings) -> Postgres:
+    return Postgres(settings.home / "postgres" / "data")
+
+
+def _adopt(settings: Settings, name: str, running: state.Running | None) -> Process | None:
+    """The process that an earlier run left running, or None."""
+    if running is None or not running.alive():
+        return None
+    return Process(name, running.pid, settings.home / "logs" / f"{name}.log")
+
+
+def _wait(services: Services, progress: Progress) -> None:
+    """Waits until the API ends or a signal comes; says so when MLflow ends, and goes on without it."""
+    mlflow_was_alive = True
+    while services.api.alive():
+        threading.Event().wait(0.5)
+        if mlflow_was_alive and not services.mlflow.alive():
+            mlflow_was_alive = False
+            progress.note(
+                "MLflow has ended. The API goes on with its last good models; jobs wait until MLflow is back."
+            )
+    raise ContenderError("The API has ended.", f"See {services.api.log}, then start again.")
+
+
+def _check_machine(settings: Settings) -> None:
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        probe = settings.home / ".writable"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{settings.home} cannot be written: {error.strerror}.",
+            "Free the disk or set CONTENDER_HOME to another folder.",
+        ) from None
+    free = shutil.disk_usage(settings.home).free // 2**20
+    if free < FREE_DISK_MEGABYTES:
+        raise ConfigurationError(
+            f"Only {free} MB are free where {settings.home} lies; {FREE_DISK_MEGABYTES} MB are needed.",
+            "Free some disk, or set CONTENDER_HOME to a folder on another one.",
+        )
+
+
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    """One `up` a home: an operating-system lock, which goes with its holder and so never grows stale."""
+    lock = fasteners.InterProcessLock(settings.home / "up.lock")
+    if not lock.acquire(blocking=False):
+        raise BusyError(
+            f"Another `contender up` is at work in {settings.home}.", "Stop it with Ctrl-C or `contender down`."
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Turns the first SIGINT or SIGTERM into Stopped; later ones are ignored while the services stop."""
+
+    def stop(*_: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        raise Stopped
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,51 @@
+"""What a person sees while the loop runs: a line per step, with what it did and how long it took."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from rich.console import Console
+from rich.markup import escape
+
+_NAME_WIDTH = 11
+_SECONDS_WIDTH = 8
+
+
+class Progress:
+    """Prints progress to a console: a spinner while a step runs on a terminal, then one line that stays."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def heading(self, text: str) -> None:
+        """A line that opens a group of steps."""
+        self.console.print(f"\n[bold]{escape(text)}[/bold]")
+
+    def note(self, text: str) -> None:
+        """A line beside the steps."""
+        self.console.print(f"[dim]·[/dim] {escape(text)}")
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Callable[[str], None]]:
+        """Times a block. The block calls what it is given with a sentence that says what was done."""
+        said: list[str] = []
+        started = perf_counter()
+        try:
+            with self.console.status(f"{name} …", spinner="dots"):
+                yield said.append
+        except BaseException:
+            self.console.print(f"[red]✗[/red] {name}")
+            raise
+        self._line(name, " ".join(said), perf_counter() - started)
+
+    def _line(self, name: str, sentence: str, seconds: float) -> None:
+        """The time stands before the sentence, so that a wrapped sentence stays in its own column."""
+        from rich.table import Table
+
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=1)
+        grid.add_column(width=_NAME_WIDTH, no_wrap=True)
+        grid.add_column(width=_SECONDS_WIDTH, justify="right", style="dim")
+        grid.add_column(overflow="fold")
+        grid.add_row("[green]✓[/green]", name, f"{seconds:.1f} s", escape(sentence))
+        self.console.print(grid)

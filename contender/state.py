@@ -1,0 +1,66 @@
+"""What `contender up` writes down about the services it started, so that other commands find and stop them."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from core.settings import SERVICES_FILE, Settings
+
+
+@dataclass(frozen=True)
+class Running:
+    """One started process, told apart from a later one with the same id by its start time (seconds since the epoch)."""
+
+    pid: int
+    started: float
+
+    @classmethod
+    def of(cls, pid: int) -> "Running":
+        """The process that has this id now."""
+        return cls(pid, psutil.Process(pid).create_time())
+
+    def alive(self) -> bool:
+        """Whether that very process still runs."""
+        try:
+            process = psutil.Process(self.pid)
+            return abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The embedded stack as it stands on disk in `home/services.json`."""
+
+    database_url: str = ""
+    mlflow_url: str = ""
+    api_url: str = ""
+    supervisor: Running | None = None
+    mlflow: Running | None = None
+    api: Running | None = None
+
+
+def write(settings: Settings, stack: Stack) -> None:
+    """Replaces the file in one step: a reader sees the old stack or the new one."""
+    path = settings.home / SERVICES_FILE
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps(asdict(stack), indent=2))
+    draft.replace(path)
+
+
+def read(settings: Settings) -> Stack | None:
+    """The stack that was written down last, running or not; None when none is."""
+    path: Path = settings.home / SERVICES_FILE
+    if not path.exists():
+        return None
+    known = json.loads(path.read_text())
+    processes = {name: Running(**known[name]) if known[name] else None for name in ("supervisor", "mlflow", "api")}
+    return Stack(known["database_url"], known["mlflow_url"], known["api_url"], **processes)
+
+
+def forget(settings: Settings) -> None:
+    """Removes the file: nothing runs any more."""
+    (settings.home / SERVICES_FILE).unlink(missing_ok=True)

@@ -1,0 +1,61 @@
+"""How Postgres is reached, and how its tables are brought to the newest migration."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from core.errors import DatabaseUnreachableError
+
+_MIGRATION_LOCK = 0x636F6E74656E64  # "contend"
+
+
+def connect(url: str, *, schema: str = "", pool_size: int = 4) -> sa.Engine:
+    """An engine on Contender's database; `schema` puts every table into that Postgres schema."""
+    options = f"-csearch_path={schema}" if schema else ""
+    return sa.create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=4,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "contender",
+            **({"options": options} if options else {}),
+        },
+    )
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turns a lost or refused connection into DatabaseUnreachableError; other errors pass as they are."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        first_line = str(error.orig).strip().splitlines()[0]
+        raise DatabaseUnreachableError(
+            f"Postgres did not answer: {first_line}.",
+            "See that it runs (`contender status`) and that CONTENDER_DATABASE_URL is right.",
+        ) from error
+
+
+def migrate(engine: sa.Engine, *, schema: str = "") -> None:
+    """Brings the database to the newest migration, once, however many processes ask at the same time."""
+    configuration = Config()
+    configuration.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with reachable(), engine.connect() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(_MIGRATION_LOCK)))
+        try:
+            if schema:
+                connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+            connection.commit()
+            configuration.attributes["connection"] = connection
+            command.upgrade(configuration, "head")
+            connection.commit()
+        finally:
+            connection.rollback()
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(_MIGRATION_LOCK)))
+            connection.commit()

@@ -1,0 +1,113 @@
+"""The tables, their migrations, leases and run keys on a real Postgres."""
+
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from core import locks, runs
+from core.database import connect, metadata, migrate, observations, reachable
+from core.errors import BusyError, DatabaseUnreachableError
+from core.runs import RunKey
+
+
+def test_the_migrations_lead_to_exactly_the_tables_of_the_code(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+
+        assert compare_metadata(context, metadata) == []
+
+
+def test_many_processes_migrate_at_once_and_it_happens_once(database_url: str) -> None:
+    schema = f"t_{uuid.uuid4().hex[:12]}"
+
+    def bring_up(_: int) -> None:
+        engine = connect(database_url, schema=schema)
+        migrate(engine, schema=schema)
+        engine.dispose()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(bring_up, range(4)))
+
+    engine = connect(database_url, schema=schema)
+    with engine.begin() as connection:
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0001"]
+        connection.execute(sa.schema.DropSchema(schema, cascade=True))
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE observations SET source = 'x'", "DELETE FROM observations", "TRUNCATE ledger"]
+)
+def test_history_cannot_be_changed_even_by_hand(engine: sa.Engine, statement: str) -> None:
+    now = datetime(2020, 1, 1, tzinfo=UTC)
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(observations).values(
+                series="S", event_date=date(2020, 1, 1), known_at=now, source="test", fields={"value": 1.0}
+            )
+        )
+
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), engine.begin() as connection:
+        connection.execute(sa.text(statement))
+
+
+def test_an_unreachable_database_is_told_as_such() -> None:
+    engine = connect("postgresql+psycopg2://nobody@127.0.0.1:9/none")
+
+    with pytest.raises(DatabaseUnreachableError, match="Postgres did not answer"), reachable(), engine.connect():
+        pass
+
+
+def test_a_lease_has_one_holder_and_its_token_grows(engine: sa.Engine) -> None:
+    with (
+        locks.hold(engine, "train/spy") as first,
+        pytest.raises(BusyError, match="train/spy"),
+        locks.hold(engine, "train/spy"),
+    ):
+        pass
+    with locks.hold(engine, "train/spy") as second:
+        assert second.token > first.token
+
+
+def test_a_late_holder_is_told_that_its_lease_was_taken_over(engine: sa.Engine) -> None:
+    with locks.hold(engine, "train/spy") as late:
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE leases SET token = token + 1"))
+
+        with pytest.raises(BusyError, match="taken over"), engine.begin() as connection:
+            late.check(connection)
+
+
+def test_who_waits_for_a_lease_gets_it_when_it_is_given_back(engine: sa.Engine) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with locks.hold(engine, "promote/spy"):
+            entered.set()
+            release.wait(10)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    entered.wait(10)
+    threading.Timer(0.2, release.set).start()
+
+    with locks.hold(engine, "promote/spy", wait_seconds=10) as lease:
+        assert lease.token == 2
+    thread.join()
+
+
+def test_settled_work_is_found_by_its_run_key(engine: sa.Engine) -> None:
+    key = RunKey("spy", "train", "2018-12-31", "abc")
+    assert runs.settled(engine, key) is None
+
+    with engine.begin() as connection:
+        runs.settle(connection, key, {"versions": 5})
+        runs.settle(connection, key, {"versions": 6})
+
+    assert runs.settled(engine, key) == {"versions": 5}

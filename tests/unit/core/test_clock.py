@@ -1,0 +1,30 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from core.clock import FixedClock, SystemClock, parse_as_of
+from core.errors import ConfigurationError
+
+
+def test_an_as_of_date_means_the_end_of_that_day_in_utc() -> None:
+    assert parse_as_of("2018-12-31").now() == datetime(2018, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+def test_an_as_of_instant_without_a_zone_is_utc() -> None:
+    assert parse_as_of("2018-12-31T22:00:00").now() == datetime(2018, 12, 31, 22, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2018-13-01", "31.12.2018", ""])
+def test_an_as_of_that_is_no_date_says_how_to_write_it(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="2018-12-31"):
+        parse_as_of(text)
+
+
+def test_a_fixed_clock_tells_utc_whatever_zone_it_was_given() -> None:
+    tokyo = timezone(timedelta(hours=9))
+
+    assert FixedClock(datetime(2020, 1, 1, 9, tzinfo=tokyo)).now() == datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def test_the_system_clock_tells_utc() -> None:
+    assert SystemClock().now().tzinfo is UTC
