@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from contender import local, state
-from contender.loop import jobs, run_task
+from contender.loop import jobs, run_all, run_task
 from contender.progress import Progress
 from core.clock import Clock, SystemClock, parse_as_of
 from core.database import connect, migrate
@@ -88,11 +88,18 @@ def status() -> None:
 
 
 @app.command()
-def run(task: TaskName, as_of: AsOf = None) -> None:
-    """Take one task through the whole loop: ingestion, features, training, promotion."""
+def run(
+    task: Annotated[str | None, typer.Argument(help="Name of a task; without it, every task.")] = None,
+    as_of: AsOf = None,
+) -> None:
+    """Take one task, or all, through the whole loop: ingestion, features, training, promotion."""
     console = Console()
     with _told(console) as (settings, clock):
-        run_task(settings, load_task(settings.tasks, task), _clock(as_of) or clock, Progress(console))
+        clock = _clock(as_of) or clock
+        if task is None:
+            run_all(settings, clock, Progress(console))
+        else:
+            run_task(settings, load_task(settings.tasks, task), clock, Progress(console))
 
 
 @app.command(name="migrate")
