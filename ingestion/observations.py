@@ -8,6 +8,7 @@ from datetime import date, datetime
 
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from core.database import active_series, observations, reachable
 
@@ -46,22 +47,31 @@ def record(
 ) -> Recorded:
     """Adds what is new, and what differs from what was known as a restatement known at `fetched_at`.
 
+    A date that comes after later ones were stored (a gap mended) changes the past as well: it is known at
+    `fetched_at`, so that what was read as of an earlier instant reads the same for ever. A restatement from a job
+    that stands at an instant before the one it would replace is left out: it says nothing newer.
     The caller's transaction decides whether it stays. Recording the same rows twice adds nothing.
     """
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(series))))
-    known = {row.event_date: row.fields for row in connection.execute(_newest(series, None))}
+    known = {row.event_date: row for row in connection.execute(_newest(series, None))}
+    newest = max(known, default=None)
     added: list[dict[str, object]] = []
     restated = 0
     for observation in received:
+        known_at = observation.known_at
         before = known.get(observation.event_date)
-        if before is not None and _same(before, observation.fields):
-            continue
-        restated += before is not None
+        if before is not None:
+            if _same(before.fields, observation.fields) or fetched_at <= before.known_at:
+                continue
+            restated += 1
+            known_at = fetched_at
+        elif newest is not None and observation.event_date < newest:
+            known_at = max(known_at, fetched_at)
         added.append(
             {
                 "series": series,
                 "event_date": observation.event_date,
-                "known_at": observation.known_at if before is None else fetched_at,
+                "known_at": known_at,
                 "source": source,
                 "fields": observation.fields,
             }
@@ -86,6 +96,21 @@ def read_as_of(engine: sa.Engine, series: str, as_of: datetime) -> pl.DataFrame:
     }
     columns |= {name: pl.Series([row.fields.get(name) for row in rows], dtype=pl.Float64) for name in names}
     return pl.DataFrame(columns)
+
+
+def stored_dates(engine: sa.Engine, series: str) -> set[date]:
+    """Every date of which a series has a value."""
+    with reachable(), engine.connect() as connection:
+        return set(
+            connection.execute(sa.select(observations.c.event_date).where(observations.c.series == series)).scalars()
+        )
+
+
+def newest_values(engine: sa.Engine, series: str, since: date) -> dict[date, dict[str, float]]:
+    """The fields of a series as they are known now, by date, from `since` on."""
+    with reachable(), engine.connect() as connection:
+        rows = connection.execute(_newest(series, None).where(observations.c.event_date >= since))
+        return {row.event_date: row.fields for row in rows}
 
 
 def watermark(engine: sa.Engine, series: str) -> date | None:
@@ -131,7 +156,7 @@ def _newest(series: str, as_of: datetime | None) -> sa.Select[tuple[date, dateti
     columns = observations.c
     statement = (
         sa.select(columns.event_date, columns.known_at, columns.fields)
-        .distinct(columns.event_date)
+        .ext(distinct_on(columns.event_date))
         .where(columns.series == series)
         .order_by(columns.event_date, columns.known_at.desc(), columns.id.desc())
     )

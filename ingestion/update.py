@@ -1,0 +1,138 @@
+"""One series brought up to date from one source: asked if need be, checked, and stored, all or nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import sqlalchemy as sa
+
+from core.database import reachable
+from core.errors import DataRefusedError, SourceUnreachableError
+from core.locks import Lease
+from core.tasks import Task
+from ingestion import fetches, quality, quarantine
+from ingestion.observations import Recorded, newest_values, record, stored_dates
+from ingestion.sessions import last_final_date
+from ingestion.sources import Source
+
+LOOK_BACK_DAYS = 30
+"""How much of what is stored is fetched again, so that restatements are seen."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """What was added to a series, and how it stands now. `gaps` are dates that are due and not stored."""
+
+    series: str
+    source: str
+    recorded: Recorded
+    quarantined: int
+    gaps: tuple[date, ...]
+    first_date: date
+    last_date: date
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """How a series stands before an update.
+
+    `content` is what an unchanged source is known by (empty: it must be asked); `due` is the newest date that such a
+    source should have by now.
+    """
+
+    stored: frozenset[date]
+    content: str
+    due: date | None
+    missing: tuple[date, ...]
+
+    @property
+    def look_back_to(self) -> date:
+        """The first of the stored dates that are fetched again."""
+        return max(self.stored) - timedelta(days=LOOK_BACK_DAYS)
+
+
+def bring_up_to_date(engine: sa.Engine, task: Task, source: Source, now: datetime, lease: Lease) -> Update:
+    """Stores what the source has and we have not, as far as it is final at `now`.
+
+    Raises SourceUnreachableError when the source did not answer or may not be asked now, DataRefusedError when its
+    answer has no use; either way what is stored stays as it is, and the question is on record.
+    """
+    series = source.series
+    with _failures_on_record(engine, series, source.name, now):
+        standing = _standing(engine, task, source, now)
+    recorded, set_aside, stored = Recorded(0, 0, 0), 0, set(standing.stored)
+    if not _is_settled(engine, task, source, standing, now):
+        with _failures_on_record(engine, series, source.name, now):
+            rows = source.fetch(_since(task, standing))
+            checked = quality.check(task, rows, now, stored)
+            if stored and checked.accepted:
+                known = newest_values(engine, series, checked.accepted[0].event_date)
+                quality.require_same_scale(series, known, checked.accepted)
+        later = f", {checked.not_final} rows not final" if checked.not_final and standing.content else ""
+        with reachable(), engine.begin() as connection:
+            lease.check(connection)
+            recorded = record(connection, series, source.name, checked.accepted, now)
+            set_aside = quarantine.keep(connection, series, source.name, checked.quarantined)
+            fetches.note(connection, series, source.name, now, "answered", standing.content + later, rows=len(rows))
+        stored.update(observation.event_date for observation in checked.accepted)
+    if not stored:
+        raise DataRefusedError(
+            f"{source.name} has no value of {series} that is final at {now:%Y-%m-%d %H:%M} UTC.",
+            "Run this again when one is.",
+        )
+    return Update(
+        series=series,
+        source=source.name,
+        recorded=recorded,
+        quarantined=set_aside,
+        gaps=quality.gaps(task, stored, standing.due or max(stored)),
+        first_date=min(stored),
+        last_date=max(stored),
+    )
+
+
+def _standing(engine: sa.Engine, task: Task, source: Source, now: datetime) -> _Standing:
+    stored = frozenset(stored_dates(engine, source.series))
+    fingerprint = source.fingerprint()
+    content = f"{fingerprint}, from {task.start}" if fingerprint else ""
+    due = None if content else last_final_date(task, now)
+    return _Standing(stored, content, due, quality.gaps(task, stored, due) if due else ())
+
+
+def _is_settled(engine: sa.Engine, task: Task, source: Source, standing: _Standing, now: datetime) -> bool:
+    """Whether there is nothing to ask for. Raises SourceUnreachableError when there is, but it may not be asked now."""
+    history = fetches.asked(engine, source.series, source.name, fetches.day_of(now))
+    if standing.content:
+        last = next((fetch for fetch in reversed(history) if fetch.outcome == "answered"), None)
+        return bool(standing.stored) and last is not None and last.detail == standing.content
+    if standing.stored:
+        recent = tuple(day for day in standing.missing if day >= standing.look_back_to)
+        if fetches.is_answered(task, history, now, recent):
+            return True
+    if reason := fetches.reason_to_wait(history, now):
+        raise SourceUnreachableError(f"{source.name} is not asked now: {reason}.", "It is asked again by itself.")
+    return False
+
+
+def _since(task: Task, standing: _Standing) -> date | None:
+    """From where to ask: some time before what is new and before every gap; None when nothing is stored."""
+    if not standing.stored:
+        return None
+    before_gaps = min(standing.missing, default=date.max) - timedelta(days=LOOK_BACK_DAYS)
+    return max(task.start, min(standing.look_back_to, before_gaps))
+
+
+@contextmanager
+def _failures_on_record(engine: sa.Engine, series: str, source: str, now: datetime) -> Iterator[None]:
+    """Records a question that was not answered, or whose answer was refused, and lets the error pass."""
+    try:
+        yield
+    except SourceUnreachableError as error:
+        with reachable(), engine.begin() as connection:
+            fetches.note(connection, series, source, now, "unreachable", fetches.failure(error))
+        raise
+    except DataRefusedError as error:
+        with reachable(), engine.begin() as connection:
+            fetches.note(connection, series, source, now, "refused", error.problem)
+        raise
