@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import requests
+import sqlalchemy as sa
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -16,7 +17,7 @@ from contender.loop import jobs, run_all, run_task
 from contender.progress import Progress
 from core.clock import Clock, SystemClock, parse_as_of
 from core.database import connect, migrate
-from core.errors import ContenderError
+from core.faults import explained
 from core.jobs import exit_code
 from core.logs import configure_logs
 from core.settings import Settings, load_settings
@@ -96,10 +97,10 @@ def run(
     console = Console()
     with _told(console) as (settings, clock):
         clock = _clock(as_of) or clock
-        if task is None:
-            run_all(settings, clock, Progress(console))
-        else:
+        if task is not None:
             run_task(settings, load_task(settings.tasks, task), clock, Progress(console))
+        elif failure := run_all(settings, clock, Progress(console)):
+            raise typer.Exit(exit_code(failure))
 
 
 @app.command(name="migrate")
@@ -136,11 +137,12 @@ def _told(console: Console) -> Iterator[tuple[Settings, Clock]]:
         settings = load_settings()
         configure_logs(settings.log_format)
         yield settings, SystemClock()
-    except ContenderError as error:
-        console.print(f"[red]✗ {escape(error.problem)}[/red]")
-        if error.remedy:
-            console.print(f"  {escape(error.remedy)}")
-        raise typer.Exit(exit_code(error)) from None
+    except Exception as error:
+        told = explained(error)
+        if told is None:
+            raise
+        Progress(console).failure(told.problem, told.remedy)
+        raise typer.Exit(exit_code(told)) from None
 
 
 def _clock(as_of: str | None) -> Clock | None:
@@ -196,8 +198,6 @@ def _champions(api_url: str) -> Table:
 
 
 def _database_answers(url: str) -> bool:
-    import sqlalchemy as sa
-
     engine = connect(url)
     try:
         with engine.connect():

@@ -12,7 +12,7 @@ from typing import Any
 import fasteners
 
 from contender import state
-from contender.loop import run_all
+from contender.loop import jobs, run_all
 from contender.progress import Progress
 from contender.services import Postgres, Process, require_free_port, spawn, start_mlflow, wait_for_http, wait_for_mlflow
 from core.clock import Clock
@@ -36,32 +36,35 @@ class Services:
     settings: Settings
     mlflow: Process
     api: Process
+    failure: ContenderError | None
 
 
 def up(
     settings: Settings, clock: Clock, progress: Progress, *, detach: bool, announce: Callable[[Settings], None]
-) -> None:
+) -> ContenderError | None:
     """Starts what does not run yet, runs the loop for every task, then waits for Ctrl-C (or returns, detached).
 
     `announce` is called once everything answers, with settings that name every address. In the foreground everything
-    is stopped at the end, however it comes; detached, it is stopped only when the start fails.
-    Raises ContenderError with what to do about it.
+    is stopped at the end, however it comes; detached, only what did not serve before, and only when the start fails.
+    A task that fails does not keep the others from being served: its failure is told and, detached, returned.
+    Raises ContenderError with what to do about it when the services themselves cannot be had.
     """
     _check_machine(settings)
     with _only_one(settings), _signals_raise():
-        stop_at_end = True
+        stop_at_end = not (detach and _serves(settings))
         try:
             services = _ensure(settings, clock, progress, supervised=not detach)
             announce(services.settings)
-            stop_at_end = not detach
-            if not detach:
-                _wait(services, progress)
+            if detach:
+                stop_at_end = False
+                return services.failure
+            _wait(services, progress)
         except Stopped:
             progress.note("Stopping.")
         finally:
-            if stop_at_end:
-                down(settings)
+            if stop_at_end and down(settings):
                 progress.note("Everything is stopped; nothing is lost. The same command goes on from here.")
+    return None
 
 
 def down(settings: Settings) -> bool:
@@ -108,14 +111,17 @@ def _ensure(settings: Settings, clock: Clock, progress: Progress, *, supervised:
         migrate(engine, schema=settings.schema_name)
         engine.dispose()
         done(f"data in {settings.home.name}/postgres")
+    imports = threading.Thread(target=jobs, name="imports", daemon=True)  # seconds that MLflow's start leaves idle
     with progress.step("MLflow") as done:
         if mlflow is None:
             mlflow = start_mlflow(settings, postgres.database("mlflow"), settings.mlflow_port)
             stack = replace(stack, mlflow=state.Running.of(mlflow.pid))
             state.write(settings, stack)
+        imports.start()
         wait_for_mlflow(stack.mlflow_url, mlflow)
+        imports.join()
         done(stack.mlflow_url)
-    run_all(settings, clock, progress)
+    failure = run_all(settings, clock, progress)
     progress.heading("serving")
     with progress.step("API") as done:
         if api is None:
@@ -124,11 +130,16 @@ def _ensure(settings: Settings, clock: Clock, progress: Progress, *, supervised:
             state.write(settings, stack)
         wait_for_http(f"{stack.api_url}/health/ready", api, API_START_SECONDS)
         done(stack.api_url)
-    return Services(settings, mlflow, api)
+    return Services(settings, mlflow, api, failure)
 
 
 def _postgres(settings: Settings) -> Postgres:
     return Postgres(settings.home / "postgres" / "data")
+
+
+def _serves(settings: Settings) -> bool:
+    known = state.read(settings)
+    return known is not None and known.api is not None and known.api.alive()
 
 
 def _adopt(settings: Settings, name: str, running: state.Running | None) -> Process | None:

@@ -2,7 +2,8 @@
 
 from contender.progress import Progress
 from core.clock import Clock
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, ContenderError
+from core.faults import explained
 from core.jobs import Job
 from core.settings import Settings
 from core.tasks import Task, load_task, task_names
@@ -31,12 +32,24 @@ def run_task(settings: Settings, task: Task, clock: Clock, progress: Progress) -
             done(job(settings, task, clock).sentence())
 
 
-def run_all(settings: Settings, clock: Clock, progress: Progress) -> None:
-    """Takes every task of the tasks folder through the loop. All files are read before the first job starts."""
+def run_all(settings: Settings, clock: Clock, progress: Progress) -> ContenderError | None:
+    """Takes every task of the tasks folder through the loop; one that fails does not hold up the others.
+
+    All files are read before the first job starts. Returns the first failure, which was told on the progress.
+    """
     tasks = [load_task(settings.tasks, name) for name in task_names(settings.tasks)]
     if not tasks:
         raise ConfigurationError(
             f"There is no task file in {settings.tasks}.", "Set CONTENDER_TASKS to a folder with one."
         )
+    failures: list[ContenderError] = []
     for task in tasks:
-        run_task(settings, task, clock, progress)
+        try:
+            run_task(settings, task, clock, progress)
+        except Exception as error:
+            told = explained(error)
+            if told is None:
+                raise
+            progress.failure(told.problem, told.remedy)
+            failures.append(told)
+    return failures[0] if failures else None

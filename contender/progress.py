@@ -6,6 +6,7 @@ from time import perf_counter
 
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 _NAME_WIDTH = 11
 _SECONDS_WIDTH = 8
@@ -25,6 +26,12 @@ class Progress:
         """A line beside the steps."""
         self.console.print(f"[dim]·[/dim] {escape(text)}")
 
+    def failure(self, problem: str, remedy: str) -> None:
+        """What went wrong, and what to do."""
+        self.console.print(f"[red]{escape(problem)}[/red]")
+        if remedy:
+            self.console.print(f"  {escape(remedy)}")
+
     @contextmanager
     def step(self, name: str) -> Iterator[Callable[[str], None]]:
         """Times a block. The block calls what it is given with a sentence that says what was done."""
@@ -40,8 +47,6 @@ class Progress:
 
     def _line(self, name: str, sentence: str, seconds: float) -> None:
         """The time stands before the sentence, so that a wrapped sentence stays in its own column."""
-        from rich.table import Table
-
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=1)
         grid.add_column(width=_NAME_WIDTH, no_wrap=True)

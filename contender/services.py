@@ -180,6 +180,8 @@ def start_mlflow(settings: Settings, backend_url: str, port: int) -> Process:
         str(artifacts),
         "--allowed-hosts",
         hosts,
+        "--uvicorn-opts",
+        "--no-access-log",
     ]
     quiet = {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

@@ -5,10 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
-from core.errors import DatabaseUnreachableError
+from core.faults import explained
 
 _MIGRATION_LOCK = 0x636F6E74656E64  # "contend"
 
@@ -31,19 +29,18 @@ def connect(url: str, *, schema: str = "", pool_size: int = 4) -> sa.Engine:
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turns a lost or refused connection into DatabaseUnreachableError; other errors pass as they are."""
+    """Turns a lost or refused connection (or a full disk) into an UnreachableError; other errors pass as they are."""
     try:
         yield
     except sa.exc.OperationalError as error:
-        first_line = str(error.orig).strip().splitlines()[0]
-        raise DatabaseUnreachableError(
-            f"Postgres did not answer: {first_line}.",
-            "See that it runs (`contender status`) and that CONTENDER_DATABASE_URL is right.",
-        ) from error
+        raise explained(error) or error from error
 
 
 def migrate(engine: sa.Engine, *, schema: str = "") -> None:
     """Brings the database to the newest migration, once, however many processes ask at the same time."""
+    from alembic import command  # half a second and 10 MB that those who only connect need not spend
+    from alembic.config import Config
+
     configuration = Config()
     configuration.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with reachable(), engine.connect() as connection:

@@ -16,6 +16,7 @@ from core.errors import (
     NotFoundError,
     UnreachableError,
 )
+from core.faults import explained
 from core.logs import configure_logs, get_log
 from core.settings import Settings, load_settings
 from core.tasks import Task, load_task
@@ -57,9 +58,12 @@ def run_job(step: str, job: Job, argv: Sequence[str] | None = None) -> int:
         configure_logs(settings.log_format)
         clock = parse_as_of(arguments.as_of) if arguments.as_of else SystemClock()
         report = job(settings, load_task(settings.tasks, arguments.task), clock)
-    except ContenderError as error:
-        code = exit_code(error)
-        log.error(error.problem, remedy=error.remedy, task=arguments.task, exit_code=code)
+    except Exception as error:
+        told = explained(error)
+        if told is None:
+            raise
+        code = exit_code(told)
+        log.error(told.problem, remedy=told.remedy, task=arguments.task, exit_code=code)
         return code
     log.info(report.sentence(), task=arguments.task, exit_code=0)
     return 0

@@ -1,0 +1,28 @@
+"""What an exception of the machine or of Postgres means to a person: translated once, at the edge."""
+
+import errno
+
+import sqlalchemy as sa
+
+from core.errors import ConfigurationError, ContenderError, DatabaseUnreachableError, UnreachableError
+
+_UNDEFINED_TABLE, _DISK_FULL = "42P01", "53100"
+
+
+def explained(error: Exception) -> ContenderError | None:
+    """The error to tell and to map to an exit code; None for a fault of ours, which should be seen as it is."""
+    if isinstance(error, ContenderError):
+        return error
+    state = getattr(getattr(error, "orig", None), "pgcode", None)
+    if state == _DISK_FULL or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return UnreachableError(
+            "The disk is full.", "Free some of it, then run the same command: it goes on from here."
+        )
+    if state == _UNDEFINED_TABLE:
+        return ConfigurationError("The database has no tables of Contender, or old ones.", "Run `contender migrate`.")
+    if isinstance(error, sa.exc.OperationalError):
+        return DatabaseUnreachableError(
+            f"Postgres did not answer: {str(error.orig).strip().splitlines()[0]}.",
+            "See that it runs (`contender status`) and that CONTENDER_DATABASE_URL is right.",
+        )
+    return None
