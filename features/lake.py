@@ -1,0 +1,168 @@
+"""The lake: datasets as Parquet, each under the hash of what it was built from, and the table that lists them.
+
+Snapshots are only added: an old one is the evidence for what was trained on it.
+"""
+
+import os
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from core.database import datasets, reachable
+from core.errors import IntegrityError, NotFoundError
+from core.settings import Settings
+from features.dataset import KEYS, LABEL, Dataset
+from ingestion import observations
+
+TRAIN, PREDICT = "train.parquet", "predict.parquet"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A row of the table `datasets`: a feature table that was built and kept.
+
+    `as_of` is when the newest of what it was built from became known: the first instant as-of which it can be read.
+    """
+
+    task: str
+    data_hash: str
+    series: str
+    as_of: datetime
+    rows: int
+    first_date: date
+    last_date: date
+    feature_hash: str
+
+    def folder(self, settings: Settings) -> Path:
+        """Where its Parquet files are: `train` holds the labelled rows, `predict` those whose label is unknown."""
+        return settings.lake / self.task / self.data_hash
+
+
+def store(settings: Settings, engine: sa.Engine, dataset: Dataset) -> Snapshot:
+    """Keeps a dataset of at least one row: its files first, each whole or not there at all, then its row in the table.
+
+    Storing it again changes nothing.
+    """
+    dates = dataset.table["event_date"]
+    snapshot = Snapshot(
+        task=dataset.task,
+        data_hash=dataset.data_hash,
+        series=dataset.series,
+        as_of=dataset.as_of,
+        rows=len(dates),
+        first_date=dates[0],
+        last_date=dates[-1],
+        feature_hash=dataset.feature_hash,
+    )
+    folder = snapshot.folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    labelled = dataset.table["label"].is_not_null()
+    _write(dataset.table.filter(labelled), folder / TRAIN)
+    _write(dataset.table.filter(~labelled), folder / PREDICT)
+    confirm(engine, snapshot)
+    return snapshot
+
+
+def confirm(engine: sa.Engine, snapshot: Snapshot) -> None:
+    """Records that the features job found this snapshot to be the task's dataset: `recorded_at` is when it last did."""
+    statement = insert(datasets).values(asdict(snapshot))
+    statement = statement.on_conflict_do_update(
+        index_elements=[datasets.c.task, datasets.c.data_hash], set_={"recorded_at": sa.func.clock_timestamp()}
+    )
+    with reachable(), engine.begin() as connection:
+        connection.execute(statement)
+
+
+def find(engine: sa.Engine, task_name: str, data_hash: str) -> Snapshot | None:
+    """The snapshot with this hash, or None when none was recorded."""
+    return _first(engine, _snapshots(task_name).where(datasets.c.data_hash == data_hash))
+
+
+def latest(settings: Settings, engine: sa.Engine, task_name: str, as_of: datetime | None = None) -> Dataset:
+    """The newest dataset of the series that the task stands on, of those that could be read as-of `as_of`.
+
+    Of the declaration that the features job worked by last: a task file that was changed, then changed back, has its
+    first datasets again. Of two that are as new (the later one has an old observation that came late), the one that
+    the job confirmed last. Raises NotFoundError when the features job has not run or the files are gone,
+    IntegrityError when they are spoilt.
+    """
+    active = observations.active(engine, task_name)
+    if active is None:
+        raise NotFoundError(
+            f"Task {task_name} stands on no series yet.",
+            f"Run the ingestion job first: python -m ingestion --task {task_name}",
+        )
+    of_series = _snapshots(task_name).where(datasets.c.series == active.series)
+    last = _first(engine, of_series.order_by(datasets.c.recorded_at.desc()))
+    snapshot = None
+    if last is not None:
+        newest = of_series.where(datasets.c.feature_hash == last.feature_hash).order_by(
+            datasets.c.as_of.desc(), datasets.c.last_date.desc(), datasets.c.recorded_at.desc()
+        )
+        snapshot = _first(engine, newest if as_of is None else newest.where(datasets.c.as_of <= as_of))
+    if snapshot is None:
+        when = "" if as_of is None else f" as of {as_of.isoformat()}"
+        raise NotFoundError(
+            f"Task {task_name} has no dataset of the series {active.series}{when}.",
+            f"Run the features job first: python -m features --task {task_name}",
+        )
+    return read(settings, snapshot, active.source)
+
+
+def read(settings: Settings, snapshot: Snapshot, source: str) -> Dataset:
+    """The dataset as it was stored.
+
+    Raises NotFoundError when its files are gone, IntegrityError when they do not hold what was recorded.
+    """
+    folder = snapshot.folder(settings)
+    remedy = f"Build it anew: python -m features --task {snapshot.task} --as-of {snapshot.as_of.isoformat()}"
+    try:
+        parts = [pl.read_parquet(folder / name) for name in (TRAIN, PREDICT)]
+    except FileNotFoundError:
+        raise NotFoundError(f"The Parquet files of dataset {snapshot.data_hash} are not in {folder}.", remedy) from None
+    except pl.exceptions.PolarsError as error:
+        raise IntegrityError(f"The Parquet files in {folder} cannot be read: {error}.", remedy) from None
+    table = pl.concat(parts).sort("event_date")
+    dates = table["event_date"]
+    if (len(dates), dates.min(), dates.max()) != (snapshot.rows, snapshot.first_date, snapshot.last_date):
+        raise IntegrityError(f"The Parquet files in {folder} do not hold the rows that were recorded.", remedy)
+    names = tuple(name for name in table.columns if name not in KEYS + LABEL)
+    return Dataset(
+        snapshot.task,
+        snapshot.series,
+        source,
+        snapshot.as_of,
+        table,
+        names,
+        snapshot.data_hash,
+        snapshot.feature_hash,
+    )
+
+
+def _write(table: pl.DataFrame, path: Path) -> None:
+    """A reader finds the file whole or not at all, and a power cut after the return does not lose it."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with part.open("wb") as file:
+            table.write_parquet(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _snapshots(task_name: str) -> sa.Select[tuple[object, ...]]:
+    columns = [column for column in datasets.c if column.name != "recorded_at"]
+    return sa.select(*columns).where(datasets.c.task == task_name)
+
+
+def _first(engine: sa.Engine, statement: sa.Select[tuple[object, ...]]) -> Snapshot | None:
+    with reachable(), engine.connect() as connection:
+        row = connection.execute(statement.limit(1)).mappings().one_or_none()
+    return None if row is None else Snapshot(**{**row, "as_of": row["as_of"].astimezone(UTC)})
