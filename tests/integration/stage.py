@@ -1,0 +1,159 @@
+"""A stage for training and promotion: a small monthly task, a series made to order, and versions made to order."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+import polars as pl
+import sqlalchemy as sa
+
+import features.job
+from core import locks
+from core.clock import FixedClock
+from core.settings import Settings
+from core.tasks import Contender, Feature, Gate, Target, Task
+from features.dataset import Dataset
+from ingestion import observations
+from ingestion.observations import ActiveSeries, Observation
+from training import moves, outcomes, predictions, promote, registration, registry, train
+from training.backtest import Walk
+from training.fitted import Constant
+from training.positions import BEGINNING
+from training.promote import PromoteReport
+from training.train import TrainReport
+from training.versions import Version
+
+SERIES = "stage"
+
+
+def month(index: int) -> date:
+    """The first day of the month `index` months after January 2000."""
+    return date(2000 + index // 12, index % 12 + 1, 1)
+
+
+def known(index: int) -> datetime:
+    """When the value of a month is known: at the month's end."""
+    return datetime.combine(month(index + 1), time(), tzinfo=UTC)
+
+
+def a_task(**changes: object) -> Task:
+    """A task that no other test has: three lags, one contender of each kind."""
+    return Task(
+        name=f"stage-{uuid.uuid4().hex[:8]}",
+        title="What comes next on the stage?",
+        series=SERIES,
+        source="airline",
+        frequency="month",
+        start=date(2000, 1, 1),
+        target=Target(kind="value"),
+        features=tuple(Feature(transform="lag", parameters={"n": n}) for n in (1, 2, 3)),
+        contenders={
+            "naive": Contender(kind="baseline", procedure="naive"),
+            "ridge": Contender(kind="batch", procedure="ridge", first_fit=12, refit_every=6),
+            "linear": Contender(kind="incremental", procedure="river_linear_regression"),
+        },
+        baseline="naive",
+        gate=Gate(alpha=0.05, block=1, min_rows=12),
+    ).model_copy(update=changes)
+
+
+def wave(n: int) -> list[float]:
+    """Values that a linear model of three lags can follow and a naive forecast cannot."""
+    random = np.random.default_rng(0)
+    return [float(100 + 20 * np.sin(index * 1.2) + random.normal(0, 1)) for index in range(n)]
+
+
+@dataclass
+class Stage:
+    """What a test does to a task: put months into its series, run its jobs, or make predictions and versions itself."""
+
+    settings: Settings
+    engine: sa.Engine
+    task: Task = field(default_factory=a_task)
+    months: int = 0
+
+    @property
+    def clock(self) -> FixedClock:
+        """A day after the newest month is known."""
+        return FixedClock(known(self.months) + timedelta(days=1))
+
+    def put(self, values: Sequence[float]) -> None:
+        """Records the values of the next months and builds the dataset."""
+        received = [
+            Observation(month(self.months + i), known(self.months + i), {"value": value})
+            for i, value in enumerate(values)
+        ]
+        self.months += len(values)
+        with self.engine.begin() as connection:
+            observations.record(connection, SERIES, "airline", received, self.clock.now())
+            if observations.active(self.engine, self.task.name) is None:
+                self.activate(connection, SERIES)
+        features.job.run(self.settings, self.task, self.clock)
+
+    def activate(self, connection: sa.Connection, series: str) -> None:
+        """Lets the task stand on a series from now on."""
+        observations.activate(connection, self.task.name, ActiveSeries(series, "airline"), "test", self.clock.now())
+
+    def train(self) -> TrainReport:
+        """Runs the training job."""
+        return train.run(self.settings, self.task, self.clock)
+
+    def promote(self) -> PromoteReport:
+        """Runs the promote job."""
+        return promote.run(self.settings, self.task, self.clock)
+
+    def aliases(self) -> dict[str, int]:
+        """Where MLflow says that the aliases stand."""
+        return registry.aliases(self.settings, self.task.name) or {}
+
+    def move_by_hand(self, alias: str, version: int) -> None:
+        """Does what a person does in MLflow's pages."""
+        registry.set_alias(self.settings, self.task.name, alias, version)
+
+    def moves_fenced(self, lease: locks.Lease) -> moves.Registry:
+        """What moves of aliases need."""
+        return moves.Registry(self.settings, self.engine, lease, self.clock)
+
+    def came_true(self, labels: Sequence[float], **said: Sequence[float | None]) -> None:
+        """The next months' labels, and what contenders said of them before."""
+        begin, self.months = self.months, self.months + len(labels)
+        dates = [month(begin + i) for i in range(len(labels))]
+        table = pl.DataFrame(
+            {
+                "event_date": [month(begin + i - 1) for i in range(len(labels))] if begin else [month(0), *dates[:-1]],
+                "target_date": dates,
+                "in_1": [1.0] * len(dates),
+                "label": [float(label) for label in labels],
+                "label_known_at": [known(begin + i) for i in range(len(labels))],
+            },
+            schema_overrides={"label_known_at": pl.Datetime("us", "UTC")},
+        )
+        trained = [month(begin + i - 1) if begin + i else None for i in range(len(labels))]
+        with self.engine.begin() as connection:
+            if observations.active(self.engine, self.task.name) is None:
+                self.activate(connection, SERIES)
+            outcomes.record(connection, self.task, self.dataset(table))
+            for name, values in said.items():
+                rows = table.select("event_date", "target_date").with_columns(
+                    pl.Series("trained_through", trained, dtype=pl.Date),
+                    pl.Series("value", list(values), dtype=pl.Float64),
+                )
+                predictions.record(connection, self.task, SERIES, name, rows, self.clock.now())
+
+    def dataset(self, table: pl.DataFrame, series: str = SERIES) -> Dataset:
+        """A dataset of this table."""
+        return Dataset(self.task.name, series, "airline", self.clock.now(), table, ("in_1",), "0" * 16)
+
+    def versions(self, *contenders: str, value: float = 1.0, series: str = SERIES) -> tuple[Version, ...]:
+        """Registers a version of each contender, trained through the newest month. Without pictures: they take long."""
+        table = pl.DataFrame({"in_1": [1.0, 2.0], "label": [1.0, None], "event_date": [month(0), month(1)]})
+        walks = {
+            name: Walk(pl.DataFrame(), BEGINNING, Constant(value + index / 100), month(self.months - 1), self.months)
+            for index, name in enumerate(contenders)
+        }
+        with locks.hold(self.engine, f"train/{self.task.name}") as lease:
+            at = registration.Workplace(self.settings, self.engine, lease)
+            unscored = replace(self.dataset(table, series), as_of=known(-1))
+            return registration.register(at, self.task, unscored, walks)

@@ -1,0 +1,7 @@
+"""`python -m training --task spy`: the training job."""
+
+from core.jobs import run_job
+from training.train import run
+
+if __name__ == "__main__":
+    raise SystemExit(run_job("training", run))

@@ -1,0 +1,68 @@
+"""Walk-forward: a contender goes over the rows in order; it predicts a row, then learns its label.
+
+A walk can stop after any row and be continued from its position: pieces give what the whole gives, to the bit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from core.tasks import Task
+from training import workers
+from training.history import History
+from training.positions import Position
+from training.procedures import Model
+from training.walkers import Steps, walker
+
+if TYPE_CHECKING:
+    from features.dataset import Dataset
+
+__all__ = ["Position", "Walk", "walk", "walk_all"]
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """What a walk gave.
+
+    `predictions`: event_date, target_date, trained_through (null when untrained), value (null: no prediction yet),
+    one row for each target date after the position's, the latest without a label included. `model` is the current
+    version (incremental: after the last label; batch: of the last point on the grid; None before the first fit),
+    with the target date of the last row it learned and how many it learned from.
+    """
+
+    predictions: pl.DataFrame
+    position: Position
+    model: Model | None
+    trained_through: date | None
+    rows_trained: int
+
+
+def walk(task: Task, name: str, dataset: "Dataset", resume: Position | None) -> Walk:
+    """Takes one contender over the rows after its position, and through all labels known by now.
+
+    Raises DataRefusedError for a dataset that cannot be walked, ConfigurationError for a contender that cannot be made.
+    """
+    return walk_all(task, dataset, {name: resume})[name]
+
+
+def walk_all(task: Task, dataset: "Dataset", positions: Mapping[str, Position | None]) -> dict[str, Walk]:
+    """Walks several contenders, sharing the refits among processes when there are many. Same results as `walk`."""
+    history = History.of(dataset)
+    walkers = {name: walker(task, name, history, position) for name, position in positions.items()}
+    work = [(name, refit) for name, planned in walkers.items() for refit in planned.refits]
+    done = iter(workers.run(task, history, work))
+    steps = {name: planned.finish([next(done) for _ in planned.refits]) for name, planned in walkers.items()}
+    return {name: _walk(dataset, taken) for name, taken in steps.items()}
+
+
+def _walk(dataset: "Dataset", steps: Steps) -> Walk:
+    predictions = dataset.table.select("event_date", "target_date").slice(steps.begin)
+    predictions = predictions.with_columns(
+        pl.Series("trained_through", steps.trained_through, dtype=pl.Date),
+        pl.Series("value", steps.values, dtype=pl.Float64).fill_nan(None),
+    )
+    stand = steps.stand
+    return Walk(predictions, steps.position, steps.model, stand.trained_through, stand.rows_trained)

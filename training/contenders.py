@@ -1,0 +1,74 @@
+"""The registry of contenders: from a name in a task file to something that makes models."""
+
+from typing import Final
+
+from pydantic import ValidationError
+
+from core.errors import ConfigurationError
+from core.tasks import Task
+from features import transforms
+from training import baselines, batch, incremental
+from training.procedures import Batch, Incremental, Model, Procedure, Shape
+
+__all__ = ["PROCEDURES", "Batch", "Incremental", "Model", "make", "procedure", "shape"]
+
+PROCEDURES: Final[dict[str, type[Procedure]]] = {
+    "base_rate": baselines.BaseRate,
+    "naive": baselines.Naive,
+    "seasonal_naive": baselines.SeasonalNaive,
+    "seasonal_growth": baselines.SeasonalGrowth,
+    "logistic_regression": batch.LogisticRegression,
+    "random_forest": batch.RandomForest,
+    "hist_gradient_boosting": batch.HistGradientBoosting,
+    "ridge": batch.Ridge,
+    "seasonal_ridge": batch.SeasonalRidge,
+    "river_logistic_regression": incremental.RiverLogisticRegression,
+    "river_linear_regression": incremental.RiverLinearRegression,
+    "river_holt_winters": incremental.RiverHoltWinters,
+    "river_snarimax": incremental.RiverSnarimax,
+}
+
+
+def make(task: Task, name: str) -> Incremental | Batch:
+    """A new contender, as the task file declares it.
+
+    Raises ConfigurationError for an unknown procedure, a parameter that it does not take or cannot use, a kind that
+    is not its own, or a target that it cannot predict.
+    """
+    return procedure(task, name).make(shape(task, name))
+
+
+def procedure(task: Task, name: str) -> Procedure:
+    """The procedure of a contender with its parameters, checked."""
+    declared = task.contenders[name]
+    where = f"Contender {name!r} of task {task.name!r}"
+    remedy = f"Correct it in the task file {task.name}.yaml."
+    found = PROCEDURES.get(declared.procedure)
+    if found is None:
+        raise ConfigurationError(
+            f"{where} names the procedure {declared.procedure!r}, which does not exist.",
+            f"Known procedures: {', '.join(PROCEDURES)}.",
+        )
+    if declared.kind != found.kind:
+        raise ConfigurationError(
+            f"{where} says kind: {declared.kind}, but {declared.procedure} is of kind {found.kind}.", remedy
+        )
+    if task.target.kind not in found.targets:
+        raise ConfigurationError(
+            f"{where}: {declared.procedure} cannot predict a {task.target.kind}, only a {' or '.join(found.targets)}.",
+            remedy,
+        )
+    try:
+        return found.model_validate(declared.parameters)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc'][:1]))}: {fault['msg']}" for fault in error.errors())
+        known = ", ".join(found.model_fields) or "none"
+        raise ConfigurationError(
+            f"{where} has parameters that {declared.procedure} cannot use: {faults}.", f"Known parameters: {known}."
+        ) from None
+
+
+def shape(task: Task, name: str) -> Shape:
+    """What the contender's models are made for."""
+    names = tuple(column.name for column in transforms.columns(task))
+    return Shape(names, task.target.kind, task.contenders[name].seed)

@@ -1,0 +1,63 @@
+"""Decisions in Postgres: what was decided, why, and on which evidence. Rows are only ever added."""
+
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.database import decisions, reachable
+from core.tasks import digest
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision. `champion` and `challenger`: the contenders that hold the aliases after it."""
+
+    task: str
+    series: str
+    session_date: date
+    outcome: str
+    reason: str
+    champion: str | None
+    challenger: str | None
+    evidence: dict[str, Any]
+
+    @property
+    def evidence_hash(self) -> str:
+        """Names the evidence: equal evidence, equal hash."""
+        return digest(self.evidence)
+
+
+def record(connection: sa.Connection, decision: Decision, decided_at: datetime) -> int:
+    """Adds a decision in the caller's transaction and returns its id."""
+    row: int = connection.execute(
+        sa.insert(decisions)
+        .values(
+            task=decision.task,
+            series=decision.series,
+            session_date=decision.session_date,
+            outcome=decision.outcome,
+            reason=decision.reason,
+            champion=decision.champion,
+            challenger=decision.challenger,
+            evidence=decision.evidence,
+            evidence_hash=decision.evidence_hash,
+            decided_at=decided_at,
+        )
+        .returning(decisions.c.id)
+    ).scalar_one()
+    return row
+
+
+def newest(engine: sa.Engine, task: str) -> Decision | None:
+    """The last decision on a task, or None before the first."""
+    statement = (
+        sa.select(*(decisions.c[field.name] for field in fields(Decision)))
+        .where(decisions.c.task == task)
+        .order_by(decisions.c.id.desc())
+        .limit(1)
+    )
+    with reachable(), engine.connect() as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else Decision(**row._mapping)

@@ -1,0 +1,142 @@
+"""The model folder: one MLflow pyfunc for contenders of every kind, and the digest by which it is known.
+
+The folder holds the pickled `Model` (`data/model.pkl`) and names this module as its loader, so a River pipeline, a
+forest and a baseline load alike, here and in any notebook of an environment where the project is installed:
+
+    frame = pandas.DataFrame([...], columns=[...])          # the task's feature columns, as floats
+    mlflow.pyfunc.load_model("models:/airline@champion").predict(frame)   # P(UP) or the forecast, one a row
+
+The same model, example and date give the same folder to the byte. That is what lets a job that was killed recognise
+its own work in the registry, by a digest it computed itself.
+"""
+
+import hashlib
+import io
+import tarfile
+import tempfile
+import warnings
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.settings import export
+from training.positions import freeze, thaw
+from training.procedures import Floats, Model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PICKLE = Path("data") / "model.pkl"
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "river", "scikit-learn")
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "DO_NOT_TRACK": "true",
+}
+
+
+class Served:
+    """What `mlflow.pyfunc.load_model` wraps: takes a frame in the order of the signature, answers one number a row."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def predict(self, frame: "pd.DataFrame", params: dict[str, object] | None = None) -> Floats:  # noqa: ARG002
+        """P(UP) or the forecast of each row of a frame of feature columns; NaN where the model has none yet."""
+        return self.model.predict(frame.to_numpy(np.float64))
+
+
+def _load_pyfunc(path: str) -> Served:
+    """Called by MLflow with the path of the pickle."""
+    return Served(thaw(Path(path).read_bytes()))
+
+
+def pyfunc() -> ModuleType:
+    """The module `mlflow.pyfunc`, set up to fail in seconds when its server is down, to print and to report nothing.
+
+    Its import warns about itself; that warning says nothing about us and is dropped here.
+    """
+    export(_ENVIRONMENT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow.pyfunc
+    module: ModuleType = mlflow.pyfunc
+    return module
+
+
+def save(model: Model, folder: Path, feature_names: tuple[str, ...], example: Floats, created: date) -> str:
+    """Writes the model's folder and returns its digest. `example`: a few rows, (n, n_features), in task order."""
+    import pandas as pd
+
+    mlflow_pyfunc = pyfunc()
+    from mlflow.models import Model as Card
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    content = freeze(model)
+    names = list(feature_names)
+    card = Card(
+        model_uuid=hashlib.sha256(content).hexdigest()[:32], utc_time_created=f"{created.isoformat()} 00:00:00.000000"
+    )
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # MLflow compares the frame's columns with a range
+        pickled = Path(scratch) / _PICKLE.name
+        pickled.write_bytes(content)
+        mlflow_pyfunc.save_model(
+            folder,
+            loader_module=__name__,
+            data_path=str(pickled),
+            mlflow_model=card,
+            signature=ModelSignature(
+                inputs=Schema([ColSpec("double", name) for name in names]),
+                outputs=Schema([TensorSpec(np.dtype(np.float64), (-1,))]),
+            ),
+            input_example=pd.DataFrame(example, columns=names),
+            pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+        )
+    return folder_digest(folder)
+
+
+def load_model(folder: Path) -> Model:
+    """The model in a folder. It unpickles: check `folder_digest` against the recorded one first."""
+    model: Model = thaw((folder / _PICKLE).read_bytes())
+    return model
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over a folder's files: relative path, length and content of each, sorted by path."""
+    state = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        state.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
+        state.update(content)
+    return state.hexdigest()
+
+
+def pack(folder: Path) -> bytes:
+    """A tar of the folder's files, equal for equal folders."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            content = path.read_bytes()
+            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def unpack(content: bytes, folder: Path) -> Path:
+    """Writes the files of a packed folder into `folder` and returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        tar.extractall(folder, filter="data")
+    return folder

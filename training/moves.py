@@ -1,0 +1,96 @@
+"""Alias moves that survive being interrupted: written down, made, read back, confirmed; and repaired by the next job.
+
+MLflow has no compare-and-set and keeps no history. So every move is fenced by the promote lease, and what the aliases
+say is compared with what the ledger says before anything else is decided.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from core.clock import Clock
+from core.database import reachable
+from core.errors import BusyError, NotFoundError
+from core.locks import Lease
+from core.logs import get_log
+from core.settings import Settings
+from training import ledger, registry
+from training.ledger import Move, Phase
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What moving an alias needs: the addresses, our database, the lease that fences, and the clock."""
+
+    settings: Settings
+    engine: sa.Engine
+    lease: Lease
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """Where the aliases stand now, which of them a person pinned, and what was found and mended on the way."""
+
+    aliases: Mapping[str, int]
+    pinned: frozenset[str]
+    repaired: tuple[Move, ...]
+    external: tuple[Move, ...]
+
+
+def reconcile(at: Registry, task: str) -> Reconciled:
+    """Finishes the moves that died half-way, and records those that others made."""
+    repaired = tuple(ledger.unfinished(at.engine, task))
+    for move in repaired:
+        _finish(at, move)
+    actual = registry.aliases(at.settings, task, registry.JOB) or {}
+    standing = ledger.standing(at.engine, task)
+    external = []
+    for alias in ledger.ALIASES:
+        before, now = standing[alias].version if alias in standing else None, actual.get(alias)
+        if before != now:
+            external.append(ledger.new_move(task, alias, before, now, who="external", why="moved by hand in MLflow"))
+            _write(at, "external", external[-1])
+    pinned = {alias for alias, stands in ledger.standing(at.engine, task).items() if stands.pinned}
+    return Reconciled(actual, frozenset(pinned), repaired, tuple(external))
+
+
+def carry_out(at: Registry, moves: Sequence[Move]) -> None:
+    """Makes moves whose intents are in the ledger, reads each back, and confirms it.
+
+    Raises BusyError when the lease was lost: whoever holds it now finishes them.
+    """
+    for move in moves:
+        with reachable(), at.engine.begin() as connection:
+            at.lease.check(connection)
+        assert move.to_version is not None, "an alias is never taken away"  # noqa: S101
+        registry.set_alias(at.settings, move.task, move.alias, move.to_version)
+        standing = registry.aliases(at.settings, move.task, registry.JOB) or {}
+        if standing.get(move.alias) != move.to_version:
+            raise BusyError(
+                f"The alias {move.alias!r} of {move.task!r} was moved by somebody else at the same moment.",
+                "Run the job again: it looks where the alias stands and goes on from there.",
+            )
+        _write(at, "confirmed", move)
+
+
+def _finish(at: Registry, move: Move) -> None:
+    """Ends a move that was intended: it was made, or is made now, or somebody else has moved the alias since."""
+    now = (registry.aliases(at.settings, move.task, registry.JOB) or {}).get(move.alias)
+    if now == move.to_version:
+        _write(at, "confirmed", move)
+    elif now == move.from_version:
+        try:
+            carry_out(at, [move])
+        except NotFoundError as error:
+            get_log("promotion").warning(error.problem, remedy=error.remedy, task=move.task)
+            _write(at, "abandoned", move)
+    else:
+        _write(at, "abandoned", move)
+
+
+def _write(at: Registry, phase: Phase, move: Move) -> None:
+    with reachable(), at.engine.begin() as connection:
+        at.lease.check(connection)
+        ledger.write(connection, phase, move, at.clock.now())

@@ -1,0 +1,171 @@
+"""The promote job: compares the contenders, decides, and moves the aliases. `python -m training.promote --task spy`.
+
+It makes three kinds of move: the first champion (BOOTSTRAP), a newer version of the contender that is champion
+(refresh), and another contender on evidence (succession). The alias `challenger` follows the leader among the rest.
+An alias that a person moved stays where it is until it is released. Only this job moves aliases, under one lease.
+"""
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from core import locks, runs
+from core.clock import Clock
+from core.database import connect, reachable
+from core.errors import IntegrityError, NotFoundError
+from core.jobs import run_job
+from core.runs import RunKey
+from core.settings import Settings
+from core.tasks import Task, digest
+from ingestion import observations
+from training import decisions, flavor, judgement, ledger, moves, outcomes, predictions, registry, versions
+from training.decisions import Decision
+from training.gate import decide
+from training.judgement import Situation
+from training.ledger import CHALLENGER, CHAMPION, Move
+from training.moves import Registry
+from training.versions import Version
+
+LEASE_WAIT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class PromoteReport:
+    """What was decided, who holds the aliases after it, and the moves that were made, mended or found."""
+
+    outcome: str
+    reason: str
+    champion: str | None
+    challenger: str | None
+    beats_baseline: str
+    moves: tuple[Move, ...]
+    is_new: bool
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        moved = "".join(f"; {m.alias}: {m.from_version or '-'} → {m.to_version or '-'} ({m.why})" for m in self.moves)
+        if not self.is_new:
+            return f"nothing to do: {self.outcome} ({self.reason}) stands{moved}"
+        return (
+            f"{self.outcome} ({self.reason}): champion {self.champion or 'none'}, challenger "
+            f"{self.challenger or 'none'}, beats the baseline: {self.beats_baseline}{moved}"
+        )
+
+
+def run(settings: Settings, task: Task, clock: Clock) -> PromoteReport:
+    """Reconciles the aliases with the ledger, decides on what is new, and moves what the decision says.
+
+    Raises NotFoundError when there is nothing to promote, RegistryUnreachableError or BusyError to be tried again,
+    IntegrityError when the files of a model are not what was trained.
+    """
+    engine = connect(settings.require_database_url(), schema=settings.schema_name)
+    try:
+        with locks.hold(engine, f"promote/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
+            return _promote(Registry(settings, engine, lease, clock), task)
+    finally:
+        engine.dispose()
+
+
+def _promote(at: Registry, task: Task) -> PromoteReport:
+    aliases = moves.reconcile(at, task.name)
+    found = (*aliases.repaired, *aliases.external)
+    series, newest = _contestants(at.engine, task)
+    key = _run_key(at, task, series, newest)
+    last = decisions.newest(at.engine, task.name)
+    if last is not None and runs.settled(at.engine, key) is not None:
+        return _report(last, found, is_new=False)
+
+    situation = Situation.read(at, task, series, newest, aliases)
+    verdict = decide(judgement.case(situation))
+    decision = judgement.decision(situation, verdict, date.fromisoformat(key.session_date))
+    intended = _intended(situation, decision)
+    for version in newest.values():
+        if version.version in {move.to_version for move in intended}:
+            _keep_bundle(at, version)
+    with reachable(), at.engine.begin() as connection:
+        at.lease.check(connection)
+        decision_id = decisions.record(connection, decision, at.clock.now())
+        made = [move.decided(decision_id, decision.evidence_hash) for move in intended]
+        for move in made:
+            ledger.write(connection, "intent", move, at.clock.now())
+        runs.settle(connection, key, {"decision": decision_id})
+    moves.carry_out(at, made)
+    return _report(decision, (*found, *made), is_new=True)
+
+
+def _contestants(engine: sa.Engine, task: Task) -> tuple[str, dict[str, Version]]:
+    """The series that the task stands on, and the newest version of each contender that has one."""
+    active = observations.active(engine, task.name)
+    newest = {}
+    if active is not None:
+        every = {name: versions.newest(engine, task, active.series, name) for name in task.contenders}
+        newest = {name: version for name, version in every.items() if version is not None}
+    if active is None or not newest:
+        raise NotFoundError(
+            f"Task {task.name} has no model version to promote.",
+            f"Run the training job first: python -m training --task {task.name}",
+        )
+    return active.series, newest
+
+
+def _run_key(at: Registry, task: Task, series: str, newest: Mapping[str, Version]) -> RunKey:
+    """Names the work by what a decision depends on: predictions, labels, versions, and what people did to the aliases.
+
+    Rows are only ever added, so their counts say whether anything is new.
+    """
+    with reachable(), at.engine.connect() as connection:
+        rows, session_date = predictions.extent(connection, task, series)
+        labels = outcomes.count(connection, task, series, at.clock.now())
+        by_hand = ledger.last_not_by_decision(connection, task.name)
+    numbers = {name: version.version for name, version in newest.items()}
+    stands_on = digest([task.config_hash, series, rows, labels, numbers, by_hand])
+    return RunKey(task.name, "promote", str(session_date or max(v.trained_through for v in newest.values())), stands_on)
+
+
+def _intended(situation: Situation, decision: Decision) -> list[Move]:
+    """The moves that a decision asks for."""
+    takes = decision.outcome in ("BOOTSTRAP", "PROMOTE")
+    wanted = {
+        CHAMPION: (decision.champion if takes else None, decision.reason),
+        CHALLENGER: (decision.challenger, "leads the rest"),
+    }
+    intended = []
+    for alias, (contender, why) in wanted.items():
+        version, now = situation.newest.get(contender or ""), situation.aliases.aliases.get(alias)
+        if version is not None and version.version != now and alias not in situation.aliases.pinned:
+            move = ledger.new_move(
+                situation.task.name, alias, now, version.version, who="promote", why=f"{decision.outcome} {why}"
+            )
+            intended.append(move)
+    return intended
+
+
+def _keep_bundle(at: Registry, version: Version) -> None:
+    """Keeps the model folder of a version in Postgres before it takes an alias: the copy that survives MLflow."""
+    if versions.has_bundle(at.engine, version.artifact_digest):
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = registry.download(at.settings, version.task, version.version, Path(scratch) / "model")
+        if registry.folder_digest(folder) != version.artifact_digest:
+            raise IntegrityError(
+                f"The files of version {version.version} of {version.task!r} in MLflow are not what was trained.",
+                "Find out who wrote to the artifact store; no alias was moved.",
+            )
+        content = flavor.pack(folder)
+    with reachable(), at.engine.begin() as connection:
+        versions.keep_bundle(connection, version.artifact_digest, content)
+
+
+def _report(decision: Decision, made: Iterable[Move], *, is_new: bool) -> PromoteReport:
+    beats = decision.evidence["beats_baseline"].get(decision.champion, "unproven")
+    return PromoteReport(
+        decision.outcome, decision.reason, decision.champion, decision.challenger, beats, tuple(made), is_new
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_job("training.promote", run))

@@ -1,0 +1,181 @@
+"""From walks to versions: which models are new, and how each becomes an MLflow run, a version, and a row of ours.
+
+A step that was cut off is found and gone on with: a run that is still open, by its key; a version that MLflow has and
+Postgres has not, by its tags and by the digest of the same folder made again. So a version exists once, or not yet.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import sqlalchemy as sa
+
+from core.database import reachable
+from core.locks import Lease
+from core.settings import Settings
+from core.tasks import Task
+from training import flavor, predictions, registry, summary, versions
+from training.backtest import Walk
+from training.procedures import Floats, Model
+from training.provenance import code_version
+from training.registry import Registered
+from training.tracking import MODEL, PICTURES, Logged, Record, Tracking
+from training.versions import Version
+
+if TYPE_CHECKING:
+    from features.dataset import Dataset
+
+_UPLOADS_AT_ONCE = 4
+_GOLDEN_ROWS = 8
+_EXAMPLE_ROWS = 3
+_UNNUMBERED = 0
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What registering needs: the addresses, our database, and the lease that fences the writes."""
+
+    settings: Settings
+    engine: sa.Engine
+    lease: Lease
+
+
+def register(at: Workplace, task: Task, dataset: "Dataset", walks: Mapping[str, Walk]) -> tuple[Version, ...]:
+    """Registers the model of each walk that has learned more than the contender's newest version.
+
+    Raises RegistryUnreachableError when MLflow does not answer: what is registered by then stays, the rest is
+    registered by the next run.
+    """
+    due = [name for name, walk in walks.items() if _is_due(at.engine, task, dataset.series, name, walk)]
+    if not due:
+        return ()
+    registry.ensure_model(at.settings, task.name, task.title)
+    orphans = registry.versions_above(at.settings, task.name, versions.highest(at.engine, task.name))
+    tracking = Tracking.open(at.settings, task, dataset)
+    scored = predictions.scored(task, predictions.scoreboard(at.engine, task, dataset.series, dataset.as_of))
+    with _workshop() as (folder, pool):
+        begun: list[tuple[Version, Record, Future[Logged] | Registered]] = []
+        for name in due:
+            version, record = _prepare(at.settings, task, dataset, name, walks[name], scored, folder / name)
+            orphan = next((one for one in orphans if _is_same(version, one)), None)
+            begun.append((version, record, orphan or pool.submit(tracking.log, record)))
+        return tuple(_complete(at, tracking, *step) for step in begun)
+
+
+def _is_due(engine: sa.Engine, task: Task, series: str, name: str, walk: Walk) -> bool:
+    if walk.model is None or walk.trained_through is None:
+        return False
+    newest = versions.newest(engine, task, series, name)
+    return newest is None or newest.trained_through < walk.trained_through
+
+
+def _prepare(
+    settings: Settings, task: Task, dataset: "Dataset", name: str, walk: Walk, scored: pl.DataFrame, folder: Path
+) -> tuple[Version, Record]:
+    """Writes the model and the pictures into `folder`, and says what the version and its run will be."""
+    assert walk.model is not None, name  # noqa: S101 (_is_due)
+    assert walk.trained_through is not None, name  # noqa: S101
+    rows = dataset.table.select(dataset.feature_names).tail(_GOLDEN_ROWS).to_numpy()
+    digest = flavor.save(
+        walk.model, folder / MODEL, dataset.feature_names, rows[-_EXAMPLE_ROWS:], created=walk.trained_through
+    )
+    version = Version(
+        task=task.name,
+        version=_UNNUMBERED,
+        contender=name,
+        contender_hash=task.contender_hash(name),
+        kind=task.contenders[name].kind,
+        series=dataset.series,
+        trained_through=walk.trained_through,
+        rows_trained=walk.rows_trained,
+        data_hash=dataset.data_hash,
+        artifact_digest=digest,
+        code_version=code_version(settings),
+        run_id="",
+        golden=_golden(walk.model, rows),
+    )
+    summary.draw(task, name, scored, folder / PICTURES)
+    record = Record(
+        key="/".join(_identity(version).values()),
+        name=f"{name} {walk.trained_through}",
+        description=_description(version),
+        tags=_tags(version),
+        params=summary.params(task, dataset, version),
+        metrics=summary.metrics(task, name, scored),
+        folder=folder,
+    )
+    return version, record
+
+
+def _complete(
+    at: Workplace, tracking: Tracking, version: Version, record: Record, begun: Future[Logged] | Registered
+) -> Version:
+    """Gives the version its number in MLflow, closes its run, and records it, last of all, in Postgres."""
+    if isinstance(begun, Registered):
+        number, run_id = begun.version, begun.run_id
+    else:
+        logged = begun.result()
+        run_id = logged.run_id
+        number = registry.create_version(
+            at.settings,
+            version.task,
+            source=logged.source,
+            run_id=run_id,
+            tags=record.tags,
+            description=record.description,
+        )
+    tracking.finish(run_id)
+    numbered = replace(version, version=number, run_id=run_id)
+    with reachable(), at.engine.begin() as connection:
+        at.lease.check(connection)
+        versions.record(connection, numbered)
+    return numbered
+
+
+def _golden(model: Model, rows: Floats) -> dict[str, list[object]]:
+    expected = [float(value) if np.isfinite(value) else None for value in model.predict(rows)]
+    return {"rows": rows.tolist(), "expected": expected}
+
+
+def _identity(version: Version) -> dict[str, str]:
+    """The tags that say which model it is: never two versions with the same."""
+    return {
+        "contender": version.contender,
+        "contender_hash": version.contender_hash,
+        "series": version.series,
+        "trained_through": version.trained_through.isoformat(),
+    }
+
+
+def _tags(version: Version) -> dict[str, str]:
+    return _identity(version) | {
+        "kind": version.kind,
+        "data_hash": version.data_hash,
+        "artifact_digest": version.artifact_digest,
+        "code_version": version.code_version,
+    }
+
+
+def _is_same(version: Version, orphan: Registered) -> bool:
+    """Whether an unrecorded version is this one: the same model by its tags, the same folder by our own digest."""
+    expected = _identity(version) | {"artifact_digest": version.artifact_digest}
+    return expected.items() <= dict(orphan.tags).items()
+
+
+def _description(version: Version) -> str:
+    return (
+        f"{version.contender} ({version.kind}), trained on {version.rows_trained:,} rows of {version.series} "
+        f"through {version.trained_through}"
+    )
+
+
+@contextmanager
+def _workshop() -> Iterator[tuple[Path, ThreadPoolExecutor]]:
+    with tempfile.TemporaryDirectory(prefix="contender-") as scratch, ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
+        yield Path(scratch), pool

@@ -1,0 +1,64 @@
+"""What a run shows of a contender: its parameters, its metrics beside the baseline's, their course, and pictures."""
+
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from core.tasks import Task
+from training import pictures, scoring
+from training.tracking import Point
+from training.versions import Version
+
+if TYPE_CHECKING:
+    from features.dataset import Dataset
+
+_POINTS = 50
+_BASELINE = "baseline_"
+_PNG_COMPRESSION = 1  # a third faster to write, hardly larger
+
+
+def params(task: Task, dataset: "Dataset", version: Version) -> dict[str, str]:
+    """How the contender was declared, and on what its version was trained."""
+    declared = task.contenders[version.contender].model_dump(mode="json")
+    parameters = declared.pop("parameters")
+    trained = {
+        "series": dataset.series,
+        "source": dataset.source,
+        "features": ", ".join(dataset.feature_names),
+        "rows_trained": version.rows_trained,
+        "trained_through": version.trained_through,
+    }
+    every = declared | {f"parameters.{key}": value for key, value in parameters.items()} | trained
+    return {key: str(value) for key, value in every.items() if value is not None}
+
+
+def metrics(task: Task, contender: str, scored: pl.DataFrame) -> list[Point]:
+    """The contender's metrics as they developed and, as `baseline_…`, the baseline's on the same rows.
+
+    The last point of each is over all rows. A point's step is the number of rows, its time their last target date.
+    """
+    rows = scoring.paired(scored, [contender, task.baseline])
+    labels, dates = rows["label"].to_numpy(), rows["target_date"].to_list()
+    points = []
+    for prefix, name in (("", contender), (_BASELINE, task.baseline)):
+        course = scoring.over_time(task, labels, rows[name].to_numpy(), _POINTS)
+        for row in course.iter_rows(named=True):
+            step = row.pop("rows")
+            at = _milliseconds(dates[step - 1])
+            points += [Point(prefix + key, value, step, at) for key, value in row.items() if value is not None]
+    return points
+
+
+def draw(task: Task, contender: str, scored: pl.DataFrame, folder: Path) -> None:
+    """Writes the contender's pictures into a new folder."""
+    folder.mkdir(parents=True)
+    rows = scoring.paired(scored, [contender, task.baseline])
+    for name, figure in pictures.draw(task, rows, contender).items():
+        figure.savefig(folder / f"{name}.png", pil_kwargs={"compress_level": _PNG_COMPRESSION})
+
+
+def _milliseconds(day: date) -> int:
+    """Since 1970; MLflow takes no time before that."""
+    return max(0, int(datetime.combine(day, time(), tzinfo=UTC).timestamp() * 1000))

@@ -1,0 +1,106 @@
+"""The training job: every contender goes on from where it stands, and what is new is registered."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from core import locks, runs
+from core.clock import Clock
+from core.database import connect, reachable
+from core.locks import Lease
+from core.runs import RunKey
+from core.settings import Settings
+from core.tasks import Task, digest
+from features import lake
+from features.dataset import Dataset
+from training import outcomes, predictions, progress
+from training.backtest import Walk, walk_all
+from training.registration import Workplace, register
+from training.versions import Version
+
+LEASE_WAIT_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What the training job did. `through`: the newest date with features; `rebuilt`: contenders walked anew."""
+
+    series: str
+    through: str
+    contenders: int
+    predictions: int
+    labels: outcomes.Recorded
+    rebuilt: tuple[str, ...]
+    versions: tuple[Version, ...]
+    is_new: bool
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        if not self.is_new:
+            return f"nothing to do: all contenders stand at {self.through} of {self.series}"
+        restated = f" ({self.labels.restated} restated)" if self.labels.restated else ""
+        rebuilt = f", {len(self.rebuilt)} rebuilt for other libraries" if self.rebuilt else ""
+        return (
+            f"{self.contenders} contenders through {self.through} of {self.series}: {self.predictions:,} predictions, "
+            f"{self.labels.new + self.labels.restated:,} labels{restated}, {len(self.versions)} versions{rebuilt}"
+        )
+
+
+def run(settings: Settings, task: Task, clock: Clock) -> TrainReport:
+    """Walks every contender through the newest dataset and registers a version of each that learned something.
+
+    Killed at any point and run again, it ends as if it had run through. Raises NotFoundError when there is no dataset,
+    RegistryUnreachableError when MLflow does not answer (what was learned is stored by then).
+    """
+    engine = connect(settings.require_database_url(), schema=settings.schema_name)
+    try:
+        dataset = lake.latest(settings, engine, task.name, clock.now())
+        key = _run_key(task, dataset)
+        if runs.settled(engine, key) is not None:
+            return _nothing(task, dataset)
+        with locks.hold(engine, f"train/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
+            if runs.settled(engine, key) is not None:
+                return _nothing(task, dataset)
+            report = _train(Workplace(settings, engine, lease), task, dataset, clock)
+            with reachable(), engine.begin() as connection:
+                lease.check(connection)
+                runs.settle(connection, key, {"versions": [version.version for version in report.versions]})
+            return report
+    finally:
+        engine.dispose()
+
+
+def _train(at: Workplace, task: Task, dataset: Dataset, clock: Clock) -> TrainReport:
+    with reachable(), at.engine.begin() as connection:
+        at.lease.check(connection)
+        labels = outcomes.record(connection, task, dataset)
+    stand = progress.read(at.engine, task, dataset.series)
+    walks = walk_all(task, dataset, stand.positions)
+    predicted = sum(_commit(at.engine, at.lease, task, dataset, name, walk, clock) for name, walk in walks.items())
+    registered = register(at, task, dataset, walks)
+    return TrainReport(
+        dataset.series, _through(dataset), len(walks), predicted, labels, stand.stale, registered, is_new=True
+    )
+
+
+def _commit(engine: sa.Engine, lease: Lease, task: Task, dataset: Dataset, name: str, walk: Walk, clock: Clock) -> int:
+    """Stores a contender's predictions together with its new position, or neither."""
+    with reachable(), engine.begin() as connection:
+        lease.check(connection)
+        added = predictions.record(connection, task, dataset.series, name, walk.predictions, clock.now())
+        progress.write(connection, task, dataset.series, name, walk.position)
+    return added
+
+
+def _run_key(task: Task, dataset: Dataset) -> RunKey:
+    stands_on = digest([task.config_hash, dataset.data_hash, progress.stamp()])
+    return RunKey(task.name, "train", _through(dataset), stands_on)
+
+
+def _through(dataset: Dataset) -> str:
+    return str(dataset.table.get_column("event_date").max())
+
+
+def _nothing(task: Task, dataset: Dataset) -> TrainReport:
+    nothing = outcomes.Recorded(0, 0)
+    return TrainReport(dataset.series, _through(dataset), len(task.contenders), 0, nothing, (), (), is_new=False)
