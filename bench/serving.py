@@ -1,0 +1,261 @@
+"""Requests per second and latency of /predictionForTomorrow beside a Flask route that returns a constant.
+
+    python bench/serving.py                                   # starts its own Postgres, MLflow and API, with a small task
+    python bench/serving.py --url http://127.0.0.1:8000       # measures an API that runs
+
+Both are asked over 16 connections, in turns, under the same server settings; predictions are logged as always. The load
+comes from wrk; where that is not installed, from a generator in Python, which is slower than what it measures.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import requests
+import sqlalchemy as sa
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+REPOSITORY = Path(__file__).parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from flask import Flask  # noqa: E402
+
+from contender.services import (  # noqa: E402
+    Postgres,
+    free_port,
+    spawn,
+    start_mlflow,
+    wait_for_http,
+    wait_for_mlflow,
+)
+from core.clock import SystemClock  # noqa: E402
+from core.connection import connect, migrate  # noqa: E402
+from core.database import predictions  # noqa: E402
+from core.settings import Settings  # noqa: E402
+from core.tasks import load_task  # noqa: E402
+
+PATH = "/predictionForTomorrow?threshold=0.5"
+CONNECTIONS = 16
+WORKERS = 2
+CONTENDERS = ("base-rate", "logistic", "river-logistic")
+SAID = {
+    "prediction": "UP", "confidence": 0.5313373253493014, "threshold": 0.5, "model_source": "mlflow",
+    "model_alias": "champion", "model_name": "spy", "model_version": 1, "contender": "base-rate",
+    "as_of": "2018-12-31", "target_date": "2019-01-02", "data_source": "sample", "data_age_days": 2882, "stale": True,
+    "beats_baseline": "no",
+}  # fmt: skip
+UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+
+
+@dataclass(frozen=True)
+class Load:
+    """One round: requests per second, and the latency that half and 99 of 100 requests stayed under (ms)."""
+
+    rate: float
+    p50: float
+    p99: float
+    failed: int
+
+
+def constant() -> Flask:
+    """The floor: a Flask route that returns what the API returns, and knows nothing."""
+    app = Flask(__name__)
+
+    @app.get("/constant")
+    def route() -> dict[str, object]:
+        return SAID
+
+    return app
+
+
+def wrk(url: str, seconds: int) -> Load:
+    output = subprocess.run(
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", url],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    quantiles = {
+        percent: float(number) * UNITS[unit]
+        for percent, number, unit in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", output)
+    }
+    failed = sum(int(count) for count in re.findall(r"Non-2xx or 3xx responses: (\d+)", output))
+    failed += sum(int(n) for line in re.findall(r"Socket errors: (.*)", output) for n in re.findall(r"\d+", line))
+    (rate,) = re.findall(r"Requests/sec:\s+([\d.]+)", output)
+    return Load(float(rate), quantiles["50"], quantiles["99"], failed)
+
+
+def in_python(url: str, seconds: int) -> Load:
+    """The same by a process of its own with a thread a connection."""
+    output = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("generator.py")), url, str(CONNECTIONS), str(seconds)],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    return Load(**json.loads(output))
+
+
+@contextmanager
+def constant_server(settings: Settings) -> Iterator[str]:
+    port = free_port()
+    code = (
+        "from web.server import serve; "
+        f"serve('bench.serving:constant', host='127.0.0.1', port={port}, workers={WORKERS}, variable='BENCH')"
+    )
+    process = spawn("constant", ["-c", code], settings)
+    try:
+        wait_for_http(f"http://127.0.0.1:{port}/constant", process, 30)
+        yield f"http://127.0.0.1:{port}/constant"
+    finally:
+        process.stop()
+
+
+@contextmanager
+def own_api(home: Path, console: Console) -> Iterator[tuple[str, Settings]]:
+    """Postgres, MLflow and the API in a folder of their own, with the task `spy` and three of its contenders."""
+    from contender.loop import run_task
+    from contender.progress import Progress
+
+    tasks = home / "tasks"
+    tasks.mkdir(parents=True)
+    declared = yaml.safe_load((REPOSITORY / "tasks" / "spy.yaml").read_text())
+    declared["contenders"] = {name: declared["contenders"][name] for name in CONTENDERS}
+    (tasks / "spy.yaml").write_text(yaml.safe_dump(declared))
+    postgres = Postgres(home / "postgres" / "data")
+    mlflow_port, api_port = free_port(), free_port()
+    settings = Settings(
+        home=home, tasks=tasks, database_url=postgres.database("contender"), api_port=api_port, api_workers=WORKERS,
+        mlflow_url=f"http://127.0.0.1:{mlflow_port}", yahoo_url="http://127.0.0.1:9",
+    )  # fmt: skip
+    engine = connect(settings.database_url)
+    migrate(engine)
+    engine.dispose()
+    mlflow = start_mlflow(settings, postgres.database("mlflow"), mlflow_port)
+    api = None
+    try:
+        wait_for_mlflow(settings.mlflow_url, mlflow)
+        run_task(settings, load_task(tasks, "spy"), SystemClock(), Progress(console))
+        started = time.perf_counter()
+        api = spawn("api", ["-m", "serving"], settings)
+        url = f"http://127.0.0.1:{api_port}"
+        wait_for_http(f"{url}/health/ready", api, 60)
+        console.print(f"API ready {time.perf_counter() - started:.1f} s after its start")
+        yield url, settings
+    finally:
+        if api is not None:
+            api.stop()
+        mlflow.stop()
+        postgres.stop()
+
+
+def measure(console: Console, url: str, constant_url: str, rounds: int, seconds: int) -> None:
+    load = wrk if shutil.which("wrk") else in_python
+    if load is in_python:
+        console.print(
+            "[red]wrk is not installed (Debian: apt-get install wrk).[/red] The generator in Python stands in;"
+        )
+        console.print(
+            "it is the bottleneck: read the ratio as a lower bound where it is near 1, and no rate as a limit."
+        )
+    wrk_or_python = "wrk -t1" if load is wrk else "bench/generator.py"
+    table = Table(
+        "round", "constant req/s", "p50 ms", "p99 ms", "prediction req/s", "p50 ms", "p99 ms", "failed", "ratio",
+        title=f"{WORKERS} workers, {CONNECTIONS} connections, {seconds} s a turn, by {wrk_or_python}",
+    )  # fmt: skip
+    ratios = []
+    for number in range(1, rounds + 1):
+        floor, api = load(constant_url, seconds), load(url + PATH, seconds)
+        ratios.append(api.rate / floor.rate)
+        table.add_row(
+            str(number), f"{floor.rate:,.0f}", f"{floor.p50:.2f}", f"{floor.p99:.1f}",
+            f"{api.rate:,.0f}", f"{api.p50:.2f}", f"{api.p99:.1f}", str(api.failed + floor.failed), f"{ratios[-1]:.2f}",
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"median ratio {statistics.median(ratios):.2f}; one machine runs server, load and Postgres")
+
+
+def move_aliases(console: Console, url: str, settings: Settings, moves: int) -> None:
+    """Moves the alias among the versions and takes the time until both workers serve the new one."""
+    from training import registry
+
+    versions = [entry.version for entry in registry.versions_above(settings, "spy", 0)]
+    took = []
+    for number in range(moves):
+        version = versions[number % len(versions)]
+        started = time.perf_counter()
+        registry.set_alias(settings, "spy", "champion", version)
+        while served(url) != {version}:
+            time.sleep(0.02)
+        took.append(time.perf_counter() - started)
+    console.print(
+        f"alias moved → served by all workers, polling every {settings.alias_poll_seconds:.0f} s, {moves} moves: "
+        f"median {statistics.median(took):.2f} s, longest {max(took):.2f} s"
+    )
+
+
+def served(url: str) -> set[int]:
+    lines = requests.get(f"{url}/metrics", timeout=10).text.splitlines()
+    return {int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith("model_version_served")}
+
+
+def memory(console: Console, port: int) -> None:
+    resident = [
+        (process.pid, process.memory_info().rss / 2**20)
+        for process in psutil.process_iter()
+        if process.ppid() in {c.pid for c in psutil.net_connections("tcp") if c.laddr.port == port and c.pid}
+    ]
+    owners = {c.pid for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port and c.pid}
+    resident = [(pid, psutil.Process(pid).memory_info().rss / 2**20) for pid in sorted(owners)]
+    console.print("resident memory of the workers: " + ", ".join(f"{megabytes:.0f} MB" for _, megabytes in resident))
+
+
+def account(console: Console, url: str, settings: Settings) -> None:
+    """Every answer that was counted is in the table."""
+    engine = connect(settings.database_url)
+    deadline = time.monotonic() + 30
+    while True:
+        text = requests.get(f"{url}/metrics", timeout=10).text
+        given = sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("predictions_total"))
+        with engine.connect() as connection:
+            logged = connection.execute(sa.select(sa.func.count()).select_from(predictions)).scalar_one()
+        if logged == given or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    engine.dispose()
+    console.print(f"predictions given {given:,.0f}, rows in Postgres {logged:,}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--url", help="an API that runs; it should have 2 workers")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5, help="of each turn")
+    parser.add_argument("--moves", type=int, default=9)
+    arguments = parser.parse_args()
+    console = Console()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "contender"
+        if arguments.url:
+            with constant_server(Settings(home=home)) as floor:
+                measure(console, arguments.url.rstrip("/"), floor, arguments.rounds, arguments.seconds)
+            return
+        with own_api(home, console) as (url, settings):
+            with constant_server(settings) as floor:
+                measure(console, url, floor, arguments.rounds, arguments.seconds)
+            account(console, url, settings)
+            move_aliases(console, url, settings, arguments.moves)
+            memory(console, settings.api_port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The API: `create_app` composes board, follower, log and routes, and starts the threads of one worker."""
+
+from pathlib import Path
+from time import perf_counter
+
+import sqlalchemy as sa
+from flask import Response, g, request
+from flask_openapi3.openapi import OpenAPI
+
+from core.clock import Clock, SystemClock
+from core.connection import connect
+from core.settings import Settings
+from serving import public
+from serving.follower import Follower
+from serving.metrics import Metrics
+from serving.prediction_log import PredictionLog
+from serving.predictor import Board, NoChampionError, NoDataError, NoPredictionError
+from serving.replies import Desk
+from serving.shortcut import Shortcut
+from web import app as web
+from web.problems import Kind
+
+EXTENSION = "contender"
+_KINDS = {
+    NoChampionError: Kind(503, "no_champion", "No champion yet"),
+    NoDataError: Kind(503, "no_data", "No data yet"),
+    NoPredictionError: Kind(503, "no_prediction", "No prediction yet"),
+}
+_DESCRIPTION = (
+    "The champions' predictions. Batch and incremental models contend on one scoreboard; whoever holds the alias "
+    "`champion` in the MLflow registry answers here. Every answer names the version that gave it and is logged."
+)
+
+
+class Service:
+    """What runs behind the routes of one worker."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        settings.require_mlflow_url()
+        self.engine: sa.Engine = connect(settings.require_database_url(), schema=settings.schema_name)
+        self.metrics = Metrics(metrics_folder(settings))
+        self.board = Board()
+        self.log = PredictionLog(settings.spool, self.engine, self.metrics)
+        self.desk = Desk(self.log, clock)
+        self.follower = Follower(settings, self.engine, clock, self.board, self.metrics)
+
+    def start(self) -> None:
+        """Starts the threads; returns when what can be served is served."""
+        self.log.start()
+        self.follower.start()
+
+    def stop(self) -> None:
+        """Ends the threads and writes down what was answered."""
+        self.follower.stop()
+        self.log.stop()
+        self.engine.dispose()
+
+
+def create_app(settings: Settings, clock: Clock | None = None) -> OpenAPI:
+    """The app of one worker, its threads running. `app.extensions["contender"]` is its Service, to be stopped."""
+    clock = clock or SystemClock()
+    service = Service(settings, clock)
+    app = web.create_app(
+        __name__,
+        title="Contender",
+        description=_DESCRIPTION,
+        version="1.0.0",
+        home_page=(Path(__file__).parent / "pages" / "index.html").read_text(),
+        kinds=_KINDS,
+    )
+    app.extensions[EXTENSION] = service
+    public.add_predictions(app, service.board, service.desk)
+    public.add_service(app, service.board, service.metrics, clock, settings.alias_poll_seconds)
+    _count_requests(app, service.metrics)
+    app.wsgi_app = Shortcut(app.wsgi_app, service.board, service.desk, service.metrics)  # type: ignore[method-assign]
+    service.start()
+    return app
+
+
+def metrics_folder(settings: Settings) -> Path:
+    """Where the workers count."""
+    return settings.home / "metrics"
+
+
+def _count_requests(app: OpenAPI, metrics: Metrics) -> None:
+    """Counts what the shortcut left to Flask, by route: unknown paths are one, so that nobody can make up labels."""
+
+    @app.before_request
+    def begin() -> None:
+        g.started = perf_counter()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        rule = request.url_rule.rule if request.url_rule is not None else "(none)"
+        metrics.count(rule, response.status_code, perf_counter() - g.get("started", perf_counter()))
+        return response

@@ -1,0 +1,84 @@
+"""The thread of each worker that keeps the board up to date: it asks where the aliases stand; every task follows."""
+
+import threading
+from time import monotonic
+
+import sqlalchemy as sa
+
+from core.clock import Clock
+from core.errors import ConfigurationError, RegistryUnreachableError
+from core.settings import Settings
+from core.tasks import Task
+from serving.bundles import Bundles
+from serving.champion import ChampionFollower, Heard, Means
+from serving.complaints import Complaints
+from serving.metrics import Metrics
+from serving.predictor import ALIAS, Board
+from serving.rhythm import Rhythm
+from serving.task_shelf import TaskShelf
+from training import registry
+
+FIRST_POLL_SECONDS = 10.0
+
+
+class Follower:
+    """Polls every `alias_poll_seconds`. Requests never wait for it: they only read the board."""
+
+    def __init__(self, settings: Settings, engine: sa.Engine, clock: Clock, board: Board, metrics: Metrics) -> None:
+        self._settings = settings
+        self._board = board
+        self._metrics = metrics
+        self._complaints = Complaints()
+        self._means = Means(engine, clock, board, Bundles(settings, engine), metrics, self._complaints)
+        self._shelf = TaskShelf(settings.tasks, self._complaints)
+        self._followers: dict[str, ChampionFollower] = {}
+        self._polled = threading.Event()
+        self._rhythm = Rhythm("follower", settings.alias_poll_seconds, self.poll)
+
+    def start(self) -> None:
+        """Serves the last good models from disk, then begins to poll; returns after the first poll, or after 10 s."""
+        self._take_tasks(restore=True)
+        self._rhythm.start()
+        self._polled.wait(FIRST_POLL_SECONDS)
+
+    def stop(self, seconds: float = 2.0) -> None:
+        """Ends the polling."""
+        self._rhythm.stop(seconds)
+
+    def poll(self) -> None:
+        """Asks once where every champion stands, and follows."""
+        self._take_tasks(restore=False)
+        heard = self._hear()
+        for name, follower in self._followers.items():
+            follower.follow(heard.get(name, Heard(reached=False)))
+        self._polled.set()
+
+    def _hear(self) -> dict[str, Heard]:
+        heard: dict[str, Heard] = {}
+        try:
+            for name in self._followers:
+                standing = registry.aliases(self._settings, name) or {}
+                heard[name] = Heard(reached=True, version=standing.get(ALIAS))
+        except (RegistryUnreachableError, ConfigurationError) as error:
+            self._complaints.open("registry", "The registry does not answer; the champions serve on.", error.problem)
+        else:
+            self._complaints.close("registry", "The registry answers again.")
+            self._board.registry_heard = monotonic()
+            self._metrics.polled.set_to_current_time()
+        return heard
+
+    def _take_tasks(self, *, restore: bool) -> None:
+        """Notices tasks that are new or changed."""
+        tasks = self._shelf.read()
+        if tasks is self._board.tasks:
+            return
+        before: dict[str, Task] = self._board.tasks
+        for name, task in tasks.items():
+            if task != before.get(name):
+                self._followers[name] = ChampionFollower(task, self._means)
+                if restore:
+                    self._followers[name].restore()
+        for name in set(before) - set(tasks):
+            del self._followers[name]
+            self._board.forget(name)
+        self._board.tasks = tasks

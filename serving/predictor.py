@@ -1,0 +1,203 @@
+"""The use case, without HTTP: what the champion says of the latest data, and the answer a client gets of it."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+from core.errors import ContenderError, DataRefusedError, NotFoundError
+from core.tasks import Task
+from features.dataset import Row
+from training.versions import Version
+
+if TYPE_CHECKING:
+    from training.contenders import Model
+
+ALIAS = "champion"
+
+ModelSource = Literal["mlflow", "last-good copy"]
+"""`mlflow`: the registry's alias names this version. `last-good copy`: it could not be asked, or names none."""
+
+
+class NoChampionError(ContenderError):
+    """A task whose champion alias has never stood on a version."""
+
+
+class NoDataError(ContenderError):
+    """A task with a champion and nothing to predict from."""
+
+
+class NoPredictionError(ContenderError):
+    """A champion that cannot predict yet: Holt-Winters before its first season, a cold forest."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A loaded model, the features it takes in their order, its version, and who says that it is champion."""
+
+    version: Version
+    feature_names: tuple[str, ...]
+    model: "Model" = field(compare=False)
+    source: ModelSource
+
+
+@dataclass(frozen=True)
+class Latest:
+    """The newest feature row of a task: `as_of` says of which data, `data_hash` of which exactly."""
+
+    row: Row
+    series: str
+    source: str
+    data_hash: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client is told. `confidence` is P(UP); it and `threshold` are None where a number is predicted."""
+
+    prediction: str | float
+    confidence: float | None
+    threshold: float | None
+    model_source: ModelSource
+    model_alias: str
+    model_name: str
+    model_version: int
+    contender: str
+    as_of: date
+    target_date: date
+    data_source: str
+    data_age_days: int
+    stale: bool
+    beats_baseline: str
+
+    def fields(self) -> dict[str, Any]:
+        """The fields as they go out: dates in ISO form; absent what the task has not."""
+        return {
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in asdict(self).items()
+            if value is not None
+        }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A champion, the data it looks at, and its prediction of them: computed once, answered from many times.
+
+    `replies` keeps what `serving.replies` made of it: it goes when the standing goes, so nothing in it can be old.
+    """
+
+    task: Task
+    champion: Champion
+    latest: Latest
+    value: float | None
+    beats_baseline: str
+    replies: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def answer(self, threshold: float | None, today: date) -> Answer:
+        """The answer on a day, for a threshold (None: the task's own).
+
+        Raises NoPredictionError when the model gave no value, DataRefusedError for a threshold where none applies.
+        """
+        if self.value is None:
+            raise NoPredictionError(
+                f"{self.champion.version.contender}, the champion of {self.task.name!r}, has not learned enough to "
+                "predict yet.",
+                "It will when it has; until then, move the alias to another version.",
+            )
+        confidence: float | None = None
+        prediction: str | float = self.value
+        if self.task.is_classification:
+            confidence, threshold = self.value, self.task.target.threshold if threshold is None else threshold
+            prediction = "UP" if confidence >= threshold else "DOWN"
+        elif threshold is not None:
+            raise DataRefusedError(
+                f"The task {self.task.name!r} predicts a number, which no threshold can decide.",
+                "Leave `threshold` out.",
+            )
+        row, version = self.latest.row, self.champion.version
+        age = (today - row.event_date).days
+        return Answer(
+            prediction=prediction,
+            confidence=confidence,
+            threshold=threshold,
+            model_source=self.champion.source,
+            model_alias=ALIAS,
+            model_name=self.task.name,
+            model_version=version.version,
+            contender=version.contender,
+            as_of=row.event_date,
+            target_date=row.target_date,
+            data_source=self.latest.source,
+            data_age_days=age,
+            stale=age > self.task.stale_after_days,
+            beats_baseline=self.beats_baseline,
+        )
+
+
+def predict(model: "Model", features: list[list[float]]) -> list[float | None]:
+    """The model's values for rows of features; None where it has no prediction yet."""
+    import numpy as np
+
+    values = np.asarray(model.predict(np.asarray(features, dtype=np.float64)), dtype=np.float64)
+    if values.shape != (len(features),):
+        raise DataRefusedError(f"The model returned the shape {values.shape} for {len(features)} rows.")
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def stand(task: Task, champion: Champion, latest: Latest, beats_baseline: str) -> Standing:
+    """Computes the champion's one prediction of the latest data. Raises DataRefusedError when the two do not fit."""
+    if champion.feature_names != tuple(latest.row.features):
+        raise DataRefusedError(
+            f"Version {champion.version.version} of {task.name!r} takes other features than the task declares now.",
+            f"Run `contender run {task.name}`: it trains contenders on the new ones.",
+        )
+    (value,) = predict(champion.model, [list(latest.row.features.values())])
+    if value is not None and task.is_classification and not 0 <= value <= 1:
+        raise DataRefusedError(f"The model gave {value} where a probability is due.")
+    return Standing(task, champion, latest, value, beats_baseline)
+
+
+class Board:
+    """What every task can be answered with at present. Written by the follower's thread, read by every request.
+
+    Each write puts a whole new dictionary in place, so a reader sees all of the old state or all of the new.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, Task] = {}
+        self.champions: dict[str, Champion] = {}
+        self.standings: dict[str, Standing] = {}
+        self.registry_heard: float | None = None
+        """When the registry answered last (monotonic seconds); None: never."""
+        self.database_heard: float | None = None
+        """The same of Postgres."""
+
+    def standing(self, name: str) -> Standing:
+        """The standing of a task. NotFoundError, NoChampionError or NoDataError say why there is none."""
+        standing = self.standings.get(name)
+        if standing is not None:
+            return standing
+        if name not in self.tasks:
+            raise NotFoundError(
+                f"There is no task {name!r}.", f"Known tasks: {', '.join(sorted(self.tasks)) or 'none'}."
+            )
+        if name in self.champions:
+            raise NoDataError(
+                f"The task {name!r} has a champion and no data to predict from.",
+                f"Run `contender ingest {name}` and `contender features {name}`; the API follows by itself.",
+            )
+        raise NoChampionError(
+            f"The task {name!r} has no champion yet.",
+            f"Run `contender run {name}` (or `make up`), which trains the contenders and crowns one; "
+            "the API follows by itself.",
+        )
+
+    def publish(self, standing: Standing) -> None:
+        """Puts a standing in place of the task's old one."""
+        name = standing.task.name
+        self.champions = {**self.champions, name: standing.champion}
+        self.standings = {**self.standings, name: standing}
+
+    def forget(self, name: str) -> None:
+        """Takes down a task that is no more."""
+        self.champions = {task: champion for task, champion in self.champions.items() if task != name}
+        self.standings = {task: standing for task, standing in self.standings.items() if task != name}

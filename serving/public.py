@@ -1,0 +1,145 @@
+"""The routes that everyone may ask: thin, each a question to the board or the desk."""
+
+from time import monotonic
+from typing import Any
+
+from flask import Response, request
+from flask_openapi3.models.tag import Tag
+from flask_openapi3.openapi import OpenAPI
+
+from core.clock import Clock
+from core.tasks import Task
+from serving import metrics
+from serving.metrics import Metrics
+from serving.predictor import Board, Standing
+from serving.replies import Desk
+from serving.schemas import Info, Prediction, Readiness, TaskInfo, TaskList, TaskPath, ThresholdQuery
+from serving.shortcut import BY_TASK, TOMORROW, TOMORROW_TASK
+from web.app import SERVICE
+from web.problems import documented
+
+PREDICTIONS = Tag(name="predictions", description="What the champions say.")
+
+
+def add_predictions(app: OpenAPI, board: Board, desk: Desk) -> None:
+    """Adds the two routes that predict. `serving.shortcut` answers most of their requests before they get here."""
+
+    def answer(task: str, threshold: float | None) -> Response:
+        sent = desk.make(board.standing(task), request.query_string.decode("latin-1"), threshold)
+        return Response(sent.body, headers=sent.headers)
+
+    @app.get(
+        TOMORROW,
+        tags=[PREDICTIONS],
+        summary="Does the S&P 500 close higher tomorrow?",
+        description=f"The champion's answer for the next session of the task `{TOMORROW_TASK}`.",
+        responses={"200": Prediction, "404": documented(), "503": documented()},
+    )
+    def tomorrow(query: ThresholdQuery) -> Response:
+        return answer(TOMORROW_TASK, query.threshold)
+
+    @app.get(
+        BY_TASK,
+        tags=[PREDICTIONS],
+        summary="The champion's answer for a task",
+        description="UP or DOWN with P(UP), or a number, whichever the task predicts.",
+        responses={"200": Prediction, "404": documented(), "503": documented()},
+    )
+    def by_task(path: TaskPath, query: ThresholdQuery) -> Response:
+        return answer(path.task, query.threshold)
+
+
+def add_service(app: OpenAPI, board: Board, metrics_of_all: Metrics, clock: Clock, poll_seconds: float) -> None:
+    """Adds the routes that tell of tasks, champions, health and metrics."""
+
+    def contact(heard: float | None) -> dict[str, Any]:
+        if heard is None:
+            return {"state": "never heard", "age_seconds": None}
+        age = monotonic() - heard
+        return {"state": "fresh" if age <= 2 * poll_seconds + 3 else "stale", "age_seconds": round(age, 1)}
+
+    def readiness() -> dict[str, Any]:
+        served = {
+            name: champion.version.version if champion is not None else None
+            for name, champion in ((name, board.champions.get(name)) for name in board.tasks)
+        }
+        return {
+            "status": "ready",
+            "registry": contact(board.registry_heard),
+            "database": contact(board.database_heard),
+            "champions": served,
+        }
+
+    def tasks() -> list[dict[str, Any]]:
+        return [
+            task_info(task, board.standings.get(name), clock).model_dump(mode="json", exclude_none=True)
+            for name, task in sorted(board.tasks.items())
+        ]
+
+    @app.get("/health/ready", tags=[SERVICE], summary="Whether it can be asked", responses={"200": Readiness})
+    def ready() -> dict[str, Any]:
+        return readiness()
+
+    @app.get("/health", tags=[SERVICE], summary="The same as /health/ready", responses={"200": Readiness})
+    def health() -> dict[str, Any]:
+        return readiness()
+
+    @app.get("/info", tags=[SERVICE], summary="Champions, versions, data, evidence", responses={"200": Info})
+    def info() -> dict[str, Any]:
+        return {**readiness(), "tasks": tasks()}
+
+    @app.get("/tasks", tags=[PREDICTIONS], summary="The tasks, and who serves them", responses={"200": TaskList})
+    def task_list() -> dict[str, Any]:
+        return {"tasks": tasks()}
+
+    text: dict[str, Any] = {"description": "Prometheus's text format.", "content": {"text/plain": {}}}
+
+    @app.get("/metrics", tags=[SERVICE], summary="Metrics of all workers", responses={"200": text})
+    def metrics_page() -> Response:
+        return Response(metrics_of_all.page(), content_type=metrics.CONTENT_TYPE)
+
+
+def task_info(task: Task, standing: Standing | None, clock: Clock) -> TaskInfo:
+    """A task and how it is served."""
+    told: dict[str, Any] = {}
+    if standing is not None:
+        version, latest = standing.champion.version, standing.latest
+        age = (clock.now().date() - latest.row.event_date).days
+        told = {
+            "champion": {
+                "version": version.version,
+                "contender": version.contender,
+                "kind": version.kind,
+                "trained_through": version.trained_through,
+                "rows_trained": version.rows_trained,
+                "run_id": version.run_id,
+                "artifact_digest": version.artifact_digest,
+                "model_source": standing.champion.source,
+            },
+            "data": {
+                "series": latest.series,
+                "source": latest.source,
+                "as_of": latest.row.event_date,
+                "target_date": latest.row.target_date,
+                "data_age_days": age,
+                "stale": age > task.stale_after_days,
+                "data_hash": latest.data_hash,
+                "features_hash": latest.row.features_hash,
+            },
+            "beats_baseline": standing.beats_baseline,
+        }
+    return TaskInfo(
+        name=task.name,
+        title=task.title,
+        series=task.series,
+        source=task.source,
+        frequency=task.frequency,
+        target=task.target.kind,
+        threshold=task.target.threshold if task.is_classification else None,
+        metric=task.metric,
+        baseline=task.baseline,
+        contenders={name: contender.kind for name, contender in task.contenders.items()},
+        features=[" ".join([feature.transform, *map(str, feature.parameters.values())]) for feature in task.features],
+        prediction=BY_TASK.replace("<task>", task.name),
+        **told,
+    )

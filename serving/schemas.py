@@ -1,0 +1,120 @@
+"""The shapes of what the API takes and gives, as its documentation shows them."""
+
+from datetime import date
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class TaskPath(BaseModel):
+    """Which task."""
+
+    task: str = Field(description="Name of a task; `/tasks` lists them.")
+
+
+class ThresholdQuery(BaseModel):
+    """What an answer may be asked with."""
+
+    threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="UP is said when P(UP) is at least this, a number from 0 to 1. Without it, the task's own (0.5).",
+    )
+
+
+class Prediction(BaseModel):
+    """The champion's prediction of the value that follows the newest data."""
+
+    prediction: Literal["UP", "DOWN"] | float = Field(description="UP or DOWN; a number where a value is predicted.")
+    confidence: float | None = Field(default=None, description="P(UP). Absent where a value is predicted.")
+    threshold: float | None = Field(default=None, description="What P(UP) was held against. Absent likewise.")
+    model_source: Literal["mlflow", "last-good copy"] = Field(
+        description="`mlflow`: the registry's alias names this version. `last-good copy`: the registry could not be "
+        "asked since the service started, or lost the alias, and the version that served last serves on."
+    )
+    model_alias: str = Field(examples=["champion"])
+    model_name: str = Field(description="The registered model, named as the task.", examples=["spy"])
+    model_version: int = Field(description="Version in the registry; also in the header X-Model-Version.")
+    contender: str = Field(description="The procedure that made the model.", examples=["logistic"])
+    as_of: date = Field(description="Date of the newest data the prediction is made from.")
+    target_date: date = Field(description="Date that is predicted.")
+    data_source: str = Field(description="Where the data came from.", examples=["yahoo", "sample"])
+    data_age_days: int = Field(description="Days from `as_of` to today (UTC).")
+    stale: bool = Field(description="Whether the data are older than the task allows.")
+    beats_baseline: str = Field(description="Whether the contender beats the baseline: yes, no or unproven.")
+
+
+class ChampionInfo(BaseModel):
+    """The version that serves a task."""
+
+    version: int
+    contender: str
+    kind: str
+    trained_through: date
+    rows_trained: int
+    run_id: str
+    artifact_digest: str
+    model_source: str
+
+
+class DataInfo(BaseModel):
+    """The data that a task's answers are made from."""
+
+    series: str
+    source: str
+    as_of: date
+    target_date: date
+    data_age_days: int
+    stale: bool
+    data_hash: str
+    features_hash: str
+
+
+class TaskInfo(BaseModel):
+    """A task, and how it is served now."""
+
+    name: str
+    title: str
+    series: str = Field(description="The series the task file names; `data.series` is the one it stands on.")
+    source: str
+    frequency: str
+    target: str
+    threshold: float | None = Field(default=None, description="The task's own threshold, for UP and DOWN.")
+    metric: str
+    baseline: str
+    contenders: dict[str, str] = Field(description="Kind of each contender.")
+    features: list[str] = Field(description="The transforms of the task file.")
+    prediction: str = Field(description="Where its prediction is asked.")
+    champion: ChampionInfo | None = None
+    data: DataInfo | None = None
+    beats_baseline: str | None = None
+
+
+class TaskList(BaseModel):
+    """Every task."""
+
+    tasks: list[TaskInfo]
+
+
+class Contact(BaseModel):
+    """When something outside was heard last."""
+
+    state: Literal["fresh", "stale", "never heard"]
+    age_seconds: float | None = None
+
+
+class Readiness(BaseModel):
+    """Whether the service answers, and how fresh what it answers from is. It is ready without a champion too."""
+
+    status: Literal["ready"]
+    registry: Contact
+    database: Contact
+    champions: dict[str, int | None] = Field(description="Version served of each task; null: none yet.")
+
+
+class Info(Readiness):
+    """All there is to know of the service."""
+
+    tasks: list[TaskInfo]

@@ -1,0 +1,24 @@
+"""What each worker process of the server calls after the fork, which no thread survives."""
+
+from multiprocessing.util import Finalize
+from typing import TYPE_CHECKING
+
+from core.logs import configure_logs
+from core.settings import load_settings
+from web.server import expect_stop
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def make() -> "Flask":
+    """The app of this worker. The heavy imports come after SIGTERM has been given back its meaning."""
+    expect_stop()
+    from serving.app import EXTENSION, create_app
+
+    settings = load_settings()
+    configure_logs(settings.log_format)
+    app = create_app(settings)
+    # The server has no hook for a worker's end; multiprocessing calls this after the last request was answered.
+    Finalize(None, app.extensions[EXTENSION].stop, exitpriority=100)
+    return app

@@ -1,0 +1,280 @@
+"""The API follows the champion alias of a real registry while it serves."""
+
+import hashlib
+import shutil
+import threading
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from core.clock import FixedClock
+from core.settings import Settings
+from tests.integration.serving_world import World, make_world, open_api, wait_for
+from tests.integration.stage import a_task, known, month
+from training import ledger, registry
+
+
+@pytest.fixture
+def world(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> World:
+    return make_world(settings_with_mlflow, engine, tmp_path / "tasks")
+
+
+def artifact(world: World, version: int) -> Path:
+    """The pickled model of a version in the artifact store of the session's MLflow server."""
+    query = {"name": world.stage.task.name, "version": str(version)}
+    answer = registry._call(world.settings, "GET", "model-versions/get", registry.JOB, params=query)
+    assert answer is not None
+    path = urlsplit(answer["model_version"]["source"]).path.strip("/")
+    (found,) = Path(world.settings.home.parents[1]).rglob(f"artifacts/{path}/data/model.pkl")
+    return found
+
+
+def test_before_there_is_a_champion_the_api_is_ready_and_says_what_to_run(world: World) -> None:
+    with open_api(world.settings) as api:
+        response = api.client.get(world.path)
+
+        assert response.status_code == 503
+        assert response.mimetype == "application/problem+json"
+        assert response.get_json()["type"] == "no_champion"
+        assert f"contender run {world.stage.task.name}" in response.get_json()["detail"]
+        ready = api.client.get("/health/ready")
+        assert ready.status_code == 200
+        assert ready.get_json()["registry"]["state"] == "fresh"
+        assert ready.get_json()["champions"] == {world.stage.task.name: None}
+
+
+def test_the_champion_answers_from_the_latest_data(world: World) -> None:
+    naive, _ = world.versions
+    world.crown(naive)
+
+    with open_api(world.settings, world.stage.clock) as api:
+        response = api.client.get(world.path)
+
+    assert response.get_json() == {
+        "prediction": 1.0, "model_source": "mlflow", "model_alias": "champion", "model_name": world.stage.task.name,
+        "model_version": naive.version, "contender": "naive", "as_of": month(29).isoformat(),
+        "target_date": month(30).isoformat(), "data_source": "airline", "data_age_days": 62, "stale": True,
+        "beats_baseline": "unproven",
+    }  # fmt: skip
+    assert response.headers["X-Model-Version"] == str(naive.version)
+    assert response.headers["X-Run-Id"] == naive.run_id
+
+
+def test_the_shortcut_answers_as_the_route_does_to_the_byte(world: World) -> None:
+    world.crown(world.versions[0])
+
+    with open_api(world.settings) as api:
+        by_route, by_shortcut = api.client.get(world.path), api.client.get(world.path)
+
+        standing = api.service.board.standings[world.stage.task.name]
+        assert len(standing.replies) == 1
+        standing.replies.clear()
+        by_route_again = api.client.get(world.path)
+
+    assert by_route.data == by_shortcut.data == by_route_again.data
+    names = [[name for name, _ in response.headers] for response in (by_route, by_shortcut)]
+    assert names[0] == names[1]
+    for name in set(names[0]) - {"X-Prediction-Id"}:
+        assert by_route.headers[name] == by_shortcut.headers[name]
+
+
+def test_a_moved_alias_is_served_and_no_request_fails_or_mixes_versions(world: World) -> None:
+    values = {version.version: 1.0 + number / 100 for number, version in enumerate(world.versions)}
+    world.crown(world.versions[0])
+    faults: list[object] = []
+    done = threading.Event()
+
+    with open_api(world.settings) as api:
+
+        def keep_asking() -> None:
+            client = api.client.application.test_client()
+            while not done.is_set():
+                response = client.get(world.path)
+                told = response.get_json()
+                version = int(response.headers.get("X-Model-Version", 0))
+                if (told.get("model_version"), told.get("prediction")) != (version, values.get(version)):
+                    faults.append(told)
+
+        askers = [threading.Thread(target=keep_asking) for _ in range(2)]
+        for asker in askers:
+            asker.start()
+        try:
+            for turn in range(1, 7):
+                version = world.versions[turn % 2]
+                world.crown(version)
+                wait_for(lambda version=version: api.version(world.path) == version.version)
+        finally:
+            done.set()
+            for asker in askers:
+                asker.join()
+
+    assert faults == []
+
+
+def test_an_artifact_that_was_changed_is_refused_and_the_old_model_serves_on(world: World) -> None:
+    naive, linear = world.versions
+    world.crown(naive)
+    pickled = artifact(world, linear.version)
+    content = bytearray(pickled.read_bytes())
+    content[len(content) // 2] ^= 1
+
+    with open_api(world.settings) as api:
+        pickled.write_bytes(content)
+        world.crown(linear)
+        failures = api.service.metrics.reload_failures.labels(world.stage.task.name, "integrity")
+        wait_for(lambda: failures._value.get() > 0)
+        assert api.version(world.path) == naive.version
+
+        content[len(content) // 2] ^= 1
+        pickled.write_bytes(content)
+        world.crown(naive)
+        world.crown(linear)
+        wait_for(lambda: api.version(world.path) == linear.version)
+
+    mended = hashlib.sha256(bytes(content)).hexdigest()
+    kept = {hashlib.sha256(path.read_bytes()).hexdigest() for path in world.settings.bundles.rglob("model.pkl")}
+    assert kept == {mended, hashlib.sha256(artifact(world, naive.version).read_bytes()).hexdigest()}
+
+
+def test_a_version_that_postgres_does_not_know_is_refused(world: World) -> None:
+    naive, linear = world.versions
+    world.crown(naive)
+    listed = registry.versions_above(world.settings, world.stage.task.name, 0)
+    source = next(entry.source for entry in listed if entry.version == linear.version)
+    stranger = registry.create_version(
+        world.settings, world.stage.task.name, source=source, run_id=linear.run_id, tags={}, description=""
+    )
+
+    with open_api(world.settings) as api:
+        registry.set_alias(world.settings, world.stage.task.name, "champion", stranger)
+        failures = api.service.metrics.reload_failures.labels(world.stage.task.name, "unknown_version")
+        wait_for(lambda: failures._value.get() > 0)
+
+        assert api.version(world.path) == naive.version
+
+
+def test_a_model_that_does_not_repeat_its_golden_predictions_is_refused(world: World) -> None:
+    naive, linear = world.versions
+    world.crown(naive)
+    with world.stage.engine.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE versions SET golden = jsonb_set(golden, '{expected,0}', '7.0') WHERE version = :version"),
+            {"version": linear.version},
+        )
+
+    with open_api(world.settings) as api:
+        world.crown(linear)
+        failures = api.service.metrics.reload_failures.labels(world.stage.task.name, "refused")
+        wait_for(lambda: failures._value.get() > 0)
+
+        assert api.version(world.path) == naive.version
+
+
+def test_a_lost_alias_leaves_the_last_champion_serving_and_says_so(world: World) -> None:
+    world.crown(world.versions[0])
+
+    with open_api(world.settings) as api:
+        query = {"name": world.stage.task.name, "alias": "champion"}
+        registry._call(world.settings, "DELETE", "registered-models/alias", registry.JOB, json=query)
+        wait_for(lambda: api.ask(world.path)["model_source"] == "last-good copy")
+        assert api.version(world.path) == world.versions[0].version
+
+        world.crown(world.versions[0])
+        wait_for(lambda: api.ask(world.path)["model_source"] == "mlflow")
+
+
+def test_newer_data_are_answered_from_as_soon_as_the_dataset_is_there(world: World) -> None:
+    world.crown(world.versions[0])
+
+    with open_api(world.settings) as api:
+        before = api.ask(world.path)
+        world.stage.put([500.0])
+        wait_for(lambda: api.ask(world.path)["as_of"] == month(30).isoformat())
+
+    assert before["as_of"] == month(29).isoformat()
+
+
+def test_data_from_after_the_clock_are_not_used(world: World) -> None:
+    world.crown(world.versions[0])
+    world.stage.put([500.0, 600.0])
+
+    with open_api(world.settings, FixedClock(known(31) - timedelta(days=1))) as api:
+        assert api.ask(world.path)["as_of"] == month(30).isoformat()
+
+
+def test_a_new_task_file_is_served_without_a_restart_and_a_deleted_one_no_longer(world: World) -> None:
+    other = a_task()
+    file = world.settings.tasks / f"{other.name}.yaml"
+
+    with open_api(world.settings) as api:
+        file.write_text(yaml.safe_dump(other.model_dump(mode="json")))
+        wait_for(lambda: api.client.get(f"/tasks/{other.name}/prediction").status_code == 503)
+        assert [task["name"] for task in api.ask("/tasks")["tasks"]] == sorted([other.name, world.stage.task.name])
+
+        file.write_text("name: [")
+        wait_for(lambda: "task" in str(api.service.follower._complaints._open))
+        assert api.client.get(f"/tasks/{other.name}/prediction").status_code == 503
+
+        file.unlink()
+        wait_for(lambda: api.client.get(f"/tasks/{other.name}/prediction").status_code == 404)
+
+
+def test_the_evidence_against_the_baseline_is_told(world: World) -> None:
+    world.crown(world.versions[1])
+    with world.stage.engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO decisions"
+                " (task, series, session_date, outcome, reason, evidence, evidence_hash, decided_at)"
+                " VALUES (:task, 'stage', '2002-01-01', 'HOLD', 'r', CAST(:evidence AS jsonb), 'h', now())"
+            ),
+            {"task": world.stage.task.name, "evidence": '{"beats_baseline": {"linear": "yes", "naive": "no"}}'},
+        )
+
+    with open_api(world.settings) as api:
+        assert api.ask(world.path)["beats_baseline"] == "yes"
+        assert api.ask("/info")["tasks"][0]["beats_baseline"] == "yes"
+
+
+def test_the_ledgers_champion_serves_when_registry_and_disk_have_nothing_to_say(world: World) -> None:
+    naive, _ = world.versions
+    world.crown(naive)
+    with open_api(world.settings):
+        pass  # the version it served is now in Postgres
+    with world.stage.engine.begin() as connection:
+        move = ledger.new_move(world.stage.task.name, "champion", None, naive.version, who="test", why="test")
+        ledger.write(connection, "confirmed", move, world.stage.clock.now())
+    shutil.rmtree(world.settings.bundles)
+    elsewhere = world.settings.model_copy(update={"mlflow_url": "http://127.0.0.1:9"})
+
+    with open_api(elsewhere) as api:
+        assert api.version(world.path) == naive.version
+        assert api.ask(world.path)["model_source"] == "last-good copy"
+        assert api.ask("/health/ready")["registry"]["state"] == "never heard"
+
+
+def test_a_damaged_copy_on_disk_is_fetched_again(world: World) -> None:
+    naive, _ = world.versions
+    world.crown(naive)
+    with open_api(world.settings):
+        pass
+    (copy,) = world.settings.bundles.rglob("model.pkl")
+    copy.write_bytes(copy.read_bytes() + b"x")
+
+    with open_api(world.settings) as api:
+        assert api.ask(world.path)["model_source"] == "mlflow"
+
+
+@pytest.mark.parametrize("note", ["", "{}", '{"version": 1}'])
+def test_a_note_of_the_last_good_model_that_cannot_be_read_is_passed_over(world: World, note: str) -> None:
+    folder = world.settings.bundles / world.stage.task.name
+    folder.mkdir(parents=True)
+    (folder / "last-good.json").write_text(note)
+    world.crown(world.versions[0])
+
+    with open_api(world.settings) as api:
+        assert api.version(world.path) == world.versions[0].version

@@ -1,0 +1,139 @@
+"""Replies are made once, sent many times, and gone with what they were made of."""
+
+import json
+import uuid
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from core.clock import FixedClock
+from core.database import predictions
+from features.dataset import Row
+from serving.logged import COLUMNS, LoggedAnswer
+from serving.predictor import Champion, Latest, Standing
+from serving.replies import KEPT_REPLIES, Desk
+from training.versions import Version
+
+NOON = datetime(2019, 1, 1, 12, tzinfo=UTC)
+
+
+class Notes:
+    """A log that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, LoggedAnswer, datetime]] = []
+
+    def add(self, identity: str, logged: LoggedAnswer, made_at: datetime) -> None:
+        self.entries.append((identity, logged, made_at))
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self, instant: datetime) -> None:
+        self.instant = instant
+
+    def now(self) -> datetime:
+        return self.instant
+
+
+@pytest.fixture
+def standing(spy: Any) -> Standing:
+    version = Version(
+        task="spy", version=3, contender="logistic", contender_hash="c", kind="batch", series="GSPC",
+        trained_through=date(2018, 12, 28), rows_trained=1000, data_hash="d", artifact_digest="a" * 64,
+        code_version="e", run_id="run-7", golden={},
+    )  # fmt: skip
+    row = Row(date(2018, 12, 31), date(2019, 1, 2), {"return_1": 0.25}, "f" * 16)
+    latest = Latest(row, "GSPC", "sample", "d" * 16)
+    return Standing(spy, Champion(version, ("return_1",), None, "mlflow"), latest, 0.75, "no")
+
+
+@pytest.fixture
+def spy() -> Any:
+    from core.tasks import Task
+
+    return Task.model_validate(
+        {
+            "name": "spy", "title": "Up?", "series": "SPY", "source": "yahoo", "frequency": "session",
+            "calendar": "XNYS", "start": "1999-01-01", "target": {"kind": "direction"}, "stale_after_days": 1,
+            "features": [{"return": {"n": 1}}], "baseline": "base-rate",
+            "contenders": {"base-rate": {"kind": "baseline", "procedure": "base_rate"}},
+        }
+    )  # fmt: skip
+
+
+def test_what_was_made_is_sent_again_under_another_id(standing: Standing) -> None:
+    notes = Notes()
+    desk = Desk(notes, FixedClock(NOON))
+
+    first = desk.make(standing, "threshold=0.6", 0.6)
+    again = desk.known(standing, "threshold=0.6")
+
+    assert again is not None
+    assert again.body == first.body
+    assert json.loads(first.body)["threshold"] == 0.6
+    headers, later = dict(first.headers), dict(again.headers)
+    assert headers.pop("X-Prediction-Id") != later.pop("X-Prediction-Id")
+    assert headers == later
+    assert headers["Content-Length"] == str(len(first.body))
+    assert (headers["X-Model-Version"], headers["X-Run-Id"]) == ("3", "run-7")
+
+
+def test_every_sending_is_logged_under_the_id_that_the_client_saw(standing: Standing) -> None:
+    notes = Notes()
+    desk = Desk(notes, FixedClock(NOON))
+
+    sent = [desk.make(standing, "", None), desk.known(standing, ""), desk.known(standing, "")]
+
+    seen = [dict(one.headers)["X-Prediction-Id"] for one in sent if one is not None]
+    assert [identity for identity, _, _ in notes.entries] == seen
+    assert len({uuid.UUID(identity) for identity in seen}) == 3
+
+
+def test_another_question_is_not_known(standing: Standing) -> None:
+    desk = Desk(Notes(), FixedClock(NOON))
+
+    desk.make(standing, "threshold=0.6", 0.6)
+
+    assert desk.known(standing, "threshold=0.60") is None
+
+
+def test_a_reply_is_good_until_midnight(standing: Standing) -> None:
+    clock = Clock(NOON)
+    desk = Desk(Notes(), clock)
+    today = desk.make(standing, "", None)
+
+    clock.instant = datetime(2019, 1, 1, 23, 59, 59, tzinfo=UTC)
+    assert desk.known(standing, "") is not None
+    clock.instant = datetime(2019, 1, 2, tzinfo=UTC)
+    assert desk.known(standing, "") is None
+
+    tomorrow = desk.make(standing, "", None)
+    assert (json.loads(today.body)["data_age_days"], json.loads(today.body)["stale"]) == (1, False)
+    assert (json.loads(tomorrow.body)["data_age_days"], json.loads(tomorrow.body)["stale"]) == (2, True)
+
+
+def test_many_thresholds_do_not_fill_the_memory(standing: Standing) -> None:
+    desk = Desk(Notes(), FixedClock(NOON))
+
+    for number in range(3 * KEPT_REPLIES):
+        desk.make(standing, f"threshold=0.{number}", 0.5)
+
+    assert len(standing.replies) <= KEPT_REPLIES
+
+
+def test_a_logged_line_has_a_value_for_every_column_of_the_table(standing: Standing) -> None:
+    answer = standing.answer(0.6, NOON.date())
+
+    line = LoggedAnswer.of(standing, answer).line("some-id", NOON)
+
+    assert set(COLUMNS) == set(predictions.c.keys())
+    assert line.endswith("\n")
+    assert dict(zip(COLUMNS, line[:-1].split("\t"), strict=True)) == {
+        "id": "some-id", "made_at": "2019-01-01 12:00:00+00:00", "task": "spy", "series": "GSPC",
+        "contender": "logistic", "version": "3", "alias": "champion", "event_date": "2018-12-31",
+        "target_date": "2019-01-02", "value": "0.75", "threshold": "0.6", "prediction": "UP",
+        "features_hash": "f" * 16, "data_hash": "d" * 16, "stale": "False",
+    }  # fmt: skip

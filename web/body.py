@@ -1,0 +1,67 @@
+"""JSON bodies, read strictly: NaN, infinities and numbers too large are refused, and malformed text is told apart."""
+
+import math
+from typing import Any, NoReturn
+
+from flask import Flask, Request
+from flask.json.provider import DefaultJSONProvider
+from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
+
+LIMIT_BYTES = 1024 * 1024
+
+
+class NotFiniteError(ValueError):
+    """A number in a body that is not finite: it has no place in JSON, nor in a model."""
+
+
+class StrictJSON(DefaultJSONProvider):
+    """JSON without NaN and infinities, both ways; keys keep their order."""
+
+    sort_keys = False
+
+    def dumps(self, obj: Any, **options: Any) -> str:
+        """The text; raises ValueError for a number that JSON cannot say."""
+        return super().dumps(obj, allow_nan=False, **options)
+
+    def loads(self, s: str | bytes, **options: Any) -> Any:
+        """The value. Raises NotFiniteError for NaN, Infinity and what exceeds a float, ValueError for other faults."""
+        try:
+            return super().loads(s, parse_constant=_refuse, parse_float=_finite, **options)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+
+
+class StrictRequest(Request):
+    """A request whose JSON body is either read or refused with the reason, never silently None."""
+
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
+        """The body's value. `silent` is not heeded: the library that asks for it would hide why a body was refused."""
+        return super().get_json(force=force, silent=False, cache=cache)
+
+    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
+        """Answers 415 for another media type, 422 for a number that is not finite, 400 for text that is not JSON."""
+        if e is None:
+            raise UnsupportedMediaType(
+                f"The body is {self.mimetype or 'of no stated type'}; send JSON with Content-Type: application/json."
+            )
+        if isinstance(e, NotFiniteError):
+            raise UnprocessableEntity(f"The body holds {e}; every number must be finite.")
+        raise BadRequest(f"The body is not JSON: {str(e)[:200]}.")
+
+
+def install(app: Flask) -> None:
+    """Makes the app read bodies strictly, and none larger than LIMIT_BYTES."""
+    app.config["MAX_CONTENT_LENGTH"] = LIMIT_BYTES
+    app.request_class = StrictRequest
+    app.json = StrictJSON(app)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise NotFiniteError(constant)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise NotFiniteError(f"the number {text[:40]}")
+    return number

@@ -1,0 +1,59 @@
+"""Runs a service under granian: worker processes that share a port, few threads each, a clean end on SIGTERM."""
+
+import signal
+import socket
+
+from core.errors import ConfigurationError
+from core.settings import export
+from web.auth import require_loopback
+
+THREADS = 2
+"""Python threads of a worker. Measured with the API on 2 cores: 1 lets one slow request hold up all, 4 gain nothing."""
+STOP_SECONDS = 8
+
+
+def serve(target: str, *, host: str, port: int, workers: int, variable: str) -> None:
+    """Serves the app that the factory `target` ("module:function") makes, until SIGTERM or SIGINT.
+
+    `variable` names the environment variables of the service, such as CONTENDER_API, in messages.
+    Raises ConfigurationError when the interface is not this machine's alone or the port is taken.
+    """
+    from granian import Granian
+    from granian.constants import HTTPModes, Interfaces
+    from granian.log import LogLevels
+
+    require_loopback(host, f"{variable}_HOST")
+    _require_free(host, port, f"{variable}_PORT")
+    # The models are small: libraries that compute on threads of their own would only take memory and turns.
+    export({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"})
+    Granian(
+        target,
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=THREADS,
+        http=HTTPModes.http1,
+        log_level=LogLevels.warning,
+        factory=True,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_SECONDS,
+    ).serve()
+
+
+def expect_stop() -> None:
+    """Lets SIGTERM end a worker that is still being made: it inherits a handler on which only the parent acts."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _require_free(host: str, port: int, variable: str) -> None:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise ConfigurationError(
+                f"Port {port} on {host} cannot be used: {error.strerror}.",
+                f"Stop what listens there, or choose another port with {variable}.",
+            ) from None
