@@ -20,7 +20,7 @@ from core.database import connect, migrate
 from core.faults import explained
 from core.jobs import exit_code
 from core.logs import configure_logs
-from core.settings import Settings, load_settings
+from core.settings import Settings, load_settings, point_caches
 from core.tasks import load_task
 
 NOT_RUNNING = 3  # as service scripts answer for a program that does not run
@@ -136,6 +136,7 @@ def _told(console: Console) -> Iterator[tuple[Settings, Clock]]:
     try:
         settings = load_settings()
         configure_logs(settings.log_format)
+        point_caches(settings)
         yield settings, SystemClock()
     except Exception as error:
         told = explained(error)

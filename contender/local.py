@@ -18,7 +18,7 @@ from contender.services import Postgres, Process, require_free_port, spawn, star
 from core.clock import Clock
 from core.database import connect, migrate
 from core.errors import BusyError, ConfigurationError, ContenderError
-from core.settings import Settings, export
+from core.settings import Settings
 
 FREE_DISK_MEGABYTES = 500
 API_START_SECONDS = 60
@@ -84,7 +84,6 @@ def down(settings: Settings) -> bool:
 
 def _ensure(settings: Settings, clock: Clock, progress: Progress, *, supervised: bool) -> Services:
     settings.cache.mkdir(parents=True, exist_ok=True)
-    export({"OMP_NUM_THREADS": "2", "MPLCONFIGDIR": str(settings.cache / "matplotlib")})
     known = state.read(settings) or state.Stack()
     mlflow, api = (_adopt(settings, name, running) for name, running in (("mlflow", known.mlflow), ("api", known.api)))
     if known.database_url:

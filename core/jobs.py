@@ -18,7 +18,7 @@ from core.errors import (
 )
 from core.faults import explained
 from core.logs import configure_logs, get_log
-from core.settings import Settings, load_settings
+from core.settings import Settings, load_settings, point_caches
 from core.tasks import Task, load_task
 
 EXIT_CODES: dict[type[ContenderError], int] = {
@@ -56,6 +56,7 @@ def run_job(step: str, job: Job, argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         configure_logs(settings.log_format)
+        point_caches(settings)
         clock = parse_as_of(arguments.as_of) if arguments.as_of else SystemClock()
         report = job(settings, load_task(settings.tasks, arguments.task), clock)
     except Exception as error:

@@ -108,6 +108,11 @@ def child_environment(settings: Settings, extra: Mapping[str, str] | None = None
     return {**os.environ, **explicit, **(extra or {})}
 
 
+def point_caches(settings: Settings) -> None:
+    """Sends the caches that libraries keep in a user's home folder to ours, which is known to be writable."""
+    export({"MPLCONFIGDIR": str(settings.cache / "matplotlib")})
+
+
 def export(variables: Mapping[str, str]) -> None:
     """Sets variables that a library reads from the environment and offers no argument for."""
     os.environ.update(variables)

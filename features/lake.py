@@ -87,9 +87,8 @@ def latest(settings: Settings, engine: sa.Engine, task_name: str, as_of: datetim
     """The newest dataset of the series that the task stands on, of those that could be read as-of `as_of`.
 
     Of the declaration that the features job worked by last: a task file that was changed, then changed back, has its
-    first datasets again. Of two that are as new (the later one has an old observation that came late), the one that
-    the job confirmed last. Raises NotFoundError when the features job has not run or the files are gone,
-    IntegrityError when they are spoilt.
+    first datasets again. Of two that are as new, the one that the job confirmed last. Raises NotFoundError when the
+    features job has not run or the files are gone, IntegrityError when they are spoilt.
     """
     active = observations.active(engine, task_name)
     if active is None:
@@ -122,13 +121,12 @@ def read(settings: Settings, snapshot: Snapshot, source: str) -> Dataset:
     folder = snapshot.folder(settings)
     remedy = f"Build it anew: python -m features --task {snapshot.task} --as-of {snapshot.as_of.isoformat()}"
     try:
-        parts = [pl.read_parquet(folder / name) for name in (TRAIN, PREDICT)]
+        table = pl.concat([pl.read_parquet(folder / name) for name in (TRAIN, PREDICT)]).sort("event_date")
+        dates = table["event_date"]
     except FileNotFoundError:
         raise NotFoundError(f"The Parquet files of dataset {snapshot.data_hash} are not in {folder}.", remedy) from None
     except pl.exceptions.PolarsError as error:
         raise IntegrityError(f"The Parquet files in {folder} cannot be read: {error}.", remedy) from None
-    table = pl.concat(parts).sort("event_date")
-    dates = table["event_date"]
     if (len(dates), dates.min(), dates.max()) != (snapshot.rows, snapshot.first_date, snapshot.last_date):
         raise IntegrityError(f"The Parquet files in {folder} do not hold the rows that were recorded.", remedy)
     names = tuple(name for name in table.columns if name not in KEYS + LABEL)

@@ -1,9 +1,15 @@
 """The shapes of what the API takes and gives, as its documentation shows them."""
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    """What may be left out is shown as such, and not as null."""
+    schema.pop("default", None)
 
 
 class TaskPath(BaseModel):
@@ -15,12 +21,13 @@ class TaskPath(BaseModel):
 class ThresholdQuery(BaseModel):
     """What an answer may be asked with."""
 
-    threshold: float | None = Field(
+    threshold: float | SkipJsonSchema[None] = Field(
         default=None,
         ge=0,
         le=1,
         allow_inf_nan=False,
         description="UP is said when P(UP) is at least this, a number from 0 to 1. Without it, the task's own (0.5).",
+        json_schema_extra=_without_default,
     )
 
 
@@ -28,8 +35,12 @@ class Prediction(BaseModel):
     """The champion's prediction of the value that follows the newest data."""
 
     prediction: Literal["UP", "DOWN"] | float = Field(description="UP or DOWN; a number where a value is predicted.")
-    confidence: float | None = Field(default=None, description="P(UP). Absent where a value is predicted.")
-    threshold: float | None = Field(default=None, description="What P(UP) was held against. Absent likewise.")
+    confidence: float | SkipJsonSchema[None] = Field(
+        default=None, description="P(UP). Absent where a value is predicted.", json_schema_extra=_without_default
+    )
+    threshold: float | SkipJsonSchema[None] = Field(
+        default=None, description="What P(UP) was held against. Absent likewise.", json_schema_extra=_without_default
+    )
     model_source: Literal["mlflow", "last-good copy"] = Field(
         description="`mlflow`: the registry's alias names this version. `last-good copy`: the registry could not be "
         "asked since the service started, or lost the alias, and the version that served last serves on."

@@ -45,6 +45,7 @@ def create_app(
     app.config["OPENAPI_HTML_STRING"] = home_page
     app.config["SWAGGER_CONFIG"] = {
         "docExpansion": "list",
+        "tagsSorter": "alpha",
         "defaultModelsExpandDepth": 0,
         "tryItOutEnabled": True,
         "validatorUrl": None,  # it would ask a server on the internet

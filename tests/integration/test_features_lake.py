@@ -42,7 +42,7 @@ def test_the_job_builds_what_is_known_and_the_lake_gives_it_back_exactly(
     assert dataset == expected
     assert dataset.table.schema == expected.table.schema
     assert dataset.table.equals(expected.table)
-    assert lake.latest(settings, engine, "spy").as_of == NOW
+    assert lake.latest(settings, engine, "spy") == dataset
 
 
 def test_an_as_of_run_sees_only_what_was_known_then(
@@ -75,19 +75,20 @@ def test_a_dataset_is_found_from_the_moment_its_data_were_known_whenever_it_was_
     assert (dataset.data_hash, dataset.as_of) == (built.data_hash, evening)
 
 
-def test_a_gap_that_is_mended_late_makes_the_newer_dataset_even_for_a_run_that_stands_earlier(
+def test_a_gap_mended_later_makes_a_newer_dataset_and_what_was_known_before_stays(
     settings: Settings, engine: sa.Engine, spy: Task, gspc: list[Observation]
 ) -> None:
     put(engine, [*gspc[:100], *gspc[101:]])
     holed = run_at(settings, spy)
-    put(engine, [gspc[100]])
+    tomorrow = NOW + timedelta(days=1)
+    put(engine, [gspc[100]], fetched_at=tomorrow)
 
-    mended = run_at(settings, spy)
-    earlier = run_at(settings, spy, known_at(date(2018, 12, 31)))
+    mended = run_at(settings, spy, tomorrow)
+    earlier = run_at(settings, spy)
 
     assert mended.rows == holed.rows + 21
-    assert earlier == replace(mended, outcome="unchanged")
-    assert lake.latest(settings, engine, "spy", NOW).data_hash == mended.data_hash
+    assert earlier == replace(holed, outcome="unchanged")
+    assert lake.latest(settings, engine, "spy", tomorrow).data_hash == mended.data_hash
 
 
 def test_a_restatement_makes_another_dataset_and_the_old_one_stays(
@@ -180,7 +181,7 @@ def test_lost_files_are_told_with_a_remedy_and_the_next_run_builds_them_anew(
     table = lake.latest(settings, engine, "spy").table
     (settings.lake / "spy" / first.data_hash / "predict.parquet").unlink()
 
-    with pytest.raises(NotFoundError, match="python -m features --task spy --as-of 2019-01-05T00:00:00"):
+    with pytest.raises(NotFoundError, match="python -m features --task spy --as-of 2018-12-31T22:00:00"):
         lake.latest(settings, engine, "spy")
     again = run_at(settings, spy)
 
