@@ -14,8 +14,9 @@ from training.decisions import Decision
 from training.evidence import rows_hash
 from training.gate import Board, Case, Verdict
 from training.ledger import CHAMPION
-from training.moves import Reconciled, Registry
+from training.moves import Reconciled
 from training.versions import Version
+from training.workplace import Workplace
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Situation:
 
     @classmethod
     def read(
-        cls, at: Registry, task: Task, series: str, newest: Mapping[str, Version], aliases: Reconciled
+        cls, at: Workplace, task: Task, series: str, newest: Mapping[str, Version], aliases: Reconciled
     ) -> "Situation":
         """Reads the champion, the scoreboard with the labels known by now, and the last decision."""
         number = aliases.aliases.get(CHAMPION)

@@ -7,26 +7,11 @@ say is compared with what the ledger says before anything else is decided.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
-from core.clock import Clock
-from core.database import reachable
 from core.errors import BusyError, NotFoundError
-from core.locks import Lease
 from core.logs import get_log
-from core.settings import Settings
 from training import ledger, registry
 from training.ledger import Move, Phase
-
-
-@dataclass(frozen=True)
-class Registry:
-    """What moving an alias needs: the addresses, our database, the lease that fences, and the clock."""
-
-    settings: Settings
-    engine: sa.Engine
-    lease: Lease
-    clock: Clock
+from training.workplace import Workplace
 
 
 @dataclass(frozen=True)
@@ -39,7 +24,7 @@ class Reconciled:
     external: tuple[Move, ...]
 
 
-def reconcile(at: Registry, task: str) -> Reconciled:
+def reconcile(at: Workplace, task: str) -> Reconciled:
     """Finishes the moves that died half-way, and records those that others made."""
     repaired = tuple(ledger.unfinished(at.engine, task))
     for move in repaired:
@@ -56,14 +41,14 @@ def reconcile(at: Registry, task: str) -> Reconciled:
     return Reconciled(actual, frozenset(pinned), repaired, tuple(external))
 
 
-def carry_out(at: Registry, moves: Sequence[Move]) -> None:
+def carry_out(at: Workplace, moves: Sequence[Move]) -> None:
     """Makes moves whose intents are in the ledger, reads each back, and confirms it.
 
     Raises BusyError when the lease was lost: whoever holds it now finishes them.
     """
     for move in moves:
-        with reachable(), at.engine.begin() as connection:
-            at.lease.check(connection)
+        with at.writing():
+            pass  # the lease is still ours; MLflow itself cannot be fenced
         assert move.to_version is not None, "an alias is never taken away"  # noqa: S101
         registry.set_alias(at.settings, move.task, move.alias, move.to_version)
         standing = registry.aliases(at.settings, move.task, registry.JOB) or {}
@@ -75,7 +60,7 @@ def carry_out(at: Registry, moves: Sequence[Move]) -> None:
         _write(at, "confirmed", move)
 
 
-def _finish(at: Registry, move: Move) -> None:
+def _finish(at: Workplace, move: Move) -> None:
     """Ends a move that was intended: it was made, or is made now, or somebody else has moved the alias since."""
     now = (registry.aliases(at.settings, move.task, registry.JOB) or {}).get(move.alias)
     if now == move.to_version:
@@ -90,7 +75,6 @@ def _finish(at: Registry, move: Move) -> None:
         _write(at, "abandoned", move)
 
 
-def _write(at: Registry, phase: Phase, move: Move) -> None:
-    with reachable(), at.engine.begin() as connection:
-        at.lease.check(connection)
+def _write(at: Workplace, phase: Phase, move: Move) -> None:
+    with at.writing() as connection:
         ledger.write(connection, phase, move, at.clock.now())

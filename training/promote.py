@@ -27,8 +27,8 @@ from training.decisions import Decision
 from training.gate import decide
 from training.judgement import Situation
 from training.ledger import CHALLENGER, CHAMPION, Move
-from training.moves import Registry
 from training.versions import Version
+from training.workplace import Workplace
 
 LEASE_WAIT_SECONDS = 120.0
 
@@ -42,6 +42,8 @@ class PromoteReport:
     champion: str | None
     challenger: str | None
     beats_baseline: str
+    metric: str
+    mean_loss: Mapping[str, float]
     moves: tuple[Move, ...]
     is_new: bool
 
@@ -50,10 +52,15 @@ class PromoteReport:
         moved = "".join(f"; {m.alias}: {m.from_version or '-'} → {m.to_version or '-'} ({m.why})" for m in self.moves)
         if not self.is_new:
             return f"nothing to do: {self.outcome} ({self.reason}) stands{moved}"
+        champion, challenger = (self._with_loss(name) for name in (self.champion, self.challenger))
         return (
-            f"{self.outcome} ({self.reason}): champion {self.champion or 'none'}, challenger "
-            f"{self.challenger or 'none'}, beats the baseline: {self.beats_baseline}{moved}"
+            f"{self.outcome} ({self.reason}): champion {champion}, challenger {challenger}, "
+            f"beats the baseline: {self.beats_baseline}{moved}"
         )
+
+    def _with_loss(self, contender: str | None) -> str:
+        loss = self.mean_loss.get(contender or "")
+        return (contender or "none") + ("" if loss is None else f" ({self.metric} {loss:.4g})")
 
 
 def run(settings: Settings, task: Task, clock: Clock) -> PromoteReport:
@@ -65,12 +72,12 @@ def run(settings: Settings, task: Task, clock: Clock) -> PromoteReport:
     engine = connect(settings.require_database_url(), schema=settings.schema_name)
     try:
         with locks.hold(engine, f"promote/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
-            return _promote(Registry(settings, engine, lease, clock), task)
+            return _promote(Workplace(settings, engine, lease, clock), task)
     finally:
         engine.dispose()
 
 
-def _promote(at: Registry, task: Task) -> PromoteReport:
+def _promote(at: Workplace, task: Task) -> PromoteReport:
     aliases = moves.reconcile(at, task.name)
     found = (*aliases.repaired, *aliases.external)
     series, newest = _contestants(at.engine, task)
@@ -86,8 +93,7 @@ def _promote(at: Registry, task: Task) -> PromoteReport:
     for version in newest.values():
         if version.version in {move.to_version for move in intended}:
             _keep_bundle(at, version)
-    with reachable(), at.engine.begin() as connection:
-        at.lease.check(connection)
+    with at.writing() as connection:
         decision_id = decisions.record(connection, decision, at.clock.now())
         made = [move.decided(decision_id, decision.evidence_hash) for move in intended]
         for move in made:
@@ -112,7 +118,7 @@ def _contestants(engine: sa.Engine, task: Task) -> tuple[str, dict[str, Version]
     return active.series, newest
 
 
-def _run_key(at: Registry, task: Task, series: str, newest: Mapping[str, Version]) -> RunKey:
+def _run_key(at: Workplace, task: Task, series: str, newest: Mapping[str, Version]) -> RunKey:
     """Names the work by what a decision depends on: predictions, labels, versions, and what people did to the aliases.
 
     Rows are only ever added, so their counts say whether anything is new.
@@ -144,7 +150,7 @@ def _intended(situation: Situation, decision: Decision) -> list[Move]:
     return intended
 
 
-def _keep_bundle(at: Registry, version: Version) -> None:
+def _keep_bundle(at: Workplace, version: Version) -> None:
     """Keeps the model folder of a version in Postgres before it takes an alias: the copy that survives MLflow."""
     if versions.has_bundle(at.engine, version.artifact_digest):
         return
@@ -156,14 +162,22 @@ def _keep_bundle(at: Registry, version: Version) -> None:
                 "Find out who wrote to the artifact store; no alias was moved.",
             )
         content = flavor.pack(folder)
-    with reachable(), at.engine.begin() as connection:
+    with at.writing() as connection:
         versions.keep_bundle(connection, version.artifact_digest, content)
 
 
 def _report(decision: Decision, made: Iterable[Move], *, is_new: bool) -> PromoteReport:
     beats = decision.evidence["beats_baseline"].get(decision.champion, "unproven")
     return PromoteReport(
-        decision.outcome, decision.reason, decision.champion, decision.challenger, beats, tuple(made), is_new
+        outcome=decision.outcome,
+        reason=decision.reason,
+        champion=decision.champion,
+        challenger=decision.challenger,
+        beats_baseline=beats,
+        metric=decision.evidence["metric"],
+        mean_loss=decision.evidence["mean_loss"],
+        moves=tuple(made),
+        is_new=is_new,
     )
 
 

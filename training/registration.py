@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,6 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from core.database import reachable
-from core.locks import Lease
 from core.settings import Settings
 from core.tasks import Task
 from training import flavor, predictions, registry, summary, versions
@@ -27,6 +25,7 @@ from training.provenance import code_version
 from training.registry import Registered
 from training.tracking import MODEL, PICTURES, Logged, Record, Tracking
 from training.versions import Version
+from training.workplace import Workplace
 
 if TYPE_CHECKING:
     from features.dataset import Dataset
@@ -35,15 +34,6 @@ _UPLOADS_AT_ONCE = 4
 _GOLDEN_ROWS = 8
 _EXAMPLE_ROWS = 3
 _UNNUMBERED = 0
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """What registering needs: the addresses, our database, and the lease that fences the writes."""
-
-    settings: Settings
-    engine: sa.Engine
-    lease: Lease
 
 
 def register(at: Workplace, task: Task, dataset: "Dataset", walks: Mapping[str, Walk]) -> tuple[Version, ...]:
@@ -132,8 +122,7 @@ def _complete(
         )
     tracking.finish(run_id)
     numbered = replace(version, version=number, run_id=run_id)
-    with reachable(), at.engine.begin() as connection:
-        at.lease.check(connection)
+    with at.writing() as connection:
         versions.record(connection, numbered)
     return numbered
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KEY = "contender.key"
 MODEL, PICTURES = "model", "pictures"
-_METRICS_AT_ONCE = 1000
+_METRICS_AT_ONCE = 900  # MLflow takes 1000 at once, parameters included
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ class Tracking:
             run_id: str = info.run_id
             points = [Metric(point.name, point.value, point.timestamp, point.step) for point in record.metrics]
             params = [Param(name, value) for name, value in record.params.items()]
-            self._client.log_batch(run_id, params=params)
-            for start in range(0, len(points), _METRICS_AT_ONCE):
-                self._client.log_batch(run_id, metrics=points[start : start + _METRICS_AT_ONCE])
+            for start in range(0, max(len(points), 1), _METRICS_AT_ONCE):
+                batch = points[start : start + _METRICS_AT_ONCE]
+                self._client.log_batch(run_id, metrics=batch, params=[] if start else params)
             with self._one_input_at_a_time:
                 self._client.log_inputs(run_id, [self._dataset])
             self._client.log_artifacts(run_id, str(record.folder))

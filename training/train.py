@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
 from core import locks, runs
 from core.clock import Clock
-from core.database import connect, reachable
-from core.locks import Lease
+from core.database import connect
 from core.runs import RunKey
 from core.settings import Settings
 from core.tasks import Task, digest
@@ -15,8 +12,9 @@ from features import lake
 from features.dataset import Dataset
 from training import outcomes, predictions, progress
 from training.backtest import Walk, walk_all
-from training.registration import Workplace, register
+from training.registration import register
 from training.versions import Version
+from training.workplace import Workplace
 
 LEASE_WAIT_SECONDS = 300.0
 
@@ -61,33 +59,31 @@ def run(settings: Settings, task: Task, clock: Clock) -> TrainReport:
         with locks.hold(engine, f"train/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
             if runs.settled(engine, key) is not None:
                 return _nothing(task, dataset)
-            report = _train(Workplace(settings, engine, lease), task, dataset, clock)
-            with reachable(), engine.begin() as connection:
-                lease.check(connection)
+            at = Workplace(settings, engine, lease, clock)
+            report = _train(at, task, dataset)
+            with at.writing() as connection:
                 runs.settle(connection, key, {"versions": [version.version for version in report.versions]})
             return report
     finally:
         engine.dispose()
 
 
-def _train(at: Workplace, task: Task, dataset: Dataset, clock: Clock) -> TrainReport:
-    with reachable(), at.engine.begin() as connection:
-        at.lease.check(connection)
+def _train(at: Workplace, task: Task, dataset: Dataset) -> TrainReport:
+    with at.writing() as connection:
         labels = outcomes.record(connection, task, dataset)
     stand = progress.read(at.engine, task, dataset.series)
     walks = walk_all(task, dataset, stand.positions)
-    predicted = sum(_commit(at.engine, at.lease, task, dataset, name, walk, clock) for name, walk in walks.items())
+    predicted = sum(_commit(at, task, dataset, name, walk) for name, walk in walks.items())
     registered = register(at, task, dataset, walks)
     return TrainReport(
         dataset.series, _through(dataset), len(walks), predicted, labels, stand.stale, registered, is_new=True
     )
 
 
-def _commit(engine: sa.Engine, lease: Lease, task: Task, dataset: Dataset, name: str, walk: Walk, clock: Clock) -> int:
+def _commit(at: Workplace, task: Task, dataset: Dataset, name: str, walk: Walk) -> int:
     """Stores a contender's predictions together with its new position, or neither."""
-    with reachable(), engine.begin() as connection:
-        lease.check(connection)
-        added = predictions.record(connection, task, dataset.series, name, walk.predictions, clock.now())
+    with at.writing() as connection:
+        added = predictions.record(connection, task, dataset.series, name, walk.predictions, at.clock.now())
         progress.write(connection, task, dataset.series, name, walk.position)
     return added
 

@@ -36,6 +36,7 @@ def create_app(
     app = OpenAPI(
         name,
         info=Info(title=title, description=description, version=version),
+        security_schemes={},  # left out, the document would say null, which is none of its types
         doc_prefix="",
         validation_error_status=HTTPStatus.UNPROCESSABLE_ENTITY,
         validation_error_model=problems.Problem,

@@ -17,13 +17,14 @@ from core.tasks import Contender, Feature, Gate, Target, Task
 from features.dataset import Dataset
 from ingestion import observations
 from ingestion.observations import ActiveSeries, Observation
-from training import moves, outcomes, predictions, promote, registration, registry, train
+from training import outcomes, predictions, promote, registration, registry, train
 from training.backtest import Walk
 from training.fitted import Constant
 from training.positions import BEGINNING
 from training.promote import PromoteReport
 from training.train import TrainReport
 from training.versions import Version
+from training.workplace import Workplace
 
 SERIES = "stage"
 
@@ -112,9 +113,9 @@ class Stage:
         """Does what a person does in MLflow's pages."""
         registry.set_alias(self.settings, self.task.name, alias, version)
 
-    def moves_fenced(self, lease: locks.Lease) -> moves.Registry:
-        """What moves of aliases need."""
-        return moves.Registry(self.settings, self.engine, lease, self.clock)
+    def workplace(self, lease: locks.Lease) -> Workplace:
+        """What a job works with that holds this lease."""
+        return Workplace(self.settings, self.engine, lease, self.clock)
 
     def came_true(self, labels: Sequence[float], **said: Sequence[float | None]) -> None:
         """The next months' labels, and what contenders said of them before."""
@@ -154,6 +155,6 @@ class Stage:
             for index, name in enumerate(contenders)
         }
         with locks.hold(self.engine, f"train/{self.task.name}") as lease:
-            at = registration.Workplace(self.settings, self.engine, lease)
+            at = self.workplace(lease)
             unscored = replace(self.dataset(table, series), as_of=known(-1))
             return registration.register(at, self.task, unscored, walks)

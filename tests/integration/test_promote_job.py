@@ -15,7 +15,7 @@ from core.jobs import exit_code
 from core.settings import Settings, child_environment
 from core.tasks import digest
 from tests.integration.stage import SERIES, Stage
-from training import ledger, promote, registry, versions
+from training import ledger, moves, promote, registry, versions
 from training.flavor import unpack
 from training.ledger import CHALLENGER, CHAMPION
 
@@ -70,7 +70,7 @@ def test_the_best_backtest_is_crowned_first_and_the_next_challenges(stage: Stage
         ("confirmed", CHAMPION, None, ridge.version),
         ("confirmed", CHALLENGER, None, linear.version),
     ]
-    assert report.sentence().startswith("BOOTSTRAP (best_backtest): champion ridge, challenger linear, beats the")
+    assert report.sentence().startswith("BOOTSTRAP (best_backtest): champion ridge (mae 0.9")
     assert versions.bundle(stage.engine, naive.artifact_digest) is None
 
 
@@ -330,7 +330,7 @@ def test_a_late_holder_of_the_lease_writes_nothing(stage: Stage) -> None:
             connection.execute(sa.text("UPDATE leases SET token = token + 1"))
 
         with pytest.raises(Exception, match="taken over"):
-            promote.moves.carry_out(stage.moves_fenced(lease), [move])
+            moves.carry_out(stage.workplace(lease), [move])
 
     assert stage.aliases() == {}
 

@@ -8,6 +8,9 @@ from typer.testing import CliRunner
 
 from contender.cli import app
 from core.settings import Settings
+from core.tasks import load_task
+from features.transforms import TRANSFORMS
+from training.contenders import PROCEDURES, make
 
 REPOSITORY = Path(__file__).parent.parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -43,3 +46,30 @@ def test_every_contender_command_named_parses(page: Path) -> None:
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_operation_page_lists_every_setting() -> None:
+    page = (REPOSITORY / "docs" / "operation.md").read_text()
+
+    for name, field in Settings.model_fields.items():
+        assert re.search(rf"\| `CONTENDER_{name.upper()}` \| .*{re.escape(field.description or '?')} \|", page), name
+
+
+def test_the_task_page_lists_every_transform_and_procedure() -> None:
+    page = (REPOSITORY / "docs" / "tasks.md").read_text()
+
+    for name in TRANSFORMS:
+        assert re.search(rf"^\| `{name}(: {{n}})?` \|", page, re.M), name
+    for name, procedure in PROCEDURES.items():
+        assert f"| `{name}` | {procedure.kind} |" in page, name
+
+
+def test_the_example_task_of_the_task_page_is_one(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "tasks.md").read_text()
+    example = re.search(r"```yaml\n(name: visitors\n.*?)```", page, re.S)
+    assert example is not None
+    (tmp_path / "visitors.yaml").write_text(example[1])
+
+    task = load_task(tmp_path, "visitors")
+
+    assert [make(task, name) for name in task.contenders]
