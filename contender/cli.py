@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import requests
 import sqlalchemy as sa
@@ -73,16 +73,17 @@ def status() -> None:
         if stack is None:
             console.print("Nothing runs. Start with `make up`.")
             raise typer.Exit(NOT_RUNNING)
-        table = Table("service", "address", "state", box=None, pad_edge=False)
+        table = Table("service", "state", "where", box=None, pad_edge=False)
         alive = {
-            "PostgreSQL": (stack.database_url, _database_answers(stack.database_url)),
+            "PostgreSQL": (f"data in {settings.home}/postgres", _database_answers(stack.database_url)),
             "MLflow": (stack.mlflow_url, stack.mlflow is not None and stack.mlflow.alive()),
             "API": (stack.api_url, stack.api is not None and stack.api.alive()),
         }
         for name, (address, runs) in alive.items():
-            table.add_row(name, escape(address), "[green]running[/green]" if runs else "[red]not running[/red]")
+            table.add_row(name, "[green]running[/green]" if runs else "[red]not running[/red]", escape(address))
         console.print(table)
         if alive["API"][1]:
+            console.print()
             console.print(_champions(stack.api_url))
         if not all(runs for _, runs in alive.values()):
             raise typer.Exit(NOT_RUNNING)
@@ -159,10 +160,10 @@ def _announcer(console: Console, *, detach: bool) -> Callable[[Settings], None]:
             "[bold]Tomorrow's prediction[/bold]",
             f"  curl {api}/predictionForTomorrow",
             "",
-            f"[bold]Models, runs, aliases[/bold]   {settings.mlflow_url}",
+            f"[bold]Models, runs, aliases[/bold]   {settings.mlflow_url}/#/models",
             f"[bold]API documentation[/bold]       {api}/",
             "",
-            "[bold]Next[/bold]  Move an alias `champion` in the MLflow page; the API follows within seconds.",
+            "[bold]Next[/bold]  Move `champion` in the MLflow page; the API follows in seconds.",
             "      Run this command again tomorrow; it goes on from what is stored.",
             "      Stop with `contender down`." if detach else "      Stop with Ctrl-C; nothing is lost.",
         ]
@@ -172,30 +173,23 @@ def _announcer(console: Console, *, detach: bool) -> Callable[[Settings], None]:
 
 
 def _champions(api_url: str) -> Table:
-    """A table of the champions as the API tells them."""
-    table = Table(
-        "task", "champion", "version", "prediction", "for", "data", "beats baseline", box=None, pad_edge=False
-    )
+    """What the champions say, as the API tells it: three short lines a task, readable on a narrow terminal."""
+    grid = Table.grid(padding=(0, 2))
     for task in requests.get(f"{api_url}/tasks", timeout=5).json()["tasks"]:
         answer = requests.get(f"{api_url}/tasks/{task['name']}/prediction", timeout=5)
-        if answer.status_code != 200:
-            table.add_row(task["name"], escape(answer.json()["title"]))
-            continue
         told = answer.json()
-        shown = told["prediction"] if isinstance(told["prediction"], str) else f"{told['prediction']:.1f}"
-        if told.get("confidence") is not None:
-            shown += f" (P(UP) {told['confidence']:.3f})"
-        data = f"{told['data_source']}, {told['data_age_days']} days old" + (", stale" if told["stale"] else "")
-        table.add_row(
-            task["name"],
-            told["contender"],
-            str(told["model_version"]),
-            shown,
-            told["target_date"],
-            data,
-            told["beats_baseline"],
-        )
-    return table
+        grid.add_row(f"[bold]{task['name']}[/bold]", _said(told) if answer.ok else escape(told["detail"]))
+    return grid
+
+
+def _said(told: dict[str, Any]) -> str:
+    is_direction = isinstance(told["prediction"], str)
+    what = f"{told['prediction']}, P(UP) {told['confidence']:.3f}," if is_direction else f"{told['prediction']:.1f}"
+    return (
+        f"{what} for {told['target_date']}\n"
+        f"champion: {told['contender']}, version {told['model_version']}; beats the baseline: {told['beats_baseline']}\n"
+        f"data: {told['data_source']}, {told['data_age_days']:,} days old" + (" (stale)" if told["stale"] else "")
+    )
 
 
 def _database_answers(url: str) -> bool:
