@@ -1,7 +1,7 @@
 """Requests per second and latency of /predictionForTomorrow beside a Flask route that returns a constant.
 
-    python bench/serving.py                                   # starts its own Postgres, MLflow and API, with a small task
-    python bench/serving.py --url http://127.0.0.1:8000       # measures an API that runs
+    python bench/serving.py                                # starts its own Postgres, MLflow and API, with a small task
+    python bench/serving.py --url http://127.0.0.1:8000    # measures an API that runs
 
 Both are asked over 16 connections, in turns, under the same server settings; predictions are logged as always. The load
 comes from wrk; where that is not installed, from a generator in Python, which is slower than what it measures.
@@ -209,14 +209,10 @@ def served(url: str) -> set[int]:
 
 
 def memory(console: Console, port: int) -> None:
-    resident = [
-        (process.pid, process.memory_info().rss / 2**20)
-        for process in psutil.process_iter()
-        if process.ppid() in {c.pid for c in psutil.net_connections("tcp") if c.laddr.port == port and c.pid}
-    ]
-    owners = {c.pid for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port and c.pid}
-    resident = [(pid, psutil.Process(pid).memory_info().rss / 2**20) for pid in sorted(owners)]
-    console.print("resident memory of the workers: " + ", ".join(f"{megabytes:.0f} MB" for _, megabytes in resident))
+    """Of the processes that listen, once every version has been loaded."""
+    listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port]
+    resident = [psutil.Process(pid).memory_info().rss / 2**20 for pid in sorted({c.pid for c in listening if c.pid})]
+    console.print("resident memory of the workers: " + ", ".join(f"{megabytes:.0f} MB" for megabytes in resident))
 
 
 def account(console: Console, url: str, settings: Settings) -> None:
@@ -242,7 +238,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5, help="of each turn")
     parser.add_argument("--moves", type=int, default=9)
     arguments = parser.parse_args()
-    console = Console()
+    console = Console(width=120)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "contender"
         if arguments.url:

@@ -187,7 +187,8 @@ def _said(told: dict[str, Any]) -> str:
     what = f"{told['prediction']}, P(UP) {told['confidence']:.3f}," if is_direction else f"{told['prediction']:.1f}"
     return (
         f"{what} for {told['target_date']}\n"
-        f"champion: {told['contender']}, version {told['model_version']}; beats the baseline: {told['beats_baseline']}\n"
+        f"champion: {told['contender']}, version {told['model_version']}; "
+        f"beats the baseline: {told['beats_baseline']}\n"
         f"data: {told['data_source']}, {told['data_age_days']:,} days old" + (" (stale)" if told["stale"] else "")
     )
 

@@ -11,10 +11,11 @@ from core.clock import Clock, SystemClock
 from core.connection import connect
 from core.settings import Settings
 from serving import public
+from serving.board import Board, NoChampionError, NoDataError
 from serving.follower import Follower
 from serving.metrics import Metrics
 from serving.prediction_log import PredictionLog
-from serving.predictor import Board, NoChampionError, NoDataError, NoPredictionError
+from serving.predictor import NoPredictionError
 from serving.replies import Desk
 from serving.shortcut import Shortcut
 from web import app as web

@@ -21,11 +21,12 @@ from core.errors import (
 )
 from core.tasks import Task
 from serving import latest as data
+from serving.board import Board
 from serving.bundles import Bundles
 from serving.complaints import Complaints
 from serving.latest import DataVersion
 from serving.metrics import Metrics
-from serving.predictor import Board, Champion, Latest, ModelSource, stand
+from serving.predictor import Champion, Latest, ModelSource, stand
 from training import ledger, versions
 
 _FIRST_PAUSE_SECONDS = 2.0

@@ -9,11 +9,12 @@ from core.clock import Clock
 from core.errors import ConfigurationError, RegistryUnreachableError
 from core.settings import Settings
 from core.tasks import Task
+from serving.board import Board
 from serving.bundles import Bundles
 from serving.champion import ChampionFollower, Heard, Means
 from serving.complaints import Complaints
 from serving.metrics import Metrics
-from serving.predictor import ALIAS, Board
+from serving.predictor import ALIAS
 from serving.rhythm import Rhythm
 from serving.task_shelf import TaskShelf
 from training import registry

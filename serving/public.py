@@ -10,8 +10,9 @@ from flask_openapi3.openapi import OpenAPI
 from core.clock import Clock
 from core.tasks import Task
 from serving import metrics
+from serving.board import Board
 from serving.metrics import Metrics
-from serving.predictor import Board, Standing
+from serving.predictor import Standing
 from serving.replies import Desk
 from serving.schemas import Info, Prediction, Readiness, TaskInfo, TaskList, TaskPath, ThresholdQuery
 from serving.shortcut import BY_TASK, TOMORROW, TOMORROW_TASK

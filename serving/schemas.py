@@ -4,12 +4,12 @@ from datetime import date
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
-from pydantic.json_schema import SkipJsonSchema
 
 
-def _without_default(schema: dict[str, Any]) -> None:
-    """What may be left out is shown as such, and not as null."""
-    schema.pop("default", None)
+def _never_null(schema: dict[str, Any]) -> None:
+    """Shows what may be left out as such, and not as something that may be null."""
+    schema.update(schema.pop("anyOf")[0])
+    del schema["default"]
 
 
 class TaskPath(BaseModel):
@@ -21,13 +21,13 @@ class TaskPath(BaseModel):
 class ThresholdQuery(BaseModel):
     """What an answer may be asked with."""
 
-    threshold: float | SkipJsonSchema[None] = Field(
+    threshold: float | None = Field(
         default=None,
         ge=0,
         le=1,
         allow_inf_nan=False,
         description="UP is said when P(UP) is at least this, a number from 0 to 1. Without it, the task's own (0.5).",
-        json_schema_extra=_without_default,
+        json_schema_extra=_never_null,
     )
 
 
@@ -35,11 +35,11 @@ class Prediction(BaseModel):
     """The champion's prediction of the value that follows the newest data."""
 
     prediction: Literal["UP", "DOWN"] | float = Field(description="UP or DOWN; a number where a value is predicted.")
-    confidence: float | SkipJsonSchema[None] = Field(
-        default=None, description="P(UP). Absent where a value is predicted.", json_schema_extra=_without_default
+    confidence: float | None = Field(
+        default=None, description="P(UP). Absent where a value is predicted.", json_schema_extra=_never_null
     )
-    threshold: float | SkipJsonSchema[None] = Field(
-        default=None, description="What P(UP) was held against. Absent likewise.", json_schema_extra=_without_default
+    threshold: float | None = Field(
+        default=None, description="What P(UP) was held against. Absent likewise.", json_schema_extra=_never_null
     )
     model_source: Literal["mlflow", "last-good copy"] = Field(
         description="`mlflow`: the registry's alias names this version. `last-good copy`: the registry could not be "

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any
 
+from serving.board import Board
 from serving.metrics import Metrics
-from serving.predictor import Board
 from serving.replies import Desk
 
 StartResponse = Callable[..., Any]

@@ -5,10 +5,11 @@ d = loss(champion) - loss(challenger) are positive. While they are not, on avera
 that capital exceeds 1/a with probability at most a, however often one looks (Ville's inequality).
 
 - *Bounded, exactly.* For the Brier score |d| <= |p-q| max(p+q, 2-p-q), for absolute errors |d| <= |f-g|: both are known
-  before the label, so nothing is guessed and nothing clipped. Differences are bet on in units of the largest bound seen
-  so far; a row that exceeds it is weighted down to it.
+  before the label, so nothing is guessed and no difference is clipped.
+- *Scales.* A bet is made in units of a scale, a multiple of the mean bound so far; a row whose bound exceeds the scale
+  is weighted down to it. The capital is the mean over several multiples: a mean of e-processes is one, and whether the
+  differences are small and steady or large and rare, some multiple suits them.
 - *Blocks.* Rows are averaged in blocks before they are bet on, which takes out autocorrelation.
-- *Stakes.* The mean capital of three fixed stakes: a mean of e-processes is one, and needs no tuning.
 
 Sources: Waudby-Smith and Ramdas, *Estimating means of bounded random variables by betting*; Choe and Ramdas,
 *Comparing sequential forecasters*.
@@ -24,7 +25,8 @@ from training.procedures import Floats
 
 Metric = Literal["brier", "mae"]
 
-_STAKES = np.array([0.9, 0.3, 0.1])
+_STAKE = 0.9
+_MULTIPLES = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
 _MOST = 1e12
 
 
@@ -38,11 +40,12 @@ def capital(differences: Floats, bounds: Floats, block: int) -> float:
     """
     blocks = len(differences) // block
     d, b = (values[: blocks * block].reshape(blocks, block) for values in (differences, bounds))
-    seen = np.maximum.accumulate(np.concatenate([[0.0], b.max(axis=1, initial=0.0)]))[:-1]
-    scale = np.maximum(seen, b[:, 0])
-    weights = np.divide(scale[:, None], b, out=np.ones_like(b), where=b > scale[:, None])
-    x = np.divide((weights * d).mean(axis=1), scale, out=np.zeros(blocks), where=scale > 0)
-    logs = np.log1p(_STAKES[:, None] * np.clip(x, -1, 1)).sum(axis=1)
+    before = np.concatenate([[0.0], np.cumsum(b.sum(axis=1))])[:-1]
+    mean_bound = (before + b[:, 0]) / (np.arange(blocks) * block + 1)  # a block's first bound is known when it begins
+    scale = (_MULTIPLES[:, None] * mean_bound)[:, :, None]
+    weights = np.divide(scale, b, out=np.ones((len(_MULTIPLES), blocks, block)), where=b > scale)
+    x = np.divide(weights * d, scale, out=np.zeros_like(weights), where=scale > 0).mean(axis=2)
+    logs = np.log1p(_STAKE * np.clip(x, -1, 1)).sum(axis=1)
     return float(min(np.exp(np.minimum(logs, np.log(_MOST))).mean(), _MOST))
 
 

@@ -3,7 +3,7 @@
 `decide` is a pure function of a `Case`; it knows no model, no database and no stored metric. Champion and challenger
 are compared on the same rows, as paired loss differences in order of date (`training.evidence`).
 
-- *Several challengers* share alpha: each must bring evidence of challengers/alpha.
+- *Several challengers* share alpha: each must bring evidence of challengers/alpha, and a smaller mean loss as well.
 - *Fresh rows only.* The rows by which a champion was chosen are no evidence against it: evidence begins after `since`,
   the last row that the crowning looked at.
 - *No leak.* A row counts only when both predictions were made by models that had learned nothing of its date.
@@ -140,7 +140,8 @@ def compare(case: Case, challenger: str) -> Comparison:
         reason = "too_few_rows"
     else:
         rivals = len(board.tracks) - (case.champion in board.tracks)
-        reason = "better" if e_value >= rivals / gate.alpha else "not_enough_evidence"
+        is_better = e_value >= rivals / gate.alpha and losses.mean() < champion_losses.mean()
+        reason = "better" if is_better else "not_enough_evidence"
     first, last = (str(dates[0]), str(dates[-1])) if len(dates) else ("", "")
     return Comparison(
         challenger, reason, len(dates), first, last, rows_hash(dates), _mean(champion_losses), _mean(losses), e_value
@@ -170,8 +171,8 @@ def beats_baseline(board: Board, metric: Metric, gate: Gate, baseline: str) -> d
             compare(Case(board, metric, gate, champion), challenger).e_value
             for champion, challenger in ((baseline, name), (name, baseline))
         )
-        proven = for_it >= 1 / gate.alpha
-        answers[name] = "no" if name == baseline or against_it >= 1 / gate.alpha else "yes" if proven else "unproven"
+        enough = 1 / gate.alpha
+        answers[name] = "no" if name == baseline or against_it >= enough else "yes" if for_it >= enough else "unproven"
     return answers
 
 

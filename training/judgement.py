@@ -157,6 +157,7 @@ def _named(version: Version) -> dict[str, Any]:
         "contender": version.contender,
         "version": version.version,
         "trained_through": version.trained_through.isoformat(),
+        "data_hash": version.data_hash,
         "artifact_digest": version.artifact_digest,
     }
 

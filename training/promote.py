@@ -136,16 +136,14 @@ def _intended(situation: Situation, decision: Decision) -> list[Move]:
     """The moves that a decision asks for."""
     takes = decision.outcome in ("BOOTSTRAP", "PROMOTE")
     wanted = {
-        CHAMPION: (decision.champion if takes else None, decision.reason),
+        CHAMPION: (decision.champion if takes else None, f"{decision.outcome} {decision.reason}"),
         CHALLENGER: (decision.challenger, "leads the rest"),
     }
     intended = []
     for alias, (contender, why) in wanted.items():
         version, now = situation.newest.get(contender or ""), situation.aliases.aliases.get(alias)
         if version is not None and version.version != now and alias not in situation.aliases.pinned:
-            move = ledger.new_move(
-                situation.task.name, alias, now, version.version, who="promote", why=f"{decision.outcome} {why}"
-            )
+            move = ledger.new_move(situation.task.name, alias, now, version.version, who="promote", why=why)
             intended.append(move)
     return intended
 

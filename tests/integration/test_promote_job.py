@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import requests
 import sqlalchemy as sa
 
 from core import locks
@@ -85,7 +86,8 @@ def test_the_decision_says_what_it_stands_on(stage: Stage) -> None:
     assert (row.evidence["first"], row.evidence["last"]) == ("2000-01-01", "2002-06-01")
     assert row.evidence["mean_loss"]["ridge"] < row.evidence["mean_loss"]["linear"]
     assert row.evidence["beats_baseline"] == {"naive": "no", "ridge": "yes", "linear": "yes"}
-    assert set(row.evidence["versions"]["ridge"]) == {"contender", "version", "trained_through", "artifact_digest"}
+    named = {"contender", "version", "trained_through", "data_hash", "artifact_digest"}
+    assert set(row.evidence["versions"]["ridge"]) == named
     assert row.evidence["reign"] == {"champion": "ridge", "series": SERIES, "since": "2002-06-01"}
 
 
@@ -214,6 +216,37 @@ def test_a_champion_moved_by_hand_is_recorded_and_stays_until_it_is_released(sta
     stage.came_true([100.0] * 40, naive=off_by(5, 40), ridge=off_by(1, 40, 1), linear=off_by(2, 40, 2))
     assert stage.promote().reason == "succession"
     assert stage.aliases()[CHAMPION] == ridge
+
+
+def test_a_champion_alias_that_was_deleted_by_hand_is_recorded_and_not_given_away(stage: Stage) -> None:
+    crowned(stage)
+    before = stage.aliases()
+    address = f"{stage.settings.mlflow_url}/api/2.0/mlflow/registered-models/alias"
+    requests.delete(address, json={"name": stage.task.name, "alias": CHAMPION}, timeout=10).raise_for_status()
+
+    report = stage.promote()
+
+    assert (report.outcome, report.reason, report.champion) == ("HOLD", "pinned", None)
+    assert ("external", CHAMPION, before[CHAMPION], None) in phases(stage)
+    assert CHAMPION not in stage.aliases()
+
+
+def test_an_alias_on_a_version_that_is_not_ours_is_pinned(stage: Stage) -> None:
+    crowned(stage)
+    ours = versions.newest(stage.engine, stage.task, SERIES, "ridge")
+    assert ours is not None
+    (made,) = (
+        one for one in registry.versions_above(stage.settings, stage.task.name, 0) if one.version == ours.version
+    )
+    number = registry.create_version(
+        stage.settings, stage.task.name, source=made.source, run_id=made.run_id, tags={}, description="by hand"
+    )
+    stage.move_by_hand(CHAMPION, number)
+
+    report = stage.promote()
+
+    assert (report.outcome, report.reason, report.champion) == ("HOLD", "pinned", None)
+    assert stage.aliases()[CHAMPION] == number
 
 
 def test_a_challenger_moved_by_hand_is_left_alone_too(stage: Stage) -> None:

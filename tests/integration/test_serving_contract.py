@@ -30,7 +30,9 @@ def test_every_endpoint_keeps_to_the_document(app: OpenAPI) -> None:
     for found in document.get_all_operations():
         operation = found.ok()
 
-        @trials(max_examples=15, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        @trials(
+            max_examples=15, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+        )
         @given(case=operation.as_strategy())
         def keeps_to_it(case: schemathesis.Case) -> None:
             case.call_and_validate()

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import yaml
 
 from core.clock import FixedClock
+from core.database import datasets
 from core.settings import Settings
 from tests.integration.serving_world import World, make_world, open_api, wait_for
 from tests.integration.stage import a_task, known, month
@@ -53,6 +54,7 @@ def test_the_champion_answers_from_the_latest_data(world: World) -> None:
 
     with open_api(world.settings, world.stage.clock) as api:
         response = api.client.get(world.path)
+        (told,) = api.ask("/info")["tasks"]
 
     assert response.get_json() == {
         "prediction": 1.0, "model_source": "mlflow", "model_alias": "champion", "model_name": world.stage.task.name,
@@ -62,6 +64,10 @@ def test_the_champion_answers_from_the_latest_data(world: World) -> None:
     }  # fmt: skip
     assert response.headers["X-Model-Version"] == str(naive.version)
     assert response.headers["X-Run-Id"] == naive.run_id
+    with world.stage.engine.connect() as connection:
+        (data_hash,) = connection.execute(sa.select(datasets.c.data_hash)).scalars()
+    assert told["data"]["data_hash"] == data_hash
+    assert told["champion"]["artifact_digest"] == naive.artifact_digest
 
 
 def test_the_shortcut_answers_as_the_route_does_to_the_byte(world: World) -> None:
@@ -202,8 +208,10 @@ def test_data_from_after_the_clock_are_not_used(world: World) -> None:
     world.crown(world.versions[0])
     world.stage.put([500.0, 600.0])
 
+    with open_api(world.settings) as api:
+        assert api.ask(world.path)["as_of"] == month(31).isoformat()
     with open_api(world.settings, FixedClock(known(31) - timedelta(days=1))) as api:
-        assert api.ask(world.path)["as_of"] == month(30).isoformat()
+        assert api.ask(world.path)["as_of"] < month(31).isoformat()
 
 
 def test_a_new_task_file_is_served_without_a_restart_and_a_deleted_one_no_longer(world: World) -> None:

@@ -115,3 +115,8 @@ def test_the_registered_model_bears_the_tasks_title(stage: Stage, client: Any) -
     assert client.get_registered_model(stage.task.name).description == stage.task.title
     registry.ensure_model(stage.settings, stage.task.name, "another title")
     assert client.get_registered_model(stage.task.name).description == stage.task.title
+
+
+def test_the_code_version_is_what_the_settings_say_or_a_commit(settings: Settings) -> None:
+    assert provenance.code_version(settings.model_copy(update={"code_version": "v1.2.3"})) == "v1.2.3"
+    assert provenance.code_version(settings) != ""

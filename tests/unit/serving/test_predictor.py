@@ -9,17 +9,8 @@ import pytest
 from core.errors import DataRefusedError, NotFoundError
 from core.tasks import Task
 from features.dataset import Row
-from serving.predictor import (
-    Board,
-    Champion,
-    Latest,
-    NoChampionError,
-    NoDataError,
-    NoPredictionError,
-    Standing,
-    predict,
-    stand,
-)
+from serving.board import Board, NoChampionError, NoDataError
+from serving.predictor import Champion, Latest, NoPredictionError, Standing, predict, stand
 from training.versions import Version
 
 SPY = Task.model_validate(

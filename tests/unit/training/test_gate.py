@@ -1,6 +1,7 @@
 """The gate is judged by what it does with losses whose truth is known, and by whether a broken one would be noticed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,9 +69,19 @@ def test_a_gate_with_an_inverted_metric_is_caught(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_gate_with_swapped_arguments_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nobody worse is promoted by it: the mean loss must agree with the evidence."""
     monkeypatch.setattr(gate, "capital", lambda differences, *rest: evidence.capital(-differences, *rest))
 
-    assert faults(decide) == {"a better challenger is not promoted", "a worse challenger is promoted"}
+    assert faults(decide) == {"a better challenger is not promoted"}
+
+
+def test_a_gate_that_takes_champion_and_challenger_for_each_other_is_caught() -> None:
+    def swapped(case: Case) -> Verdict:
+        names = {"champion": "challenger", "challenger": "champion"}
+        tracks = {names[name]: track for name, track in case.board.tracks.items()}
+        return decide(replace(case, board=replace(case.board, tracks=tracks)))
+
+    assert faults(swapped) == {"a better challenger is not promoted", "a worse challenger is promoted"}
 
 
 def test_a_gate_that_compares_a_model_with_itself_is_caught() -> None:
@@ -151,6 +162,14 @@ def test_a_pinned_champion_stays_whatever_the_evidence() -> None:
 
     assert (verdict.outcome, verdict.reason, verdict.champion) == ("HOLD", "pinned", "champion")
     assert verdict.comparisons[0].e_value > 1000
+
+
+def test_where_a_person_took_the_champion_away_nobody_is_crowned() -> None:
+    labels, p = coins(8)
+
+    verdict = decide(Case(board(labels, challenger=p), "brier", GATE, None, pinned=True))
+
+    assert (verdict.outcome, verdict.reason, verdict.champion) == ("HOLD", "pinned", None)
 
 
 @pytest.mark.parametrize(
