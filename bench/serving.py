@@ -199,7 +199,7 @@ def move_aliases(console: Console, url: str, settings: Settings, moves: int) -> 
         took.append(time.perf_counter() - started)
     console.print(
         f"alias moved → served by all workers, polling every {settings.alias_poll_seconds:.0f} s, {moves} moves: "
-        f"median {statistics.median(took):.2f} s, longest {max(took):.2f} s"
+        f"median {statistics.median(took):.2f} s, longest {max(took):.2f} s ({', '.join(f'{s:.1f}' for s in took)})"
     )
 
 

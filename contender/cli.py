@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from getpass import getuser
 from typing import Annotated, Any
 
 import requests
@@ -29,6 +30,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 TaskName = Annotated[str, typer.Argument(help="Name of a file in the tasks folder, without .yaml.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="An ISO date or instant to stand at instead of now.")]
+
+Who = Annotated[str, typer.Option("--who", help="Your name, for the ledger; else the login name.")]
 
 
 def main() -> None:
@@ -102,6 +105,19 @@ def run(
             run_task(settings, load_task(settings.tasks, task), clock, Progress(console))
         elif failure := run_all(settings, clock, Progress(console)):
             raise typer.Exit(exit_code(failure))
+
+
+@app.command()
+def unpin(
+    task: TaskName, why: Annotated[str, typer.Option("--why", help="The reason, for the ledger.")], who: Who = ""
+) -> None:
+    """Let the gate move aliases again that were moved by hand. They stay where they stand until it does."""
+    from training.unpin import unpin as release
+
+    console = Console()
+    with _told(console) as (settings, clock):
+        released = release(settings, load_task(settings.tasks, task), clock, who=who or getuser(), why=why)
+        console.print(f"Released: {', '.join(released)}." if released else "No alias was pinned.")
 
 
 @app.command(name="migrate")

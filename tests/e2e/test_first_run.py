@@ -156,6 +156,8 @@ def test_an_alias_moved_by_hand_in_mlflow_is_served_soon_and_left_alone(
     promoted = laptop.run("promote", "spy")
     assert promoted.returncode == 0, promoted.stdout
     assert served(), "what a person moved by hand stays"
+    released = laptop.run("unpin", "spy", "--why", "seen enough")
+    assert released.stdout.strip() == "Released: champion."
 
 
 def test_a_second_run_joins_and_finds_nothing_to_do(
