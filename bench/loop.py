@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contender.services import Postgres, free_port, start_mlflow, wait_for_mlflow
-from core.database import connect, migrate
+from core.connection import connect, migrate
 from core.settings import Settings, child_environment
 
 REPOSITORY = Path(__file__).parent.parent

@@ -17,7 +17,7 @@ from contender import local, state
 from contender.loop import jobs, run_all, run_task
 from contender.progress import Progress
 from core.clock import Clock, SystemClock, parse_as_of
-from core.database import connect, migrate
+from core.connection import connect, migrate
 from core.faults import explained
 from core.jobs import exit_code
 from core.logs import configure_logs

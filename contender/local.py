@@ -16,7 +16,7 @@ from contender.loop import jobs, run_all
 from contender.progress import Progress
 from contender.services import Postgres, Process, require_free_port, spawn, start_mlflow, wait_for_http, wait_for_mlflow
 from core.clock import Clock
-from core.database import connect, migrate
+from core.connection import connect, migrate
 from core.errors import BusyError, ConfigurationError, ContenderError
 from core.settings import Settings
 

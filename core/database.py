@@ -3,10 +3,6 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from core.connection import connect as connect
-from core.connection import migrate as migrate
-from core.connection import reachable as reachable
-
 metadata = sa.MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from core.database import leases, reachable
+from core.connection import reachable
+from core.database import leases
 from core.errors import BusyError, DatabaseUnreachableError
 
 LEASE_SECONDS = 30.0

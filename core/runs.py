@@ -6,7 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from core.database import reachable, runs
+from core.connection import reachable
+from core.database import runs
 
 
 @dataclass(frozen=True)

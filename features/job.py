@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from core import runs
 from core.clock import Clock
-from core.database import connect, reachable
+from core.connection import connect, reachable
 from core.errors import DataRefusedError, IntegrityError, NotFoundError
 from core.logs import get_log
 from core.runs import RunKey

@@ -13,7 +13,8 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from core.database import datasets, reachable
+from core.connection import reachable
+from core.database import datasets
 from core.errors import IntegrityError, NotFoundError
 from core.settings import Settings
 from features.dataset import KEYS, LABEL, Dataset

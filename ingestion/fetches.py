@@ -6,11 +6,12 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from core.database import fetches, reachable
+from core.connection import reachable
+from core.database import fetches
 from core.errors import SourceUnreachableError
 from core.tasks import Task
 from ingestion.sessions import final_at, last_final_date
-from ingestion.sources import NoNetworkError, RateLimitedError
+from ingestion.source import NoNetworkError, RateLimitedError
 
 MEND_HOURS = 6
 """How long after an answer that lacked a session that was due it is asked for again."""

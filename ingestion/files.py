@@ -16,7 +16,7 @@ import requests
 from core.errors import ConfigurationError, DataRefusedError, SourceUnreachableError
 from core.settings import Settings
 from core.tasks import Task, digest
-from ingestion.sources import SESSION_FIELDS, RawRow
+from ingestion.source import SESSION_FIELDS, RawRow
 
 _TIMEOUT_SECONDS = (5, 30)
 _ALSO_CALLED = {"dividend": ("dividends",), "split": ("splits", "stock splits", "stock_splits")}

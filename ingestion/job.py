@@ -7,7 +7,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.database import connect, reachable
+from core.connection import connect, reachable
 from core.errors import SourceUnreachableError
 from core.locks import Lease, hold
 from core.settings import Settings

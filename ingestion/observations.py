@@ -10,7 +10,8 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from core.database import active_series, observations, reachable
+from core.connection import reachable
+from core.database import active_series, observations
 
 _RELATIVE_TOLERANCE = 1e-6
 """Two fetches of one price may differ by this much in their last digits without the past having changed."""

@@ -10,7 +10,7 @@ from core.errors import DataRefusedError
 from core.tasks import Task
 from ingestion.observations import Observation
 from ingestion.sessions import expected_dates, final_at, is_expected, session, timezone
-from ingestion.sources import MONTH_FIELDS, PRICES, SESSION_FIELDS, RawRow
+from ingestion.source import MONTH_FIELDS, PRICES, SESSION_FIELDS, RawRow
 
 _RANGE_TOLERANCE = 1e-3
 """Open and close may leave the day's range by this much of the price: sources round, and adjust each column alone."""

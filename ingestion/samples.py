@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from core.errors import ConfigurationError
 from core.tasks import Task
-from ingestion.sources import RawRow
+from ingestion.source import RawRow
 
 
 class Sample:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from math import isfinite, log
 
 from core.errors import DataRefusedError
-from ingestion.sources import PRICES, RawRow
+from ingestion.source import PRICES, RawRow
 
 _SMALLEST_TOLD = 1.4
 

@@ -7,14 +7,14 @@ from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
-from core.database import reachable
+from core.connection import reachable
 from core.errors import DataRefusedError, SourceUnreachableError
 from core.locks import Lease
 from core.tasks import Task
 from ingestion import fetches, quality, quarantine
 from ingestion.observations import Recorded, newest_values, record, stored_dates
 from ingestion.sessions import last_final_date
-from ingestion.sources import Source
+from ingestion.source import Source
 
 LOOK_BACK_DAYS = 30
 """How much of what is stored is fetched again, so that restatements are seen."""

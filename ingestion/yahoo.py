@@ -17,7 +17,7 @@ from core.settings import Settings
 from core.tasks import Task
 from ingestion import splits
 from ingestion.sessions import timezone
-from ingestion.sources import RateLimitedError, RawRow
+from ingestion.source import RateLimitedError, RawRow
 from ingestion.yahoo_session import CHART_HOST, BoundedSession, Patience, require_network
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from urllib.request import getproxies
 from curl_cffi.requests import Response, Session
 from curl_cffi.requests.exceptions import RequestException, Timeout
 
-from ingestion.sources import NoNetworkError
+from ingestion.source import NoNetworkError
 
 CHART_HOST = "https://query2.finance.yahoo.com"
 _CHART_PATH = "/v8/finance/chart/"

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from contender.services import Postgres, Process, free_port, start_mlflow, wait_for_mlflow
-from core.database import connect, migrate
+from core.connection import connect, migrate
 from core.settings import Settings
 
 REPOSITORY = Path(__file__).parent.parent

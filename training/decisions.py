@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.database import decisions, reachable
+from core.connection import reachable
+from core.database import decisions
 from core.tasks import digest
 
 

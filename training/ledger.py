@@ -13,7 +13,8 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from core.database import ledger, reachable
+from core.connection import reachable
+from core.database import ledger
 
 Phase = Literal["intent", "confirmed", "abandoned", "external"]
 CHAMPION, CHALLENGER = "champion", "challenger"

@@ -5,7 +5,8 @@ from datetime import date, datetime
 import polars as pl
 import sqlalchemy as sa
 
-from core.database import contender_predictions, reachable
+from core.connection import reachable
+from core.database import contender_predictions
 from core.tasks import Task
 from training import outcomes
 from training.bulk import insert_new

@@ -10,7 +10,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from core.database import progress, reachable
+from core.connection import reachable
+from core.database import progress
 from core.tasks import Task
 from training.positions import Position
 

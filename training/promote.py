@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from core import locks, runs
 from core.clock import Clock
-from core.database import connect, reachable
+from core.connection import connect, reachable
 from core.errors import IntegrityError, NotFoundError
 from core.jobs import run_job
 from core.runs import RunKey

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from core import locks, runs
 from core.clock import Clock
-from core.database import connect
+from core.connection import connect
 from core.runs import RunKey
 from core.settings import Settings
 from core.tasks import Task, digest

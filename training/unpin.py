@@ -2,7 +2,7 @@
 
 from core import locks
 from core.clock import Clock
-from core.database import connect
+from core.connection import connect
 from core.settings import Settings
 from core.tasks import Task
 from training import ledger

@@ -7,7 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from core.database import bundles, reachable, versions
+from core.connection import reachable
+from core.database import bundles, versions
 from core.errors import IntegrityError
 from core.tasks import Task
 

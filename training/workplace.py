@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.database import reachable
+from core.connection import reachable
 from core.locks import Lease
 from core.settings import Settings
 

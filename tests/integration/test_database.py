@@ -11,7 +11,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from core import locks, runs
-from core.database import connect, metadata, migrate, observations, reachable
+from core.connection import connect, migrate, reachable
+from core.database import metadata, observations
 from core.errors import BusyError, DatabaseUnreachableError
 from core.runs import RunKey
 

@@ -12,7 +12,7 @@ import pytest
 from core.errors import ConfigurationError, DataRefusedError, SourceUnreachableError
 from core.settings import Settings
 from core.tasks import load_task
-from ingestion.sources import NoNetworkError, RateLimitedError, RawRow
+from ingestion.source import NoNetworkError, RateLimitedError, RawRow
 from ingestion.yahoo import Yahoo
 from ingestion.yahoo_session import BoundedSession, Patience
 from tests.integration.yahoo_stand_in import Bar, YahooStandIn, walk, yahoo_stand_in

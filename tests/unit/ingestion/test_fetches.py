@@ -8,7 +8,7 @@ from core.errors import SourceUnreachableError
 from core.tasks import load_task
 from ingestion import fetches
 from ingestion.fetches import Fetch, failure, is_answered, reason_to_wait
-from ingestion.sources import NoNetworkError, RateLimitedError
+from ingestion.source import NoNetworkError, RateLimitedError
 
 SPY = load_task(Path(__file__).parent.parent.parent.parent / "tasks", "spy")
 FRIDAY = date(2024, 5, 17)

@@ -14,7 +14,7 @@ from ingestion import quality
 from ingestion.observations import Observation
 from ingestion.quality import check, gaps, require_same_scale
 from ingestion.sessions import expected_dates, final_at
-from ingestion.sources import RawRow
+from ingestion.source import RawRow
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 SPY = load_task(TASKS, "spy")

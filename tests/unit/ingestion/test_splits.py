@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import DataRefusedError
-from ingestion.sources import PRICES, RawRow
+from ingestion.source import PRICES, RawRow
 from ingestion.splits import undo
 
 FIRST = date(2020, 1, 1)
