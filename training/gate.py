@@ -121,7 +121,7 @@ def compare(case: Case, challenger: str) -> Comparison:
     """The evidence that a challenger is better than the champion, and what it amounts to."""
     board, gate = case.board, case.gate
     after = np.ones(len(board.labels), bool) if case.since is None else board.target_dates > case.since
-    nobody = Track(np.full(len(board.labels), np.nan), np.full(len(board.labels), np.datetime64("NaT")))
+    nobody = Track(np.full(len(board.labels), np.nan), np.full(len(board.labels), np.datetime64("NaT", "D")))
     mine, theirs = board.tracks[challenger], board.tracks.get(case.champion or "", nobody)
     rows = after & np.isfinite(mine.values) & np.isfinite(theirs.values)
     dates, labels = board.target_dates[rows], board.labels[rows]

@@ -35,7 +35,7 @@ class History:
         rows = np.ascontiguousarray(table.select(dataset.feature_names).to_numpy(), dtype=np.float64)
         labelled = np.flatnonzero(table.get_column("label").is_not_null().to_numpy())
         labels = table.get_column("label").drop_nulls().to_numpy().astype(np.float64)
-        in_order = (np.diff(target_days) > np.timedelta64(0)).all()
+        in_order = (np.diff(target_days) > np.timedelta64(0, "D")).all()
         if not (in_order and np.isfinite(rows).all() and np.isfinite(labels).all()):
             raise DataRefusedError(
                 f"The dataset of {dataset.task!r} on {dataset.series!r} cannot be walked: its rows are out of order or "

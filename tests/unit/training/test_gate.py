@@ -19,11 +19,11 @@ Decide = Callable[[Case], Verdict]
 
 
 def days(n: int) -> np.ndarray:
-    return FIRST + np.arange(n)
+    return FIRST + np.arange(n).astype("timedelta64[D]")
 
 
 def track(values: np.ndarray) -> Track:
-    return Track(np.asarray(values, float), days(len(values)) - 1)
+    return Track(np.asarray(values, float), days(len(values)) - np.timedelta64(1, "D"))
 
 
 def board(labels: np.ndarray, **values: np.ndarray) -> Board:
