@@ -1,5 +1,17 @@
-"""`python -m contender`."""
+"""`python -m contender`, and the console script `contender`."""
 
-from contender.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Runs the command line; Ctrl-C before it has begun ends it without a traceback."""
+    try:
+        from contender.cli import app
+
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -34,11 +34,6 @@ AsOf = Annotated[str | None, typer.Option("--as-of", help="An ISO date or instan
 Who = Annotated[str, typer.Option("--who", help="Your name, for the ledger; else the login name.")]
 
 
-def main() -> None:
-    """Entry of the console script."""
-    app()
-
-
 @app.command()
 def up(
     detach: Annotated[

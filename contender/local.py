@@ -2,16 +2,15 @@
 
 import os
 import shutil
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import fasteners
 
 from contender import state
+from contender.interrupts import Interrupts, Stopped
 from contender.loop import jobs, run_all
 from contender.progress import Progress
 from contender.services import Postgres, Process, require_free_port, spawn, start_mlflow, wait_for_http, wait_for_mlflow
@@ -23,10 +22,6 @@ from core.settings import Settings
 FREE_DISK_MEGABYTES = 500
 API_START_SECONDS = 60
 STOP_SECONDS = 30
-
-
-class Stopped(BaseException):
-    """Somebody pressed Ctrl-C or sent SIGTERM."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +45,23 @@ def up(
     Raises ContenderError with what to do about it when the services themselves cannot be had.
     """
     _check_machine(settings)
-    with _only_one(settings), _signals_raise():
-        stop_at_end = not (detach and _serves(settings))
+    with _only_one(settings), Interrupts() as interrupts:
+        joined = detach and _serves(settings)
+        found = _find(settings)
+        stop_at_end = not joined
+        progress.before_step = interrupts.check
         try:
-            services = _ensure(settings, clock, progress, supervised=not detach)
+            services = _ensure(settings, clock, progress, found, supervised=not detach)
             announce(services.settings)
+            interrupts.check()
             if detach:
                 stop_at_end = False
                 return services.failure
-            _wait(services, progress)
+            _wait(services, progress, interrupts)
         except Stopped:
             progress.note("Stopping.")
         finally:
+            interrupts.ignore()
             if stop_at_end and down(settings):
                 progress.note("Everything is stopped; nothing is lost. The same command goes on from here.")
     return None
@@ -74,28 +74,45 @@ def down(settings: Settings) -> bool:
     was_running = known is not None or postgres.has_started()
     if known is not None:
         for name, running in (("contender", known.supervisor), ("api", known.api), ("mlflow", known.mlflow)):
-            process = _adopt(settings, name, running)
-            if process is not None and process.pid != os.getpid():
-                process.stop(grace_seconds=STOP_SECONDS)
+            if running is not None and running.pid != os.getpid() and running.left():
+                _process(settings, name, running).stop(grace_seconds=STOP_SECONDS)
     postgres.stop()
     state.forget(settings)
     return was_running
 
 
-def _ensure(settings: Settings, clock: Clock, progress: Progress, *, supervised: bool) -> Services:
-    settings.cache.mkdir(parents=True, exist_ok=True)
+@dataclass(frozen=True)
+class Found:
+    """What an earlier run left: its stack as written down, and those of its processes that can be joined."""
+
+    stack: state.Stack
+    mlflow: Process | None
+    api: Process | None
+
+
+def _find(settings: Settings) -> Found:
+    """Looks for what runs already, clears what was left of what does not, and sees that the ports needed are free."""
     known = state.read(settings) or state.Stack()
+    for name, running in (("api", known.api), ("mlflow", known.mlflow)):
+        if running is not None and not running.alive() and running.left():
+            _process(settings, name, running).stop(grace_seconds=STOP_SECONDS)
     mlflow, api = (_adopt(settings, name, running) for name, running in (("mlflow", known.mlflow), ("api", known.api)))
-    if known.database_url:
-        progress.note(
-            "Joining what already runs." if api else "The last run ended without stopping; going on from there."
-        )
     if mlflow is None:
         require_free_port(settings.mlflow_port, "MLflow", "CONTENDER_MLFLOW_PORT")
         known = replace(known, mlflow_url=f"http://127.0.0.1:{settings.mlflow_port}")
     if api is None:
         require_free_port(settings.api_port, "the API", "CONTENDER_API_PORT")
         known = replace(known, api_url=f"http://{settings.api_host}:{settings.api_port}")
+    return Found(known, mlflow, api)
+
+
+def _ensure(settings: Settings, clock: Clock, progress: Progress, found: Found, *, supervised: bool) -> Services:
+    settings.cache.mkdir(parents=True, exist_ok=True)
+    known, mlflow, api = found.stack, found.mlflow, found.api
+    if known.database_url:
+        progress.note(
+            "Joining what already runs." if api else "The last run ended without stopping; going on from there."
+        )
 
     with progress.step("PostgreSQL") as done:
         postgres = _postgres(settings)
@@ -143,16 +160,19 @@ def _serves(settings: Settings) -> bool:
 
 def _adopt(settings: Settings, name: str, running: state.Running | None) -> Process | None:
     """The process that an earlier run left running, or None."""
-    if running is None or not running.alive():
-        return None
+    return _process(settings, name, running) if running is not None and running.alive() else None
+
+
+def _process(settings: Settings, name: str, running: state.Running) -> Process:
     return Process(name, running.pid, settings.home / "logs" / f"{name}.log")
 
 
-def _wait(services: Services, progress: Progress) -> None:
+def _wait(services: Services, progress: Progress, interrupts: Interrupts) -> None:
     """Waits until the API ends or a signal comes; says so when MLflow ends, and goes on without it."""
     mlflow_was_alive = True
     while services.api.alive():
         threading.Event().wait(0.5)
+        interrupts.check()
         if mlflow_was_alive and not services.mlflow.alive():
             mlflow_was_alive = False
             progress.note(
@@ -192,20 +212,3 @@ def _only_one(settings: Settings) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Turns the first SIGINT or SIGTERM into Stopped; later ones are ignored while the services stop."""
-
-    def stop(*_: Any) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        raise Stopped
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

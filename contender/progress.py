@@ -17,6 +17,7 @@ class Progress:
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self.before_step: Callable[[], None] = lambda: None
 
     def heading(self, text: str) -> None:
         """A line that opens a group of steps."""
@@ -35,6 +36,7 @@ class Progress:
     @contextmanager
     def step(self, name: str) -> Iterator[Callable[[str], None]]:
         """Times a block. The block calls what it is given with a sentence that says what was done."""
+        self.before_step()
         said: list[str] = []
         started = perf_counter()
         try:

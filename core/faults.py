@@ -2,6 +2,7 @@
 
 import errno
 
+import requests
 import sqlalchemy as sa
 
 from core.errors import ConfigurationError, ContenderError, DatabaseUnreachableError, UnreachableError
@@ -20,6 +21,8 @@ def explained(error: Exception) -> ContenderError | None:
         )
     if state == _UNDEFINED_TABLE:
         return ConfigurationError("The database has no tables of Contender, or old ones.", "Run `contender migrate`.")
+    if isinstance(error, requests.RequestException):
+        return UnreachableError(f"A service did not answer: {error}.", "See `contender status`, and try again.")
     if isinstance(error, sa.exc.OperationalError):
         return DatabaseUnreachableError(
             f"Postgres did not answer: {str(error.orig).strip().splitlines()[0]}.",

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -94,12 +95,32 @@ def load_settings() -> Settings:
     settings = settings.model_copy(update={"home": home, "tasks": settings.tasks.expanduser().resolve()})
     services = home / SERVICES_FILE
     if services.exists():
-        known = json.loads(services.read_text())
-        missing = {
+        known = read_services(home)
+        missing: dict[str, str] = {
             key: known[key] for key in ("database_url", "mlflow_url") if key in known and not getattr(settings, key)
         }
         settings = settings.model_copy(update=missing)
     return settings
+
+
+def read_services(home: Path) -> dict[str, Any]:
+    """What the embedded stack wrote down. Raises ConfigurationError when it cannot be understood."""
+    path = home / SERVICES_FILE
+    try:
+        known = json.loads(path.read_text())
+    except ValueError:
+        raise unreadable_services(path) from None
+    if not isinstance(known, dict):
+        raise unreadable_services(path)
+    return known
+
+
+def unreadable_services(path: Path) -> ConfigurationError:
+    """The error for a services file that something else has changed."""
+    return ConfigurationError(
+        f"{path}, in which `contender up` writes down what runs, cannot be understood.",
+        "Delete it, end what listens on the ports of MLflow and the API, and start again; no data are in it.",
+    )
 
 
 def child_environment(settings: Settings, extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -172,7 +172,9 @@ def load_task(folder: Path, name: str) -> Task:
             f"There is no task {name!r} in {folder}.", f"Known tasks: {', '.join(task_names(folder)) or 'none'}."
         )
     try:
-        task = Task.model_validate(yaml.safe_load(path.read_text()))
+        task = Task.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.", "Save it as UTF-8 text.") from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path} is not YAML: {error}.", "Correct the file.") from None
     except ValidationError as error:
