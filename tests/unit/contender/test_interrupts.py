@@ -1,5 +1,6 @@
 import os
 import signal
+import signal
 from contextlib import suppress
 
 import pytest
