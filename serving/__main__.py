@@ -1,7 +1,9 @@
 """`python -m serving`: the API under granian, until SIGTERM."""
 
+import argparse
 import shutil
 import sys
+from collections.abc import Sequence
 
 from core.errors import ContenderError
 from core.jobs import exit_code
@@ -9,9 +11,17 @@ from core.logs import configure_logs, get_log
 from core.settings import export, load_settings
 from web.server import serve
 
+_DESCRIPTION = (
+    "Serves the champions' predictions until SIGTERM. It takes no options: the environment says where things are. "
+    "CONTENDER_DATABASE_URL and CONTENDER_MLFLOW_URL are needed unless `contender up` has started both; "
+    "CONTENDER_API_HOST, CONTENDER_API_PORT and CONTENDER_API_WORKERS say where it listens and with how many "
+    "processes, CONTENDER_TASKS which tasks it serves, CONTENDER_HOME where it keeps models and waiting predictions."
+)
 
-def main() -> int:
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Checks what can be checked before the workers start, then serves. Returns the exit code."""
+    argparse.ArgumentParser(prog="python -m serving", description=_DESCRIPTION).parse_args(argv)
     log = get_log("serving")
     try:
         settings = load_settings()

@@ -17,7 +17,7 @@ from serving.metrics import Metrics
 from serving.predictor import ALIAS
 from serving.rhythm import Rhythm
 from serving.task_shelf import TaskShelf
-from training import registry
+from training import contenders, registry
 
 FIRST_POLL_SECONDS = 10.0
 
@@ -33,17 +33,21 @@ class Follower:
         self._means = Means(engine, clock, board, Bundles(settings, engine), metrics, self._complaints)
         self._shelf = TaskShelf(settings.tasks, self._complaints)
         self._followers: dict[str, ChampionFollower] = {}
+        self._warmed: dict[str, Task] | None = None
         self._polled = threading.Event()
         self._rhythm = Rhythm("follower", settings.alias_poll_seconds, self.poll)
+        self._warming = Rhythm("warming", settings.alias_poll_seconds, self._warm)
 
     def start(self) -> None:
         """Serves the last good models from disk, then begins to poll; returns after the first poll, or after 10 s."""
         self._take_tasks(restore=True)
         self._rhythm.start()
         self._polled.wait(FIRST_POLL_SECONDS)
+        self._warming.start()
 
     def stop(self, seconds: float = 2.0) -> None:
         """Ends the polling."""
+        self._warming.stop(seconds)
         self._rhythm.stop(seconds)
 
     def poll(self) -> None:
@@ -67,6 +71,14 @@ class Follower:
             self._board.registry_heard = monotonic()
             self._metrics.polled.set_to_current_time()
         return heard
+
+    def _warm(self) -> None:
+        """Imports what the tasks' models need before one is crowned; neither requests nor polls wait for it."""
+        if self._warmed is self._board.tasks:
+            return
+        self._warmed = self._board.tasks
+        for task in self._warmed.values():
+            contenders.warm(task)
 
     def _take_tasks(self, *, restore: bool) -> None:
         """Notices tasks that are new or changed."""

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 SEGMENT_BYTES = 4 * 1024 * 1024
+RECOUNT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,19 @@ class Journal:
         self._number = 0
         self._open_rows = 0
         self._open_bytes = 0
+        self._folder_bytes = 0
+        self._next_count = 0.0
 
     def append(self, lines: bytes, rows: int) -> bool:
         """Adds whole lines; False, and nothing is added, when the folder would hold more than its bound.
 
+        The folder is counted once a second; what was added since is added to the count, what others did since is not.
         Raises OSError when the disk does not take them; then too nothing is added.
         """
-        if self.size_bytes() + len(lines) > self._limit_bytes:
+        if monotonic() >= self._next_count:
+            self._folder_bytes = self.size_bytes()
+            self._next_count = monotonic() + RECOUNT_SECONDS
+        if self._folder_bytes + len(lines) > self._limit_bytes:
             return False
         with self._open_path().open("ab") as file:
             try:
@@ -71,6 +79,7 @@ class Journal:
                 raise
         self._open_rows += rows
         self._open_bytes += len(lines)
+        self._folder_bytes += len(lines)
         return True
 
     def close_segment(self) -> Segment | None:

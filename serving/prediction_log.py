@@ -118,8 +118,16 @@ class PredictionLog:
         for features in self._features.waiting():
             copying.store_features(self._engine, features)
             self._features.stored(features)
+        self._ship_closed()  # first: while Postgres is away, the file that is being written grows, not their number
         with self._turn:
             self._close_segment()
+        self._ship_closed()
+        if monotonic() >= self._next_orphans:
+            for segment in self._journal.orphans():
+                self._ship_one(segment)
+            self._next_orphans = monotonic() + ORPHANS_SECONDS
+
+    def _ship_closed(self) -> None:
         while self._closed:
             try:
                 self._ship_one(self._closed[0])
@@ -129,10 +137,6 @@ class PredictionLog:
                 self._closed[0] = replace(self._closed[0], again=True)
             else:
                 self._closed.popleft()
-        if monotonic() >= self._next_orphans:
-            for segment in self._journal.orphans():
-                self._ship_one(segment)
-            self._next_orphans = monotonic() + ORPHANS_SECONDS
 
     def _ship_one(self, segment: Segment) -> None:
         """Sends one file. What Postgres refuses for good is set aside, counted and told, so that the rest goes on."""

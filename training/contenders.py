@@ -10,7 +10,7 @@ from features import transforms
 from training import baselines, batch, incremental
 from training.procedures import Batch, Incremental, Model, Procedure, Shape
 
-__all__ = ["PROCEDURES", "Batch", "Incremental", "Model", "make", "procedure", "shape"]
+__all__ = ["PROCEDURES", "Batch", "Incremental", "Model", "make", "procedure", "shape", "warm"]
 
 PROCEDURES: Final[dict[str, type[Procedure]]] = {
     "base_rate": baselines.BaseRate,
@@ -72,3 +72,15 @@ def shape(task: Task, name: str) -> Shape:
     """What the contender's models are made for."""
     names = tuple(column.name for column in transforms.columns(task))
     return Shape(names, task.target.kind, task.contenders[name].seed)
+
+
+def warm(task: Task) -> None:
+    """Imports what unpickling a model of the task's contenders would import, a second or two of work.
+
+    The other procedures' models are plain numbers of this package. An unknown procedure is passed over.
+    """
+    procedures = {declared.procedure for declared in task.contenders.values()}
+    if any(issubclass(PROCEDURES[name], incremental.IncrementalProcedure) for name in procedures & set(PROCEDURES)):
+        from river import linear_model, optim, preprocessing, time_series  # noqa: F401
+    if "hist_gradient_boosting" in procedures:
+        import sklearn.ensemble  # noqa: F401

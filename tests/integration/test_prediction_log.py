@@ -174,6 +174,31 @@ def test_beyond_the_bound_answers_are_dropped_and_counted(away: sa.Engine, tmp_p
     log.stop()
 
 
+def test_the_number_of_files_does_not_grow_with_the_length_of_an_outage(
+    engine: sa.Engine, away: sa.Engine, tmp_path: Path, metrics: Metrics
+) -> None:
+    log = PredictionLog(tmp_path / "spool", away, metrics)
+    ids: list[str] = []
+
+    for _ in range(10):
+        new = identities(3)
+        answered(log, new)
+        log.write()
+        log._not_before = 0.0
+        for file in (tmp_path / "spool").glob("*.features"):
+            file.unlink()  # as if the outage had begun after they were stored: the lines are what fails
+        log.ship()
+        ids += new
+
+    assert len(list((tmp_path / "spool").glob("*.rows"))) == 2  # the one that was tried, the one being written
+    assert value(metrics.pending) == 30
+    log._engine = engine
+    log.stop()
+    assert stored(engine) == sorted(ids)
+    assert value(metrics.dropped) == 0
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
 def test_a_line_that_postgres_refuses_does_not_hold_up_the_others(
     engine: sa.Engine, tmp_path: Path, metrics: Metrics
 ) -> None:
@@ -273,3 +298,22 @@ def test_the_files_of_a_living_process_are_left_alone(tmp_path: Path) -> None:
     living.close()
     assert [segment.content() for segment in other.orphans()] == [b"mine\n"]
     other.close()
+
+
+def test_the_bound_holds_between_two_counts_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    size_bytes = Journal.size_bytes
+    monkeypatch.setattr(Journal, "size_bytes", lambda journal: counts.append(1) or size_bytes(journal))
+    monkeypatch.setattr("serving.journal.monotonic", lambda: 100.0)
+    journal = Journal(tmp_path, limit_bytes=10)
+
+    taken = [journal.append(b"abc\n", 1) for _ in range(4)]
+    segment = journal.close_segment()
+    assert segment is not None
+    segment.remove()
+    monkeypatch.setattr("serving.journal.monotonic", lambda: 101.0)
+
+    assert taken == [True, True, False, False]
+    assert journal.append(b"abc\n", 1)
+    assert len(counts) == 2
+    journal.close()

@@ -2,11 +2,14 @@
 
 import hashlib
 import shutil
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 import yaml
@@ -14,9 +17,14 @@ import yaml
 from core.clock import FixedClock
 from core.database import datasets
 from core.settings import Settings
+from core.tasks import Task, load_task, task_names
+from serving.__main__ import main
 from tests.integration.serving_world import World, make_world, open_api, wait_for
 from tests.integration.stage import a_task, known, month
-from training import ledger, registry
+from training import contenders, ledger, registry
+from training.positions import freeze
+
+TASKS = Path(__file__).parent.parent.parent / "tasks"
 
 
 @pytest.fixture
@@ -286,3 +294,79 @@ def test_a_note_of_the_last_good_model_that_cannot_be_read_is_passed_over(world:
 
     with open_api(world.settings) as api:
         assert api.version(world.path) == world.versions[0].version
+
+
+def test_what_models_need_is_imported_once_while_the_api_answers_and_follows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmed: list[str] = []
+    may_end = threading.Event()
+
+    def warm(task: Task) -> None:
+        warmed.append(task.name)
+        may_end.wait(20)
+
+    monkeypatch.setattr(contenders, "warm", warm)
+    world.crown(world.versions[0])
+
+    with open_api(world.settings) as api:
+        assert api.version(world.path) == world.versions[0].version
+        wait_for(lambda: warmed)
+        world.crown(world.versions[1])
+        wait_for(lambda: api.version(world.path) == world.versions[1].version)
+        may_end.set()
+
+    assert warmed == [world.stage.task.name]
+
+
+_LOAD_ALL = """
+import pickle, sys
+from pathlib import Path
+from core.tasks import load_task
+from training import contenders
+from training.positions import thaw
+contenders.warm(load_task(Path("tasks"), sys.argv[1]))
+before = set(sys.modules)
+for path in sys.argv[2:]:
+    thaw(Path(path).read_bytes())
+print(sorted(set(sys.modules) - before))
+"""
+
+
+@pytest.mark.parametrize("name", task_names(TASKS))
+def test_after_the_warming_no_model_imports_anything(name: str, tmp_path: Path) -> None:
+    task = load_task(TASKS, name)
+    features = len(contenders.shape(task, next(iter(task.contenders))).features)
+    chance = np.random.default_rng(7)
+    paths = []
+    for contender in task.contenders:
+        made = contenders.make(task, contender)
+        rows, labels = 1 + chance.random((60, features)), chance.integers(0, 2, 60).astype(float) + 1
+        if task.target.kind == "direction":
+            labels -= 1
+        if isinstance(made, contenders.Batch):
+            model: contenders.Model = made.fit(rows, labels)
+        else:
+            for row, label in zip(rows, labels.tolist(), strict=True):
+                made.learn(row, label)
+            model = made
+        paths.append(tmp_path / contender)
+        paths[-1].write_bytes(freeze(model))
+
+    told = subprocess.run(
+        [sys.executable, "-c", _LOAD_ALL, name, *map(str, paths)],
+        cwd=TASKS.parent, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert told.stdout == "[]\n"
+
+
+def test_help_tells_the_settings_and_starts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert "CONTENDER_DATABASE_URL" in capsys.readouterr().out
+
+    with pytest.raises(SystemExit) as ended:
+        main(["--port", "8000"])
+    assert ended.value.code == 2

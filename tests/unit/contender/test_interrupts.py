@@ -1,6 +1,5 @@
 import os
 import signal
-import signal
 from contextlib import suppress
 
 import pytest
