@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from core.tasks import Task
+from training import evidence
 from training.procedures import Floats
 
 Indices = npt.NDArray[np.int64]
@@ -37,7 +38,7 @@ def paired(board: pl.DataFrame, contenders: Sequence[str]) -> pl.DataFrame:
 
 def losses(task: Task, labels: Floats, values: Floats) -> Floats:
     """The loss of each row, whose mean is the task's metric: (P(UP) - label)², or |forecast - label|."""
-    return _terms(task, labels, values)[task.metric]
+    return evidence.loss(task.metric, labels, values)
 
 
 def metrics(task: Task, labels: Floats, values: Floats) -> dict[str, float]:
