@@ -1,4 +1,7 @@
-"""All tables. The migrations in `core/migrations` bring a database to what stands here."""
+"""The tables of the loop. The migrations in `core/migrations` bring a database to what stands here.
+
+Those of incremental learning are in `core.event_tables`, those of tokens and the audit log in `core.access_tables`.
+"""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -14,24 +17,26 @@ metadata = sa.MetaData(
 )
 
 
-def _instant(name: str, *, nullable: bool = False, default_now: bool = False) -> sa.Column[object]:
+def instant(name: str, *, nullable: bool = False, default_now: bool = False) -> sa.Column[object]:
+    """A column of moments, with their timezone; `default_now`: the moment of the transaction when none is given."""
     return sa.Column(
         name, sa.DateTime(timezone=True), nullable=nullable, server_default=sa.func.now() if default_now else None
     )
 
 
-def _id() -> sa.Column[int]:
+def identity() -> sa.Column[int]:
+    """The column `id`: a number that Postgres gives."""
     return sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True)
 
 
 observations = sa.Table(
     "observations",
     metadata,
-    _id(),
+    identity(),
     sa.Column("series", sa.Text, nullable=False),
     sa.Column("event_date", sa.Date, nullable=False),
-    _instant("known_at"),
-    _instant("recorded_at", default_now=True),
+    instant("known_at"),
+    instant("recorded_at", default_now=True),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("fields", JSONB, nullable=False, comment="raw values as numbers; prices unadjusted"),
     sa.UniqueConstraint("series", "event_date", "known_at"),
@@ -41,13 +46,13 @@ observations = sa.Table(
 quarantine = sa.Table(
     "quarantine",
     metadata,
-    _id(),
+    identity(),
     sa.Column("series", sa.Text, nullable=False),
     sa.Column("event_date", sa.Date, nullable=True),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("fields", JSONB, nullable=False),
-    _instant("recorded_at", default_now=True),
+    instant("recorded_at", default_now=True),
     sa.Index(None, "series", "event_date"),
     comment="What a source sent and the checks refused, with the reason.",
 )
@@ -55,10 +60,10 @@ quarantine = sa.Table(
 fetches = sa.Table(
     "fetches",
     metadata,
-    _id(),
+    identity(),
     sa.Column("series", sa.Text, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
-    _instant("fetched_at"),
+    instant("fetched_at"),
     sa.Column("outcome", sa.Text, nullable=False, comment="answered, unreachable, refused"),
     sa.Column("detail", sa.Text, nullable=False, server_default=""),
     sa.Column("rows", sa.Integer, nullable=False, server_default="0"),
@@ -69,12 +74,12 @@ fetches = sa.Table(
 active_series = sa.Table(
     "active_series",
     metadata,
-    _id(),
+    identity(),
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("series", sa.Text, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
-    _instant("since"),
+    instant("since"),
     sa.Index(None, "task", "id"),
     comment="Which series a task stands on; the newest row counts.",
 )
@@ -85,12 +90,12 @@ datasets = sa.Table(
     sa.Column("task", sa.Text, primary_key=True),
     sa.Column("data_hash", sa.Text, primary_key=True),
     sa.Column("series", sa.Text, nullable=False),
-    _instant("as_of"),
+    instant("as_of"),
     sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("first_date", sa.Date, nullable=False),
     sa.Column("last_date", sa.Date, nullable=False),
     sa.Column("feature_hash", sa.Text, nullable=False),
-    _instant("recorded_at", default_now=True),
+    instant("recorded_at", default_now=True),
     comment="Feature tables that were built, each kept as Parquet in the lake under its hash.",
 )
 
@@ -105,7 +110,7 @@ contender_predictions = sa.Table(
     sa.Column("event_date", sa.Date, nullable=False, comment="date of the features"),
     sa.Column("trained_through", sa.Date, nullable=True, comment="last label learned before predicting"),
     sa.Column("value", sa.Float, nullable=True, comment="P(UP) or the forecast; null: no prediction yet"),
-    _instant("made_at"),
+    instant("made_at"),
     comment="Walk-forward and shadow predictions, one per contender and target date: what contenders are compared by.",
 )
 
@@ -131,7 +136,7 @@ progress = sa.Table(
     sa.Column("rows_learned", sa.Integer, nullable=False),
     sa.Column("stamp", sa.Text, nullable=False, comment="python, river and scikit-learn versions that wrote the model"),
     sa.Column("model", sa.LargeBinary, nullable=True),
-    _instant("recorded_at", default_now=True),
+    instant("recorded_at", default_now=True),
     comment="Where each contender stands in its walk: model and watermark, committed together with its predictions.",
 )
 
@@ -153,7 +158,7 @@ versions = sa.Table(
     sa.Column(
         "golden", JSONB, nullable=False, comment="{rows: [...], expected: [...]}: a batch to score before serving"
     ),
-    _instant("registered_at", default_now=True),
+    instant("registered_at", default_now=True),
     sa.UniqueConstraint("task", "contender", "contender_hash", "series", "trained_through"),
     comment="Model versions as we made them; what MLflow serves is checked against this.",
 )
@@ -163,14 +168,14 @@ bundles = sa.Table(
     metadata,
     sa.Column("digest", sa.Text, primary_key=True),
     sa.Column("content", sa.LargeBinary, nullable=False, comment="tar of the model folder"),
-    _instant("recorded_at", default_now=True),
+    instant("recorded_at", default_now=True),
     comment="Model folders of versions that took an alias: the copy that survives MLflow.",
 )
 
 decisions = sa.Table(
     "decisions",
     metadata,
-    _id(),
+    identity(),
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("series", sa.Text, nullable=False),
     sa.Column("session_date", sa.Date, nullable=False),
@@ -180,7 +185,7 @@ decisions = sa.Table(
     sa.Column("challenger", sa.Text, nullable=True),
     sa.Column("evidence", JSONB, nullable=False),
     sa.Column("evidence_hash", sa.Text, nullable=False),
-    _instant("decided_at"),
+    instant("decided_at"),
     sa.CheckConstraint("outcome IN ('PROMOTE','HOLD','REJECT','BOOTSTRAP','FORCED')", name="outcome"),
     sa.Index(None, "task", "id"),
 )
@@ -188,7 +193,7 @@ decisions = sa.Table(
 ledger = sa.Table(
     "ledger",
     metadata,
-    _id(),
+    identity(),
     sa.Column("move", sa.Text, nullable=False, comment="joins the phases of one move"),
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("alias", sa.Text, nullable=False),
@@ -199,7 +204,7 @@ ledger = sa.Table(
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("decision_id", sa.BigInteger, nullable=True),
     sa.Column("evidence_hash", sa.Text, nullable=False, server_default=""),
-    _instant("at"),
+    instant("at"),
     sa.CheckConstraint("phase IN ('intent','confirmed','abandoned','external')", name="phase"),
     sa.Index(None, "task", "alias", "id"),
     comment="Every alias move ever, append-only: intent, then confirmed; external when made by hand in the registry.",
@@ -222,7 +227,7 @@ predictions = sa.Table(
     sa.Column("features_hash", sa.Text, nullable=False),
     sa.Column("data_hash", sa.Text, nullable=False),
     sa.Column("stale", sa.Boolean, nullable=False),
-    _instant("made_at"),
+    instant("made_at"),
     comment="Every answer the API gave.",
 )
 
@@ -233,7 +238,7 @@ feature_rows = sa.Table(
     sa.Column("series", sa.Text, nullable=False),
     sa.Column("event_date", sa.Date, nullable=False),
     sa.Column("features", JSONB, nullable=False),
-    _instant("recorded_at", default_now=True),
+    instant("recorded_at", default_now=True),
     comment="The features behind the answers, once per hash.",
 )
 
@@ -244,7 +249,7 @@ runs = sa.Table(
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("step", sa.Text, nullable=False),
     sa.Column("report", JSONB, nullable=False),
-    _instant("finished_at", default_now=True),
+    instant("finished_at", default_now=True),
     comment="Jobs that settled their work, by (task, step, session date, hashes): a second start finds it done.",
 )
 
@@ -254,5 +259,5 @@ leases = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("token", sa.BigInteger, nullable=False, comment="fencing token: grows with every holder"),
-    _instant("expires_at"),
+    instant("expires_at"),
 )

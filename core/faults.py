@@ -2,19 +2,22 @@
 
 import errno
 
+import psycopg2
 import requests
 import sqlalchemy as sa
 
 from core.errors import ConfigurationError, ContenderError, DatabaseUnreachableError, UnreachableError
 
 _UNDEFINED_TABLE, _DISK_FULL = "42P01", "53100"
+_SILENCE = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
 def explained(error: Exception) -> ContenderError | None:
     """The error to tell and to map to an exit code; None for a fault of ours, which should be seen as it is."""
     if isinstance(error, ContenderError):
         return error
-    state = getattr(getattr(error, "orig", None), "pgcode", None)
+    spoken = getattr(error, "orig", error)  # what the driver said, in SQLAlchemy's wrapping or without
+    state = getattr(spoken, "pgcode", None)
     if state == _DISK_FULL or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
         return UnreachableError(
             "The disk is full.", "Free some of it, then run the same command: it goes on from here."
@@ -23,9 +26,10 @@ def explained(error: Exception) -> ContenderError | None:
         return ConfigurationError("The database has no tables of Contender, or old ones.", "Run `contender migrate`.")
     if isinstance(error, requests.RequestException):
         return UnreachableError(f"A service did not answer: {error}.", "See `contender status`, and try again.")
-    if isinstance(error, sa.exc.OperationalError):
+    if isinstance(error, sa.exc.OperationalError) or isinstance(spoken, _SILENCE):
+        said = str(spoken).strip().splitlines() or ["the connection was lost"]
         return DatabaseUnreachableError(
-            f"Postgres did not answer: {str(error.orig).strip().splitlines()[0]}.",
+            f"Postgres did not answer: {said[0]}.",
             "See that it runs (`contender status`) and that CONTENDER_DATABASE_URL is right.",
         )
     return None

@@ -1,11 +1,6 @@
 """Where each contender stands in its walk: the model and the watermark, which live and die together."""
 
-import hashlib
-import platform
 from dataclasses import dataclass
-from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -13,9 +8,9 @@ from sqlalchemy.dialects.postgresql import insert
 from core.connection import reachable
 from core.database import progress
 from core.tasks import Task
+from training import stamps
 from training.positions import Position
 
-_PICKLED_WITH = ("numpy", "river", "scikit-learn")
 _MODEL_CODE = tuple(f"training.{name}" for name in ("baselines", "batch", "fitted", "forecasters", "incremental"))
 
 
@@ -32,14 +27,8 @@ class Progress:
 
 
 def stamp() -> str:
-    """What a pickled model depends on: Python, the libraries, and the code of the model classes.
-
-    A model with another stamp is never unpickled.
-    """
-    major, minor, _ = platform.python_version_tuple()
-    libraries = " ".join(f"{name} {version(name)}" for name in _PICKLED_WITH)
-    code = hashlib.sha256(b"".join(_source(name) for name in _MODEL_CODE)).hexdigest()[:8]
-    return f"python {major}.{minor} {libraries} code {code}"
+    """What a pickled contender depends on. A model with another stamp is never unpickled."""
+    return stamps.stamp(_MODEL_CODE)
 
 
 def read(engine: sa.Engine, task: Task, series: str) -> Progress:
@@ -80,10 +69,3 @@ def write(connection: sa.Connection, task: Task, series: str, contender: str, po
     connection.execute(
         insert(progress).values(**key, **state).on_conflict_do_update(index_elements=list(key), set_=state)
     )
-
-
-def _source(module: str) -> bytes:
-    spec = find_spec(module)
-    assert spec is not None, module  # noqa: S101 (a module of ours)
-    assert spec.origin is not None, module  # noqa: S101
-    return Path(spec.origin).read_bytes()

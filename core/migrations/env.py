@@ -1,7 +1,8 @@
-"""Alembic's entry: runs the migrations on the connection that `core.database.migrate` hands over."""
+"""Alembic's entry: runs the migrations on the connection that `core.connection.migrate` hands over."""
 
 from alembic import context
 
+from core import access_tables, event_tables  # noqa: F401 (they add their tables to the metadata)
 from core.database import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, compare_type=True)

@@ -37,13 +37,20 @@ def test_many_processes_migrate_at_once_and_it_happens_once(database_url: str) -
 
     engine = connect(database_url, schema=schema)
     with engine.begin() as connection:
-        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0001"]
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0002"]
         connection.execute(sa.schema.DropSchema(schema, cascade=True))
     engine.dispose()
 
 
 @pytest.mark.parametrize(
-    "statement", ["UPDATE observations SET source = 'x'", "DELETE FROM observations", "TRUNCATE ledger"]
+    "statement",
+    [
+        "UPDATE observations SET source = 'x'",
+        "DELETE FROM observations",
+        "TRUNCATE ledger",
+        "DELETE FROM events",
+        "UPDATE audit SET who = 'x'",
+    ],
 )
 def test_history_cannot_be_changed_even_by_hand(engine: sa.Engine, statement: str) -> None:
     now = datetime(2020, 1, 1, tzinfo=UTC)

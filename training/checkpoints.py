@@ -1,0 +1,193 @@
+"""Checkpoints: a learner as it stood after an event, with what it had said by then, in one transaction.
+
+Restoring takes the newest one and replays what follows. A checkpoint that another environment pickled is not
+unpickled: the learner is made anew by replaying the whole log, and every prediction of that replay is held against
+the one that was stored at the time.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from core.connection import reachable
+from core.errors import IntegrityError
+from core.event_tables import checkpoints, event_predictions, registrations
+from training import event_log
+from training.event_log import LearnerKey
+from training.events import Event
+from training.learner import Learner
+from training.stamps import stamp
+
+KEPT = 3
+"""Checkpoints kept of each learner, beside those that a version in MLflow is made of."""
+PARITY = 1e-9
+"""How far a replayed prediction may be from the stored one."""
+LEARNER_CODE = tuple(f"training.{name}" for name in ("learner", "online", "online_procedures", "scores"))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is stored of a learner: how far it had come, and the size of its state in bytes."""
+
+    last_seq: int
+    stamp: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A learner at rest: its state after the event `seq`, and what it said since the last checkpoint."""
+
+    seq: int
+    state: bytes
+    rows_learned: int
+    said: Mapping[int, float | None]
+
+    @classmethod
+    def of(cls, learner: Learner) -> "Frozen":
+        """The learner as it stands now. The caller sees to it that nobody applies events meanwhile."""
+        return cls(learner.seq, learner.freeze(), learner.rows_learned, dict(learner.said))
+
+
+def newest(engine: sa.Engine, key: LearnerKey) -> Stored | None:
+    """The newest checkpoint without its state; None when there is none."""
+    statement = (
+        sa.select(checkpoints.c.last_seq, checkpoints.c.stamp, sa.func.octet_length(checkpoints.c.state))
+        .where(*_of(checkpoints, key))
+        .order_by(checkpoints.c.last_seq.desc())
+        .limit(1)
+    )
+    with reachable(), engine.connect() as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else Stored(*row)
+
+
+def restore(engine: sa.Engine, key: LearnerKey, fresh: Callable[[], Learner]) -> Learner:
+    """The learner as it stood at its newest checkpoint; `fresh()` when there is none.
+
+    Raises IntegrityError when the state is not what was recorded of it, or when a replay does not say what was said.
+    """
+    stored = newest(engine, key)
+    if stored is None:
+        return fresh()
+    if stored.stamp != stamp(LEARNER_CODE):
+        return _rebuild(engine, key, fresh(), stored.last_seq)
+    statement = sa.select(checkpoints.c.state, checkpoints.c.digest).where(
+        *_of(checkpoints, key), checkpoints.c.last_seq == stored.last_seq
+    )
+    with reachable(), engine.connect() as connection:
+        state, digest = connection.execute(statement).one()
+    if hashlib.sha256(state).hexdigest() != digest:
+        raise IntegrityError(
+            f"The checkpoint of {key.contender} on {key.log} after event {stored.last_seq} is not what was recorded.",
+            "Delete that row of the table `checkpoints`; the learner is then rebuilt from an older one and the log.",
+        )
+    return Learner.thaw(state)
+
+
+def write(connection: sa.Connection, key: LearnerKey, frozen: Frozen) -> None:
+    """Stores a frozen learner and what it said since the last checkpoint, in the caller's transaction."""
+    connection.execute(
+        insert(checkpoints)
+        .values(
+            **vars(key),
+            last_seq=frozen.seq,
+            stamp=stamp(LEARNER_CODE),
+            state=frozen.state,
+            digest=hashlib.sha256(frozen.state).hexdigest(),
+            rows_learned=frozen.rows_learned,
+        )
+        .on_conflict_do_nothing()
+    )
+    store_predictions(connection, key, frozen.said)
+    _prune(connection, key)
+
+
+def store_predictions(connection: sa.Connection, key: LearnerKey, said: Mapping[int, float | None]) -> None:
+    """Stores what a learner said, by event; what is stored stays as it is."""
+    if said:
+        arrays = (
+            sa.func.unnest(sa.cast(list(said), ARRAY(sa.BigInteger)), sa.cast(list(said.values()), ARRAY(sa.Float)))
+            .table_valued("seq", "value")
+            .render_derived()
+        )
+        columns = (sa.literal(key.log), sa.literal(key.contender), sa.literal(key.contender_hash))
+        connection.execute(
+            insert(event_predictions)
+            .from_select(
+                ["log", "contender", "contender_hash", "seq", "value"],
+                sa.select(*columns, arrays.c.seq, arrays.c.value),
+            )
+            .on_conflict_do_nothing()
+        )
+
+
+def stored_prediction(engine: sa.Engine, key: LearnerKey, seq: int) -> float | None:
+    """What the contender said at an event, as it was stored with a checkpoint."""
+    statement = sa.select(event_predictions.c.value).where(*_of(event_predictions, key), event_predictions.c.seq == seq)
+    with reachable(), engine.connect() as connection:
+        return connection.execute(statement).scalar_one_or_none()
+
+
+def _rebuild(engine: sa.Engine, key: LearnerKey, learner: Learner, until: int) -> Learner:
+    """Replays the log up to an event, and proves that the replay says what was said."""
+    line = event_log.Line(engine)
+
+    def read(after: int, last: int) -> Iterator[Event]:
+        while after < last:
+            with line.talk() as connection:
+                block = event_log.read(connection, key, after, min(last, after + event_log.BLOCK))
+            yield from block
+            after = block[-1].seq
+
+    try:
+        while learner.seq < until:
+            begin = learner.seq
+            learner.apply(read(begin, min(until, begin + event_log.BLOCK)), read)
+            _prove_parity(engine, key, begin, learner)
+            learner.forget_said(learner.seq)
+    finally:
+        line.close()
+    return learner
+
+
+def _prove_parity(engine: sa.Engine, key: LearnerKey, after: int, learner: Learner) -> None:
+    columns = event_predictions.c
+    statement = sa.select(columns.seq, columns.value).where(
+        *_of(event_predictions, key), columns.seq > after, columns.seq <= learner.seq
+    )
+    with reachable(), engine.connect() as connection:
+        stored = connection.execute(statement).all()
+    for seq, value in stored:
+        replayed = learner.said.get(seq)
+        if (value is None) != (replayed is None) or (
+            value is not None and replayed is not None and not abs(value - replayed) <= PARITY * max(1.0, abs(value))
+        ):
+            raise IntegrityError(
+                f"{key.contender} on {key.log}, rebuilt by replay for other libraries, says {replayed} of event {seq}, "
+                f"where it had said {value}.",
+                "Go back to the libraries that it was made with, or give the contender another seed or parameter in "
+                "the task file: it then begins as a new one.",
+            )
+
+
+def _prune(connection: sa.Connection, key: LearnerKey) -> None:
+    mine = _of(checkpoints, key)
+    kept = sa.select(checkpoints.c.last_seq).where(*mine).order_by(checkpoints.c.last_seq.desc()).limit(KEPT)
+    registered = sa.select(registrations.c.last_seq).where(*_of(registrations, key))
+    connection.execute(
+        sa.delete(checkpoints).where(
+            *mine, checkpoints.c.last_seq.not_in(kept), checkpoints.c.last_seq.not_in(registered)
+        )
+    )
+
+
+def _of(table: sa.Table, key: LearnerKey) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        table.c.log == key.log,
+        table.c.contender == key.contender,
+        table.c.contender_hash == key.contender_hash,
+    )

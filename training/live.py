@@ -1,0 +1,96 @@
+"""A learner kept at the head of its log, for the threads of one process: restored, caught up, asked."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import sqlalchemy as sa
+
+from training import checkpoints, event_log
+from training.event_log import LearnerKey
+from training.events import Event, Features
+from training.learner import GapError, Learner
+from training.online import DEFAULT_SERIES
+
+
+class LiveLearner:
+    """One contender's learner on one log. Everything that touches the learner holds `lock`."""
+
+    def __init__(self, engine: sa.Engine, key: LearnerKey, fresh: Callable[[], Learner]) -> None:
+        self.key = key
+        self.lock = threading.Lock()
+        self._engine = engine
+        self._fresh = fresh
+        self._line = event_log.Line(engine)
+        self._learner: Learner | None = None
+
+    @property
+    def learner(self) -> Learner:
+        """The learner; restored from the newest checkpoint when it is first needed."""
+        if self._learner is None:
+            self._learner = checkpoints.restore(self._engine, self.key, self._fresh)
+        return self._learner
+
+    @contextmanager
+    def at_head(self) -> Iterator[Learner]:
+        """The learner, caught up to what is committed now, for as long as the block runs."""
+        with self.lock:
+            self.catch_up()
+            yield self.learner
+
+    def catch_up(self) -> None:
+        """Reads and applies what was committed since. Holds `lock`."""
+        with self._line.talk() as connection:
+            head = event_log.head(connection, self.key.log)
+        self.read_up_to(head)
+
+    def read_up_to(self, head: int) -> None:
+        """Reads and applies the events up to a number, in blocks. Holds `lock`."""
+        learner = self.learner
+        while learner.seq < head:
+            learner.apply(self._read(learner.seq, min(head, learner.seq + event_log.BLOCK)), self._reread)
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Applies events just committed; reads from the log when others came before them. Holds `lock`."""
+        if not events:
+            return
+        learner = self.learner
+        belongs_to_older = any(event.ref_seq is not None and event.ref_seq not in learner.said for event in events)
+        if not belongs_to_older:
+            with suppress(GapError):
+                learner.apply(events, self._reread)
+        self.read_up_to(events[-1].seq)
+
+    def said(self, seq: int) -> float | None:
+        """What was predicted at an event with features, from memory or from the database. Holds `lock`."""
+        learner = self.learner
+        if seq in learner.said:
+            return learner.said[seq]
+        if seq > learner.seq:
+            self.read_up_to(seq)
+            return learner.said.get(seq)
+        return checkpoints.stored_prediction(self._engine, self.key, seq)
+
+    def predict(self, features: Features, series: str | None) -> float | None:
+        """What the learner says of a row now; nothing is kept of it."""
+        with self.lock:
+            return self.learner.ask(features, series or DEFAULT_SERIES)
+
+    def forecast(self, features: Features, series: str | None, steps: int) -> list[float | None]:
+        """The next `steps` values."""
+        with self.lock:
+            return self.learner.model.forecast(features, series or DEFAULT_SERIES, steps)
+
+    def close(self) -> None:
+        """Gives its connection back."""
+        self._line.close()
+
+    def _read(self, after: int, until: int) -> list[Event]:
+        with self._line.talk() as connection:
+            return event_log.read(connection, self.key, after, until)
+
+    def _reread(self, after: int, until: int) -> Iterator[Event]:
+        while after < until:
+            block = self._read(after, min(until, after + event_log.BLOCK))
+            yield from block
+            after = block[-1].seq
