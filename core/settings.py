@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies_environment
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,16 +13,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.errors import ConfigurationError
 
 SERVICES_FILE = "services.json"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Settings(BaseSettings):
-    """Every address and folder, each from the environment variable `CONTENDER_<FIELD>`.
+    """Every address and folder, each from the environment variable `CONTENDER_<FIELD>`, or the one that a field names.
 
     What is not set and depends on the embedded run (`database_url`, `mlflow_url`) is read from the
     `services.json` that `contender up` leaves in its home.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CONTENDER_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="CONTENDER_", extra="ignore", frozen=True, populate_by_name=True)
 
     home: Path = Field(
         default=Path(".contender"), description="All state of the embedded run, and every cache and spool."
@@ -36,9 +38,25 @@ class Settings(BaseSettings):
     api_host: str = Field(default="127.0.0.1", description="Interface on which the API listens.")
     api_port: int = Field(default=8000, ge=1, le=65535, description="Port of the API.")
     api_workers: int = Field(default=2, ge=1, le=64, description="Worker processes of the API.")
+    features_host: str = Field(default="127.0.0.1", description="Interface on which the features service listens.")
+    features_port: int = Field(default=8001, ge=1, le=65535, description="Port of the features service.")
+    ingestion_host: str = Field(default="127.0.0.1", description="Interface on which the ingestion service listens.")
+    ingestion_port: int = Field(default=8002, ge=1, le=65535, description="Port of the ingestion service.")
+    n_lags: int = Field(
+        default=12,
+        ge=1,
+        le=1000,
+        validation_alias="N_LAGS",
+        description="How many lags the features service answers with.",
+    )
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="Port of the embedded MLflow server.")
     alias_poll_seconds: float = Field(
         default=2.0, gt=0, description="How often a worker asks where the champion alias stands."
+    )
+    rate_limit: str = Field(
+        default="600000/minute",
+        pattern="^[1-9][0-9]*/(second|minute|hour)$",
+        description="Requests that a worker takes from one token, or from one address without; reading is not counted.",
     )
     code_version: str = Field(default="", description="Commit of the running code, when it is not a git checkout.")
     log_format: str = Field(default="console", pattern="^(console|json)$", description="How log lines are written.")
@@ -83,11 +101,15 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Reads the environment, then fills in what a running embedded stack has written down."""
+    """Reads the environment, then fills in what a running embedded stack has written down.
+
+    Every process of ours begins here, so this is also where its requests to this machine are kept from any proxy.
+    """
+    keep_loopback_from_proxies()
     try:
         settings = Settings()
     except ValidationError as error:
-        faults = "; ".join(f"CONTENDER_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(f"{variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors())
         raise ConfigurationError(
             f"The environment holds settings that cannot be used: {faults}.", "Correct or unset them."
         ) from None
@@ -123,10 +145,33 @@ def unreadable_services(path: Path) -> ConfigurationError:
     )
 
 
+def variable(name: str) -> str:
+    """The environment variable of a setting, whether it is named by its field or by the variable itself.
+
+    >>> variable("api_port"), variable("n_lags"), variable("N_LAGS")
+    ('CONTENDER_API_PORT', 'N_LAGS', 'N_LAGS')
+    """
+    field = Settings.model_fields.get(name.lower())
+    named = field.validation_alias if field is not None else None
+    return named if isinstance(named, str) else f"CONTENDER_{name.upper()}"
+
+
 def child_environment(settings: Settings, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a process we start: ours, the settings made explicit, and `extra`."""
-    explicit = {f"CONTENDER_{name.upper()}": str(value) for name, value in settings.model_dump().items() if str(value)}
+    explicit = {variable(name): str(value) for name, value in settings.model_dump().items() if str(value)}
     return {**os.environ, **explicit, **(extra or {})}
+
+
+def keep_loopback_from_proxies() -> None:
+    """Adds this machine to the exceptions of a proxy that the environment names, for every library and child process.
+
+    Without one nothing is set: on macOS an exception alone would hide the system's own proxy.
+    """
+    proxies = getproxies_environment()
+    exceptions = [host.strip() for host in proxies.pop("no", "").split(",") if host.strip()]
+    if proxies and "*" not in exceptions:
+        listed = ",".join([*exceptions, *(host for host in _LOOPBACK if host not in exceptions)])
+        export({"NO_PROXY": listed, "no_proxy": listed})  # where both are set, libraries read the lower one
 
 
 def point_caches(settings: Settings) -> None:

@@ -1,6 +1,8 @@
 """Real services for the tests: one embedded Postgres and one MLflow server a session, a fresh schema a test."""
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +13,22 @@ import sqlalchemy as sa
 
 from contender.services import Postgres, Process, free_port, start_mlflow, wait_for_mlflow
 from core.connection import connect, migrate
-from core.settings import Settings
+from core.settings import Settings, keep_loopback_from_proxies
 
 REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keeps the tests from any proxy, and gives the session a base folder that is removed at its end.
+
+    `--basetemp=FOLDER` keeps it. pytest's default lies in one folder a user, which every session closes to others
+    when it begins; run as root, the embedded Postgres works as another user and could no longer enter.
+    """
+    keep_loopback_from_proxies()
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="contender-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
 @pytest.hookimpl(hookwrapper=True)

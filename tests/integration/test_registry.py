@@ -86,7 +86,7 @@ def test_the_same_model_makes_the_same_folder_to_the_byte_also_after_a_checkpoin
     assert first == second
 
 
-def test_a_registered_version_is_served_by_its_alias_in_mlflow(stage: Stage) -> None:
+def test_a_registered_version_is_served_by_its_alias_in_mlflow(stage: Stage, tmp_path: Path) -> None:
     naive, linear = stage.versions("naive", "linear", value=3.5)
     stage.move_by_hand("champion", linear.version)
     mlflow_pyfunc = flavor.pyfunc()
@@ -96,7 +96,7 @@ def test_a_registered_version_is_served_by_its_alias_in_mlflow(stage: Stage) -> 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            loaded = mlflow_pyfunc.load_model(f"models:/{stage.task.name}@champion")
+            loaded = mlflow_pyfunc.load_model(f"models:/{stage.task.name}@champion", dst_path=str(tmp_path))
     finally:
         mlflow.set_tracking_uri(None)
 

@@ -1,0 +1,54 @@
+"""The files in which predictions wait: whole lines, within a bound, and each the property of one process."""
+
+from pathlib import Path
+
+import pytest
+
+from serving.journal import SEGMENT_BYTES, Journal
+
+
+def test_a_journal_keeps_whole_lines_and_closes_large_files(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, limit_bytes=10 * SEGMENT_BYTES)
+    assert journal.close_segment() is None
+
+    assert journal.append(b"one\ntwo\n", 2)
+    assert not journal.is_full()
+    first = journal.close_segment()
+    assert journal.append(b"x" * SEGMENT_BYTES + b"\n", 1)
+    assert journal.is_full()
+
+    assert first is not None
+    assert (first.rows, first.content()) == (2, b"one\ntwo\n")
+    first.path.write_bytes(b"one\ntw")
+    assert first.content() == b"one\n"
+    journal.close()
+
+
+def test_the_files_of_a_living_process_are_left_alone(tmp_path: Path) -> None:
+    living, other = Journal(tmp_path, 1000), Journal(tmp_path, 1000)
+    living.append(b"mine\n", 1)
+
+    assert list(other.orphans()) == []
+
+    living.close()
+    assert [segment.content() for segment in other.orphans()] == [b"mine\n"]
+    other.close()
+
+
+def test_the_bound_holds_between_two_counts_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    size_bytes = Journal.size_bytes
+    monkeypatch.setattr(Journal, "size_bytes", lambda journal: counts.append(1) or size_bytes(journal))
+    monkeypatch.setattr("serving.journal.monotonic", lambda: 100.0)
+    journal = Journal(tmp_path, limit_bytes=10)
+
+    taken = [journal.append(b"abc\n", 1) for _ in range(4)]
+    segment = journal.close_segment()
+    assert segment is not None
+    segment.remove()
+    monkeypatch.setattr("serving.journal.monotonic", lambda: 101.0)
+
+    assert taken == [True, True, False, False]
+    assert journal.append(b"abc\n", 1)
+    assert len(counts) == 2
+    journal.close()

@@ -1,0 +1,33 @@
+"""Scoreboards to decide on, of losses whose truth is known."""
+
+import numpy as np
+
+from core.tasks import Gate
+from training.evidence import Metric
+from training.gate import Board, Case, Track
+
+FIRST = np.datetime64("2020-01-01")
+GATE = Gate(alpha=0.05, block=5, min_rows=60)
+
+
+def days(n: int) -> np.ndarray:
+    return FIRST + np.arange(n).astype("timedelta64[D]")
+
+
+def track(values: np.ndarray) -> Track:
+    return Track(np.asarray(values, float), days(len(values)) - np.timedelta64(1, "D"))
+
+
+def board(labels: np.ndarray, **values: np.ndarray) -> Board:
+    return Board(days(len(labels)), np.asarray(labels, float), {name: track(v) for name, v in values.items()})
+
+
+def coins(seed: int, n: int = 600) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and the probability that each of them is 1."""
+    random = np.random.default_rng(seed)
+    p = random.uniform(0.02, 0.98, n)
+    return (random.uniform(size=n) < p).astype(float), p
+
+
+def of_two(b: Board, champion: str = "champion", since: np.datetime64 | None = None, metric: Metric = "brier") -> Case:
+    return Case(b, metric, GATE, champion, since)
