@@ -1,20 +1,22 @@
 """The command `contender`: the one-command run, its status and its end, and each job by hand."""
 
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Iterator
 from contextlib import contextmanager
 from getpass import getuser
-from typing import Annotated, Any
+from typing import Annotated
 
-import requests
 import sqlalchemy as sa
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.panel import Panel
 from rich.table import Table
 
 from contender import local, state
-from contender.loop import jobs, run_all, run_task
+from contender.announcement import announcer, champions
+from contender.declared import declared
+from contender.interrupts import Stopped
+from contender.loop import jobs, run_all, run_task, tell_again
 from contender.progress import Progress
 from core.clock import Clock, SystemClock, parse_as_of
 from core.connection import connect, migrate
@@ -22,10 +24,9 @@ from core.faults import explained
 from core.jobs import exit_code
 from core.logs import configure_logs
 from core.settings import Settings, load_settings, point_caches
-from core.tasks import load_task
+from core.tasks import Task
 
 NOT_RUNNING = 3  # as service scripts answer for a program that does not run
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 TaskName = Annotated[str, typer.Argument(help="Name of a file in the tasks folder, without .yaml.")]
@@ -44,13 +45,15 @@ def up(
     """Start PostgreSQL and MLflow, run the loop for every task, and serve predictions."""
     console = Console()
     with _told(console) as (settings, clock):
-        local.up(
+        failure = local.up(
             settings,
             _clock(as_of) or clock,
             Progress(console),
             detach=detach,
-            announce=_announcer(console, detach=detach),
+            announce=announcer(console, detach=detach),
         )
+        if failure is not None:
+            raise typer.Exit(exit_code(failure))
 
 
 @app.command()
@@ -82,7 +85,7 @@ def status() -> None:
         console.print(table)
         if alive["API"][1]:
             console.print()
-            console.print(_champions(stack.api_url))
+            console.print(champions(stack.api_url))
         if not all(runs for _, runs in alive.values()):
             raise typer.Exit(NOT_RUNNING)
 
@@ -97,9 +100,12 @@ def run(
     with _told(console) as (settings, clock):
         clock = _clock(as_of) or clock
         if task is not None:
-            run_task(settings, load_task(settings.tasks, task), clock, Progress(console))
-        elif failure := run_all(settings, clock, Progress(console)):
-            raise typer.Exit(exit_code(failure))
+            run_task(settings, _load(settings, task), clock, Progress(console))
+            return
+        progress = Progress(console)
+        if failures := run_all(settings, declared(settings.tasks, progress), clock, progress):
+            tell_again(failures, progress)
+            raise typer.Exit(exit_code(failures[0].error))
 
 
 @app.command()
@@ -111,7 +117,7 @@ def unpin(
 
     console = Console()
     with _told(console) as (settings, clock):
-        released = release(settings, load_task(settings.tasks, task), clock, who=who or getuser(), why=why)
+        released = release(settings, _load(settings, task), clock, who=who or getuser(), why=why)
         console.print(f"Released: {', '.join(released)}." if released else "No alias was pinned.")
 
 
@@ -130,7 +136,7 @@ def _job_command(step: str, verb: str, help_text: str) -> None:
     def command(task: TaskName, as_of: AsOf = None) -> None:
         console = Console()
         with _told(console) as (settings, clock):
-            report = jobs()[step](settings, load_task(settings.tasks, task), _clock(as_of) or clock)
+            report = jobs()[step](settings, _load(settings, task), _clock(as_of) or clock)
             console.print(escape(report.sentence()))
 
     app.command(name=verb, help=help_text)(command)
@@ -156,52 +162,21 @@ def _told(console: Console) -> Iterator[tuple[Settings, Clock]]:
             raise
         Progress(console).failure(told.problem, told.remedy)
         raise typer.Exit(exit_code(told)) from None
+    except Stopped as stopped:
+        raise typer.Exit(stopped.exit_code) from None
+    except KeyboardInterrupt:
+        Progress(console).note("Stopped; what was done is kept. The same command goes on from here.")
+        raise typer.Exit(Stopped(signal.SIGINT).exit_code) from None
+
+
+def _load(settings: Settings, task: str) -> Task:
+    from training.declarations import load
+
+    return load(settings.tasks, task)
 
 
 def _clock(as_of: str | None) -> Clock | None:
     return parse_as_of(as_of) if as_of else None
-
-
-def _announcer(console: Console, *, detach: bool) -> Callable[[Settings], None]:
-    def announce(settings: Settings) -> None:
-        api = f"http://{settings.api_host}:{settings.api_port}"
-        console.print()
-        console.print(_champions(api))
-        lines = [
-            "[bold]Tomorrow's prediction[/bold]",
-            f"  curl {api}/predictionForTomorrow",
-            "",
-            f"[bold]Models, runs, aliases[/bold]   {settings.mlflow_url}/#/models",
-            f"[bold]API documentation[/bold]       {api}/",
-            "",
-            "[bold]Next[/bold]  Move `champion` in the MLflow page; the API follows in seconds.",
-            "      Run this command again tomorrow; it goes on from what is stored.",
-            "      Stop with `contender down`." if detach else "      Stop with Ctrl-C; nothing is lost.",
-        ]
-        console.print(Panel("\n".join(lines), title="Contender is up", expand=False, border_style="green"))
-
-    return announce
-
-
-def _champions(api_url: str) -> Table:
-    """What the champions say, as the API tells it: three short lines a task, readable on a narrow terminal."""
-    grid = Table.grid(padding=(0, 2))
-    for task in requests.get(f"{api_url}/tasks", timeout=5).json()["tasks"]:
-        answer = requests.get(f"{api_url}/tasks/{task['name']}/prediction", timeout=5)
-        told = answer.json()
-        grid.add_row(f"[bold]{task['name']}[/bold]", _said(told) if answer.ok else escape(told["detail"]))
-    return grid
-
-
-def _said(told: dict[str, Any]) -> str:
-    is_direction = isinstance(told["prediction"], str)
-    what = f"{told['prediction']}, P(UP) {told['confidence']:.3f}," if is_direction else f"{told['prediction']:.1f}"
-    return (
-        f"{what} for {told['target_date']}\n"
-        f"champion: {told['contender']}, version {told['model_version']}; "
-        f"beats the baseline: {told['beats_baseline']}\n"
-        f"data: {told['data_source']}, {told['data_age_days']:,} days old" + (" (stale)" if told["stale"] else "")
-    )
 
 
 def _database_answers(url: str) -> bool:

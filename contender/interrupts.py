@@ -8,6 +8,11 @@ from typing import Any, Self
 class Stopped(BaseException):
     """Somebody pressed Ctrl-C or sent SIGTERM."""
 
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+        """As a shell says it of a program that a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
+
 
 class Interrupts:
     """While entered, SIGINT and SIGTERM raise Stopped wherever the main thread is.
@@ -17,14 +22,15 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested: int | None = None
+        """The number of the signal that came last."""
         self._ignored = False
         self._before: dict[signal.Signals, Any] = {}
 
     def check(self) -> None:
         """Raises Stopped when a signal came and was not heeded."""
-        if self.requested and not self._ignored:
-            raise Stopped
+        if self.requested is not None and not self._ignored:
+            raise Stopped(self.requested)
 
     def ignore(self) -> None:
         """From now on signals change nothing: the services are being stopped."""
@@ -41,6 +47,6 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _on_signal(self, *_: object) -> None:
-        self.requested = True
+    def _on_signal(self, number: int, _: object) -> None:
+        self.requested = number
         self.check()

@@ -1,25 +1,23 @@
 """The one-command run: embedded services, the loop for every task, the API; and how all of it is stopped."""
 
 import os
-import shutil
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-
-import fasteners
+from functools import partial
 
 from contender import state
+from contender.declared import Declared, Failure, declared
 from contender.interrupts import Interrupts, Stopped
-from contender.loop import jobs, run_all
+from contender.loop import jobs, run_all, tell_again
+from contender.machine import check, only_one
 from contender.progress import Progress
 from contender.services import Postgres, Process, require_free_port, spawn, start_mlflow, wait_for_http, wait_for_mlflow
 from core.clock import Clock
 from core.connection import connect, migrate
-from core.errors import BusyError, ConfigurationError, ContenderError
+from core.errors import ContenderError
 from core.settings import Settings
 
-FREE_DISK_MEGABYTES = 500
 API_START_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -31,7 +29,7 @@ class Services:
     settings: Settings
     mlflow: Process
     api: Process
-    failure: ContenderError | None
+    failures: tuple[Failure, ...]
 
 
 def up(
@@ -41,29 +39,39 @@ def up(
 
     `announce` is called once everything answers, with settings that name every address. In the foreground everything
     is stopped at the end, however it comes; detached, only what did not serve before, and only when the start fails.
-    A task that fails does not keep the others from being served: its failure is told and, detached, returned.
-    Raises ContenderError with what to do about it when the services themselves cannot be had.
+    A task that fails, or whose file cannot be used, does not keep the others from being served: its failure is told
+    and, detached, the first is returned. Raises ContenderError with what to do about it when not one task can be used
+    or the services themselves cannot be had, Stopped when a signal came before everything was up.
     """
-    _check_machine(settings)
-    with _only_one(settings), Interrupts() as interrupts:
+    check(settings)
+    tasks = declared(settings.tasks, progress)
+    with only_one(settings), Interrupts() as interrupts:
         joined = detach and _serves(settings)
         found = _find(settings)
-        stop_at_end = not joined
+        stop_at_end, is_up = not joined, False
+        ending = "Everything is stopped; nothing is lost. The same command goes on from here."
         progress.before_step = interrupts.check
         try:
-            services = _ensure(settings, clock, progress, found, supervised=not detach)
+            services = _ensure(settings, clock, progress, found, tasks, supervised=not detach)
             announce(services.settings)
+            tell_again(services.failures, progress)
             interrupts.check()
+            is_up = True
             if detach:
                 stop_at_end = False
-                return services.failure
+                return services.failures[0].error if services.failures else None
             _wait(services, progress, interrupts)
         except Stopped:
-            progress.note("Stopping.")
+            progress.note("Stopping." if stop_at_end else "Stopped here; what served before serves on.")
+            if not is_up:
+                raise
+        except Exception:
+            ending = "Everything is stopped; nothing stored is lost. What went wrong:"
+            raise
         finally:
             interrupts.ignore()
             if stop_at_end and down(settings):
-                progress.note("Everything is stopped; nothing is lost. The same command goes on from here.")
+                progress.note(ending)
     return None
 
 
@@ -106,7 +114,9 @@ def _find(settings: Settings) -> Found:
     return Found(known, mlflow, api)
 
 
-def _ensure(settings: Settings, clock: Clock, progress: Progress, found: Found, *, supervised: bool) -> Services:
+def _ensure(
+    settings: Settings, clock: Clock, progress: Progress, found: Found, tasks: Declared, *, supervised: bool
+) -> Services:
     settings.cache.mkdir(parents=True, exist_ok=True)
     known, mlflow, api = found.stack, found.mlflow, found.api
     if known.database_url:
@@ -130,23 +140,21 @@ def _ensure(settings: Settings, clock: Clock, progress: Progress, found: Found, 
     imports = threading.Thread(target=jobs, name="imports", daemon=True)  # seconds that MLflow's start leaves idle
     with progress.step("MLflow") as done:
         if mlflow is None:
-            mlflow = start_mlflow(settings, postgres.database("mlflow"), settings.mlflow_port)
-            stack = replace(stack, mlflow=state.Running.of(mlflow.pid))
-            state.write(settings, stack)
+            start = partial(start_mlflow, settings, postgres.database("mlflow"), settings.mlflow_port)
+            mlflow, stack = state.start(settings, stack, "mlflow", start)
         imports.start()
         wait_for_mlflow(stack.mlflow_url, mlflow)
         imports.join()
         done(stack.mlflow_url)
-    failure = run_all(settings, clock, progress)
+    failures = run_all(settings, tasks, clock, progress)
     progress.heading("serving")
     with progress.step("API") as done:
         if api is None:
-            api = spawn("api", ["-m", "serving"], settings)
-            stack = replace(stack, api=state.Running.of(api.pid))
-            state.write(settings, stack)
+            start = partial(spawn, "api", ["-m", "serving"], settings)
+            api, stack = state.start(settings, stack, "api", start)
         wait_for_http(f"{stack.api_url}/health/ready", api, API_START_SECONDS)
         done(stack.api_url)
-    return Services(settings, mlflow, api, failure)
+    return Services(settings, mlflow, api, failures)
 
 
 def _postgres(settings: Settings) -> Postgres:
@@ -179,36 +187,3 @@ def _wait(services: Services, progress: Progress, interrupts: Interrupts) -> Non
                 "MLflow has ended. The API goes on with its last good models; jobs wait until MLflow is back."
             )
     raise ContenderError("The API has ended.", f"See {services.api.log}, then start again.")
-
-
-def _check_machine(settings: Settings) -> None:
-    try:
-        settings.home.mkdir(parents=True, exist_ok=True)
-        probe = settings.home / ".writable"
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise ConfigurationError(
-            f"{settings.home} cannot be written: {error.strerror}.",
-            "Free the disk or set CONTENDER_HOME to another folder.",
-        ) from None
-    free = shutil.disk_usage(settings.home).free // 2**20
-    if free < FREE_DISK_MEGABYTES:
-        raise ConfigurationError(
-            f"Only {free} MB are free where {settings.home} lies; {FREE_DISK_MEGABYTES} MB are needed.",
-            "Free some disk, or set CONTENDER_HOME to a folder on another one.",
-        )
-
-
-@contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
-    """One `up` a home: an operating-system lock, which goes with its holder and so never grows stale."""
-    lock = fasteners.InterProcessLock(settings.home / "up.lock")
-    if not lock.acquire(blocking=False):
-        raise BusyError(
-            f"Another `contender up` is at work in {settings.home}.", "Stop it with Ctrl-C or `contender down`."
-        )
-    try:
-        yield
-    finally:
-        lock.release()

@@ -1,12 +1,12 @@
 """The loop: ingestion, features, training, promotion for every task, each step the same job that the cluster runs."""
 
+from contender.declared import Declared, Failure
 from contender.progress import Progress
 from core.clock import Clock
-from core.errors import ConfigurationError, ContenderError
 from core.faults import explained
 from core.jobs import Job
 from core.settings import Settings
-from core.tasks import Task, load_task, task_names
+from core.tasks import Task
 
 
 def jobs() -> dict[str, Job]:
@@ -32,18 +32,13 @@ def run_task(settings: Settings, task: Task, clock: Clock, progress: Progress) -
             done(job(settings, task, clock).sentence())
 
 
-def run_all(settings: Settings, clock: Clock, progress: Progress) -> ContenderError | None:
-    """Takes every task of the tasks folder through the loop; one that fails does not hold up the others.
+def run_all(settings: Settings, declared: Declared, clock: Clock, progress: Progress) -> tuple[Failure, ...]:
+    """Takes every task that can be used through the loop; one that fails does not hold up the others.
 
-    All files are read before the first job starts. Returns the first failure, which was told on the progress.
+    Returns the failures in the order in which they were told, those of task files first.
     """
-    tasks = [load_task(settings.tasks, name) for name in task_names(settings.tasks)]
-    if not tasks:
-        raise ConfigurationError(
-            f"There is no task file in {settings.tasks}.", "Set CONTENDER_TASKS to a folder with one."
-        )
-    failures: list[ContenderError] = []
-    for task in tasks:
+    failures = list(declared.skipped)
+    for task in declared.tasks:
         try:
             run_task(settings, task, clock, progress)
         except Exception as error:
@@ -51,5 +46,13 @@ def run_all(settings: Settings, clock: Clock, progress: Progress) -> ContenderEr
             if told is None:
                 raise
             progress.failure(told.problem, told.remedy)
-            failures.append(told)
-    return failures[0] if failures else None
+            failures.append(Failure(task.name, told))
+    return tuple(failures)
+
+
+def tell_again(failures: tuple[Failure, ...], progress: Progress) -> None:
+    """Names the tasks that failed where a person looks last: at the end."""
+    if failures:
+        names = ", ".join(failure.task for failure in failures)
+        remedy = "Do what is said of it above" if len(failures) == 1 else "Do what is said of them above"
+        progress.failure(f"Not done: {names}.", f"{remedy}, then: contender run")

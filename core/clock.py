@@ -34,16 +34,31 @@ class FixedClock:
         return self.instant.astimezone(UTC)
 
 
-def parse_as_of(text: str) -> FixedClock:
+def parse_as_of(text: str, clock: Clock | None = None) -> FixedClock:
     """A clock standing at an ISO date (its last second, UTC) or an ISO instant (UTC unless it says otherwise).
+
+    Of today, at this moment: a bar that is not final yet is not made so. Raises ConfigurationError for a time to come,
+    and for what is no time.
 
     >>> parse_as_of("2018-12-31").now().isoformat()
     '2018-12-31T23:59:59+00:00'
     >>> parse_as_of("2018-12-31T21:30:00-05:00").now().isoformat()
     '2019-01-01T02:30:00+00:00'
     """
+    now = (clock or SystemClock()).now()
+    instant = _instant(text)
+    is_today = instant.date() == now.date() and len(text) <= len("2018-12-31")
+    if instant > now and not is_today:
+        raise ConfigurationError(
+            f"--as-of {text} lies in the future: it is {now:%Y-%m-%d %H:%M} (UTC).",
+            "Give a date that has come, or leave --as-of out to stand at now.",
+        )
+    return FixedClock(min(instant, now))
+
+
+def _instant(text: str) -> datetime:
     try:
-        return FixedClock(datetime.combine(date.fromisoformat(text), time(23, 59, 59), tzinfo=UTC))
+        return datetime.combine(date.fromisoformat(text), time(23, 59, 59), tzinfo=UTC)
     except ValueError:
         pass
     try:
@@ -53,4 +68,4 @@ def parse_as_of(text: str) -> FixedClock:
             f"--as-of {text!r} is neither an ISO date nor an ISO instant.",
             "Write it as 2018-12-31 or 2018-12-31T22:00:00+00:00.",
         ) from None
-    return FixedClock(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

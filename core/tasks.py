@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import ConfigurationError, NotFoundError
+from core.wording import faults
 
 Parameter = int | float | str | bool
 
@@ -32,7 +33,9 @@ def _feature(value: Any) -> Any:
         return {"transform": value}
     if isinstance(value, dict) and len(value) == 1 and "transform" not in value:
         ((transform, parameters),) = value.items()
-        return {"transform": transform, "parameters": parameters or {}}
+        return {"transform": transform, "parameters": {} if parameters is None else parameters}
+    if not isinstance(value, Feature) and not (isinstance(value, dict) and "transform" in value):
+        raise ValueError("a feature is written `- day_of_week` or, with its parameters, `- ma_ratio: {n: 20}`")
     return value
 
 
@@ -171,15 +174,29 @@ def load_task(folder: Path, name: str) -> Task:
         raise NotFoundError(
             f"There is no task {name!r} in {folder}.", f"Known tasks: {', '.join(task_names(folder)) or 'none'}."
         )
+    file = shown(path)
     try:
         task = Task.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (UnicodeDecodeError, OSError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}.", "Save it as UTF-8 text.") from None
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is not YAML: {error}.", "Correct the file.") from None
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError(f"{path} does not describe a task: {faults}.", "Correct the fields named.") from None
+        told = ". Also, ".join(faults(error, Task))
+        raise ConfigurationError(f"{file}: {told}.", "Correct the file; docs/tasks.md tells of every field.") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}.", "Save it as UTF-8 text.") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date of the 13th month
+        raise ConfigurationError(f"{file} is not YAML: {_where(error)}.", "Correct the file.") from None
     if task.name != name:
-        raise ConfigurationError(f"{path} names its task {task.name!r}.", f"Write `name: {name}`, or rename the file.")
+        raise ConfigurationError(f"{file} names its task {task.name!r}.", f"Write `name: {name}`, or rename the file.")
     return task
+
+
+def shown(path: Path) -> str:
+    """A path as a person would write it here: from the working directory when it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _where(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return str(error)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', error)}"

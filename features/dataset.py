@@ -117,6 +117,21 @@ def features_hash(features: dict[str, float]) -> str:
     return state.hexdigest()[:16]
 
 
+def content_hash(table: pl.DataFrame) -> str:
+    """SHA-256 of every value of a table, its columns' names and types, whatever file format it was kept in.
+
+    >>> content_hash(pl.DataFrame({"a": [1.0, None]})) == content_hash(pl.DataFrame({"a": [1.0, 0.0]}))
+    False
+    """
+    state = hashlib.sha256()
+    for column in table.get_columns():
+        state.update(f"{column.name}: {column.dtype}\n".encode())
+        state.update(column.is_null().to_numpy().tobytes())
+        values = column.to_physical().fill_null(0).to_numpy()
+        state.update(values.astype("<f8" if column.dtype.is_float() else "<i8").tobytes())
+    return state.hexdigest()
+
+
 def _rows(
     task: Task,
     planned: tuple[transforms.Column, ...],

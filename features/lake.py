@@ -1,6 +1,7 @@
 """The lake: datasets as Parquet, each under the hash of what it was built from, and the table that lists them.
 
-Snapshots are only added: an old one is the evidence for what was trained on it.
+Snapshots are only added: an old one is the evidence for what was trained on it. Each file carries the hash of its own
+content, so that what is read is what was built, whoever has opened the file since.
 """
 
 import os
@@ -17,10 +18,13 @@ from core.connection import reachable
 from core.database import datasets
 from core.errors import IntegrityError, NotFoundError
 from core.settings import Settings
-from features.dataset import KEYS, LABEL, Dataset
+from core.tasks import Task
+from features.dataset import KEYS, LABEL, Dataset, content_hash, declaration_hash
 from ingestion import observations
 
 TRAIN, PREDICT = "train.parquet", "predict.parquet"
+DATASET, CONTENT = "contender.dataset", "contender.content"
+"""Keys in a file's own metadata: the dataset that it is a part of, and the hash of what it holds."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,8 @@ def store(settings: Settings, engine: sa.Engine, dataset: Dataset) -> Snapshot:
     folder = snapshot.folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     labelled = dataset.table["label"].is_not_null()
-    _write(dataset.table.filter(labelled), folder / TRAIN)
-    _write(dataset.table.filter(~labelled), folder / PREDICT)
+    _write(dataset.table.filter(labelled), folder / TRAIN, dataset.data_hash)
+    _write(dataset.table.filter(~labelled), folder / PREDICT, dataset.data_hash)
     confirm(engine, snapshot)
     return snapshot
 
@@ -109,9 +113,24 @@ def latest(settings: Settings, engine: sa.Engine, task_name: str, as_of: datetim
         when = "" if as_of is None else f" as of {as_of.isoformat()}"
         raise NotFoundError(
             f"Task {task_name} has no dataset of the series {active.series}{when}.",
-            f"Run the features job first: python -m features --task {task_name}",
+            f"Run the features job first (with the same --as-of, if any): python -m features --task {task_name}",
         )
     return read(settings, snapshot, active.source)
+
+
+def current(settings: Settings, engine: sa.Engine, task: Task, as_of: datetime | None = None) -> Dataset:
+    """The newest dataset, as `latest` gives it, of a task whose declaration it must fit.
+
+    Raises NotFoundError besides when the task file has changed since the features job ran.
+    """
+    dataset = latest(settings, engine, task.name, as_of)
+    if dataset.feature_hash != declaration_hash(task):
+        raise NotFoundError(
+            f"The newest dataset of task {task.name} was built from other features, another target or other dates "
+            "than its file declares now.",
+            f"Run the features job first: python -m features --task {task.name}",
+        )
+    return dataset
 
 
 def read(settings: Settings, snapshot: Snapshot, source: str) -> Dataset:
@@ -121,8 +140,11 @@ def read(settings: Settings, snapshot: Snapshot, source: str) -> Dataset:
     """
     folder = snapshot.folder(settings)
     remedy = f"Build it anew: python -m features --task {snapshot.task} --as-of {snapshot.as_of.isoformat()}"
+    paths = [folder / name for name in (TRAIN, PREDICT)]
     try:
-        table = pl.concat([pl.read_parquet(folder / name) for name in (TRAIN, PREDICT)]).sort("event_date")
+        parts = [pl.read_parquet(path) for path in paths]
+        carried = [pl.read_parquet_metadata(path) for path in paths]
+        table = pl.concat(parts).sort("event_date")
         dates = table["event_date"]
     except FileNotFoundError:
         raise NotFoundError(f"The Parquet files of dataset {snapshot.data_hash} are not in {folder}.", remedy) from None
@@ -130,6 +152,9 @@ def read(settings: Settings, snapshot: Snapshot, source: str) -> Dataset:
         raise IntegrityError(f"The Parquet files in {folder} cannot be read: {error}.", remedy) from None
     if (len(dates), dates.min(), dates.max()) != (snapshot.rows, snapshot.first_date, snapshot.last_date):
         raise IntegrityError(f"The Parquet files in {folder} do not hold the rows that were recorded.", remedy)
+    for path, part, said in zip(paths, parts, carried, strict=True):
+        if (said.get(DATASET), said.get(CONTENT)) != (snapshot.data_hash, content_hash(part)):
+            raise IntegrityError(f"{path} does not hold what the features job wrote into it.", remedy)
     names = tuple(name for name in table.columns if name not in KEYS + LABEL)
     return Dataset(
         snapshot.task,
@@ -143,12 +168,12 @@ def read(settings: Settings, snapshot: Snapshot, source: str) -> Dataset:
     )
 
 
-def _write(table: pl.DataFrame, path: Path) -> None:
+def _write(table: pl.DataFrame, path: Path, data_hash: str) -> None:
     """A reader finds the file whole or not at all, and a power cut after the return does not lose it."""
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with part.open("wb") as file:
-            table.write_parquet(file)
+            table.write_parquet(file, metadata={DATASET: data_hash, CONTENT: content_hash(table)})
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from core.errors import ContenderError
-from core.tasks import Task, load_task, task_names
+from core.tasks import Task, task_names
 from serving.complaints import Complaints
+from training.declarations import load
 
 
 class TaskShelf:
@@ -25,7 +26,7 @@ class TaskShelf:
         for name in times:
             before = self._tasks.get(name)
             try:
-                tasks[name] = load_task(self._folder, name)
+                tasks[name] = load(self._folder, name)
                 self._complaints.close(f"task/{name}", f"The task file of {name} is read again.")
             except ContenderError as error:
                 self._complaints.open(f"task/{name}", "A task file cannot be used.", str(error), task=name)

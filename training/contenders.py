@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from core.errors import ConfigurationError
 from core.tasks import Task
+from core.wording import faults
 from features import transforms
 from training import baselines, batch, incremental
 from training.procedures import Batch, Incremental, Model, Procedure, Shape
@@ -61,10 +62,10 @@ def procedure(task: Task, name: str) -> Procedure:
     try:
         return found.model_validate(declared.parameters)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc'][:1]))}: {fault['msg']}" for fault in error.errors())
+        told = ". Also, ".join(faults(error, found))
         known = ", ".join(found.model_fields) or "none"
         raise ConfigurationError(
-            f"{where} has parameters that {declared.procedure} cannot use: {faults}.", f"Known parameters: {known}."
+            f"{where} has parameters that {declared.procedure} cannot use: {told}.", f"Known parameters: {known}."
         ) from None
 
 

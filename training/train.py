@@ -34,8 +34,8 @@ class TrainReport:
 
     def sentence(self) -> str:
         """One line for a person."""
-        if not self.is_new:
-            return f"nothing to do: all contenders stand at {self.through} of {self.series}"
+        if not (self.is_new and self._did_something):
+            return f"nothing to do: all contenders have been through {self.through} of {self.series}"
         restated = f" ({self.labels.restated} restated)" if self.labels.restated else ""
         rebuilt = f", {len(self.rebuilt)} rebuilt for other libraries" if self.rebuilt else ""
         return (
@@ -43,16 +43,22 @@ class TrainReport:
             f"{self.labels.new + self.labels.restated:,} labels{restated}, {len(self.versions)} versions{rebuilt}"
         )
 
+    @property
+    def _did_something(self) -> bool:
+        """Whether anything was new: as of a date that all contenders have gone past, nothing is."""
+        return bool(self.predictions or self.labels.new or self.labels.restated or self.versions or self.rebuilt)
+
 
 def run(settings: Settings, task: Task, clock: Clock) -> TrainReport:
     """Walks every contender through the newest dataset and registers a version of each that learned something.
 
-    Killed at any point and run again, it ends as if it had run through. Raises NotFoundError when there is no dataset,
-    RegistryUnreachableError when MLflow does not answer (what was learned is stored by then).
+    Killed at any point and run again, it ends as if it had run through. Raises NotFoundError when there is no dataset
+    of the task as it is declared now, RegistryUnreachableError when MLflow does not answer (what was learned is stored
+    by then).
     """
     engine = connect(settings.require_database_url(), schema=settings.schema_name)
     try:
-        dataset = lake.latest(settings, engine, task.name, clock.now())
+        dataset = lake.current(settings, engine, task, clock.now())
         key = _run_key(task, dataset)
         if runs.settled(engine, key) is not None:
             return _nothing(task, dataset)

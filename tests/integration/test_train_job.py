@@ -113,7 +113,7 @@ def test_a_second_run_finds_nothing_to_do_without_asking_mlflow(stage: Stage) ->
 
     report = run_of_main(stage.settings, stage.task, stage.clock)
 
-    assert report.sentence() == f"nothing to do: all contenders stand at {month(MONTHS - 1)} of {SERIES}"
+    assert report.sentence() == f"nothing to do: all contenders have been through {month(MONTHS - 1)} of {SERIES}"
 
 
 def test_a_month_later_only_those_that_learned_have_new_versions(stage: Stage) -> None:

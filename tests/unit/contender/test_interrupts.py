@@ -10,9 +10,10 @@ from contender.interrupts import Interrupts, Stopped
 def test_a_signal_raises_where_the_program_is_and_again_the_next_time() -> None:
     with Interrupts() as interrupts:
         for number in (signal.SIGINT, signal.SIGTERM):
-            with pytest.raises(Stopped):
+            with pytest.raises(Stopped) as stopped:
                 os.kill(os.getpid(), number)
-        assert interrupts.requested
+            assert stopped.value.exit_code == 128 + number
+        assert interrupts.requested == signal.SIGTERM
 
 
 def test_a_stop_that_was_swallowed_is_heeded_at_the_next_step() -> None:

@@ -28,3 +28,20 @@ def test_a_fixed_clock_tells_utc_whatever_zone_it_was_given() -> None:
 
 def test_the_system_clock_tells_utc() -> None:
     assert SystemClock().now().tzinfo is UTC
+
+
+NOON = FixedClock(datetime(2026, 3, 4, 12, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("text", ["2026-03-05", "2099-01-01", "2026-03-04T12:00:01", "2026-03-04T12:30:00+00:00"])
+def test_an_as_of_to_come_is_refused_in_words(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"lies in the future: it is 2026-03-04 12:00 \(UTC\)"):
+        parse_as_of(text, NOON)
+
+
+def test_as_of_today_is_now_and_makes_no_bar_final_before_its_time() -> None:
+    assert parse_as_of("2026-03-04", NOON) == NOON
+
+
+def test_an_instant_of_another_zone_is_compared_in_utc() -> None:
+    assert parse_as_of("2026-03-04T20:00:00+09:00", NOON).now() == datetime(2026, 3, 4, 11, tzinfo=UTC)

@@ -1,0 +1,50 @@
+"""The task files of the folder, all read before anything starts; one that cannot be used does not stop the others."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from contender.progress import Progress
+from core.errors import ConfigurationError, ContenderError
+from core.tasks import Task, task_names
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that was passed over or did not get through, and why: told on the progress when it happened."""
+
+    task: str
+    error: ContenderError
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The tasks that can be taken through the loop, and those whose files cannot be used."""
+
+    tasks: tuple[Task, ...]
+    skipped: tuple[Failure, ...]
+
+
+def declared(folder: Path, progress: Progress) -> Declared:
+    """Reads and checks every task file; tells of each that cannot be used.
+
+    Raises ConfigurationError when there is no task file, or not one that can be used.
+    """
+    from training.declarations import load  # most of a second, which `contender down` need not wait for
+
+    names = task_names(folder)
+    if not names:
+        raise ConfigurationError(f"There is no task file in {folder}.", "Set CONTENDER_TASKS to a folder with one.")
+    tasks: list[Task] = []
+    skipped: list[Failure] = []
+    for name in names:
+        try:
+            tasks.append(load(folder, name))
+        except ContenderError as error:
+            progress.heading(f"{name}: skipped, for its task file cannot be used")
+            progress.failure(error.problem, error.remedy)
+            skipped.append(Failure(name, error))
+    if not tasks:
+        raise ConfigurationError(
+            f"No task file in {folder} can be used.", "Correct what is told above, then run the same command again."
+        )
+    return Declared(tuple(tasks), tuple(skipped))

@@ -1,0 +1,56 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from contender.declared import declared
+from contender.loop import tell_again
+from contender.progress import Progress
+from core.errors import ConfigurationError
+
+TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
+
+
+@pytest.fixture
+def said() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def progress(said: io.StringIO) -> Progress:
+    return Progress(Console(file=said, width=200))
+
+
+def test_a_file_that_cannot_be_used_is_told_and_skipped(tmp_path: Path, said: io.StringIO, progress: Progress) -> None:
+    (tmp_path / "airline.yaml").write_text((TASKS / "airline.yaml").read_text())
+    (tmp_path / "broken.yaml").write_text("name: [")
+
+    found = declared(tmp_path, progress)
+    tell_again(found.skipped, progress)
+
+    assert [task.name for task in found.tasks] == ["airline"]
+    assert [failure.task for failure in found.skipped] == ["broken"]
+    assert "broken: skipped" in said.getvalue()
+    assert f"{tmp_path / 'broken.yaml'} is not YAML" in said.getvalue()
+    assert said.getvalue().splitlines()[-2:] == [
+        "Not done: broken.",
+        "  Do what is said of it above, then: contender run",
+    ]
+
+
+def test_when_not_one_file_can_be_used_each_is_told_and_nothing_goes_on(
+    tmp_path: Path, said: io.StringIO, progress: Progress
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.yaml").write_text("name: [")
+
+    with pytest.raises(ConfigurationError, match=r"No task file in .* can be used"):
+        declared(tmp_path, progress)
+
+    assert said.getvalue().count("skipped") == 2
+
+
+def test_a_folder_without_task_files_is_told(tmp_path: Path, progress: Progress) -> None:
+    with pytest.raises(ConfigurationError, match="CONTENDER_TASKS"):
+        declared(tmp_path, progress)

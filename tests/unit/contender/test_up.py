@@ -1,0 +1,115 @@
+"""How `contender up` ends: what is said last, what the exit code tells. The services themselves are stood in for."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from contender import cli, local, state
+from contender.declared import Failure
+from contender.services import ServiceError
+from core.errors import ConfigurationError
+from core.settings import Settings
+
+TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
+STOPPED = "Everything is stopped; nothing is lost. The same command goes on from here."
+
+
+def press(number: signal.Signals) -> Callable[..., Any]:
+    def pressed(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), number)
+
+    return pressed
+
+
+class Stand:
+    """Services that start at once; `ensure` and `wait` can be made to end otherwise."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.failures: tuple[Failure, ...] = ()
+        self.ensure: Callable[..., Any] = self._services
+        self.wait: Callable[..., Any] = press(signal.SIGINT)
+        self.stopped = 0
+        monkeypatch.setattr(local, "_find", lambda _: local.Found(state.Stack(), None, None))
+        monkeypatch.setattr(local, "_ensure", lambda *given, **named: self.ensure(*given, **named))
+        monkeypatch.setattr(local, "_wait", lambda *given: self.wait(*given))
+        monkeypatch.setattr(local, "down", self._down)
+        monkeypatch.setattr(cli, "configure_logs", lambda _: None)
+        monkeypatch.setattr(cli, "announcer", lambda _, *, detach: lambda _: None)
+
+    def _services(self, settings: Settings, *_: Any, **__: Any) -> Any:
+        return SimpleNamespace(settings=settings, failures=self.failures)
+
+    def _down(self, _: Settings) -> bool:
+        self.stopped += 1
+        return True
+
+
+@pytest.fixture
+def stand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stand:
+    monkeypatch.setenv("CONTENDER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CONTENDER_TASKS", str(TASKS))
+    monkeypatch.setenv("COLUMNS", "200")
+    return Stand(monkeypatch)
+
+
+def up(*arguments: str) -> tuple[int, list[str]]:
+    told = CliRunner().invoke(cli.app, ["up", *arguments])
+    return told.exit_code, [line for line in told.output.splitlines() if line]
+
+
+def test_ctrl_c_after_all_was_served_is_a_good_end(stand: Stand) -> None:
+    assert up() == (0, ["· Stopping.", f"· {STOPPED}"])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("arguments", [(), ("--detach",)])
+def test_a_signal_before_all_is_served_ends_as_a_shell_says_it(
+    stand: Stand, number: signal.Signals, code: int, arguments: tuple[str, ...]
+) -> None:
+    stand.ensure = press(number)
+
+    assert up(*arguments) == (code, ["· Stopping.", f"· {STOPPED}"])
+
+
+def test_when_the_start_fails_what_to_do_is_said_last(stand: Stand) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ServiceError("MLflow ended while it started.", "Its log ends: …")
+
+    stand.ensure = fail
+
+    assert up("--detach") == (
+        1,
+        [
+            "· Everything is stopped; nothing stored is lost. What went wrong:",
+            "MLflow ended while it started.",
+            "  Its log ends: …",
+        ],
+    )
+
+
+def test_a_task_that_failed_is_named_at_the_end_and_told_by_the_exit_code_but_all_serves_on(stand: Stand) -> None:
+    stand.failures = (Failure("mine", ConfigurationError("tasks/mine.yaml: `series` is missing.")),)
+
+    assert up("--detach") == (42, ["Not done: mine.", "  Do what is said of it above, then: contender run"])
+    assert stand.stopped == 0
+
+
+def test_without_a_task_file_that_can_be_used_nothing_is_started(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text("name: [")
+    monkeypatch.setenv("CONTENDER_TASKS", str(tmp_path))
+    stand.ensure = pytest.fail
+
+    code, said = up("--detach")
+
+    assert code == 42
+    assert said[0] == "mine: skipped, for its task file cannot be used"
+    assert said[-2] == f"No task file in {tmp_path} can be used."
+    assert stand.stopped == 0

@@ -1,0 +1,43 @@
+"""The API and the task files: one that cannot be used takes neither the others nor its own past away."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from serving.complaints import Complaints
+from serving.task_shelf import TaskShelf
+
+AIRLINE = (Path(__file__).parent.parent.parent.parent / "tasks" / "airline.yaml").read_text()
+
+
+def put(folder: Path, name: str, text: str, *, at: int) -> None:
+    path = folder / f"{name}.yaml"
+    path.write_text(text.replace("name: airline", f"name: {name}"))
+    os.utime(path, (at, at))
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> TaskShelf:
+    return TaskShelf(tmp_path, Complaints())
+
+
+@pytest.mark.parametrize("broken", ["name: [", AIRLINE.replace("lag:", "lap:"), "name: broken\ngate: {alfa: 1}"])
+def test_a_broken_file_leaves_the_good_ones_served(shelf: TaskShelf, tmp_path: Path, broken: str) -> None:
+    put(tmp_path, "good", AIRLINE, at=1)
+    put(tmp_path, "broken", broken, at=1)
+
+    assert list(shelf.read()) == ["good"]
+
+
+def test_a_file_that_names_a_transform_which_does_not_exist_leaves_what_it_said_before(
+    shelf: TaskShelf, tmp_path: Path
+) -> None:
+    put(tmp_path, "mine", AIRLINE, at=1)
+    before = shelf.read()["mine"]
+    put(tmp_path, "mine", AIRLINE.replace("lag:", "lap:"), at=2)
+
+    assert shelf.read() == {"mine": before}
+
+    put(tmp_path, "mine", AIRLINE.replace("title: ", "title: Mended. "), at=3)
+    assert shelf.read()["mine"].title.startswith("Mended.")
