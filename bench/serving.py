@@ -25,38 +25,25 @@ import psutil
 import requests
 import sqlalchemy as sa
 import yaml
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from contender.loop import run_task
+from contender.progress import Progress
+from contender.services import Postgres, free_port, spawn, start_mlflow, wait_for_http, wait_for_mlflow
+from core.clock import SystemClock
+from core.connection import connect, migrate
+from core.database import predictions
+from core.settings import Settings, keep_loopback_from_proxies
+from core.tasks import load_task
+from training import registry
+
 REPOSITORY = Path(__file__).parent.parent
-sys.path.insert(0, str(REPOSITORY))
-
-from flask import Flask  # noqa: E402
-
-from contender.services import (  # noqa: E402
-    Postgres,
-    free_port,
-    spawn,
-    start_mlflow,
-    wait_for_http,
-    wait_for_mlflow,
-)
-from core.clock import SystemClock  # noqa: E402
-from core.connection import connect, migrate  # noqa: E402
-from core.database import predictions  # noqa: E402
-from core.settings import Settings  # noqa: E402
-from core.tasks import load_task  # noqa: E402
-
 PATH = "/predictionForTomorrow?threshold=0.5"
 CONNECTIONS = 16
 WORKERS = 2
 CONTENDERS = ("base-rate", "logistic", "river-logistic")
-SAID = {
-    "prediction": "UP", "confidence": 0.5313373253493014, "threshold": 0.5, "model_source": "mlflow",
-    "model_alias": "champion", "model_name": "spy", "model_version": 1, "contender": "base-rate",
-    "as_of": "2018-12-31", "target_date": "2019-01-02", "data_source": "sample", "data_age_days": 2882, "stale": True,
-    "beats_baseline": "no",
-}  # fmt: skip
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
@@ -69,16 +56,8 @@ class Load:
     p99: float
     failed: int
 
-
-def constant() -> Flask:
-    """The floor: a Flask route that returns what the API returns, and knows nothing."""
-    app = Flask(__name__)
-
-    @app.get("/constant")
-    def route() -> dict[str, object]:
-        return SAID
-
-    return app
+    def cells(self) -> tuple[str, str, str, str]:
+        return f"{self.rate:,.0f}", f"{self.p50:.2f}", f"{self.p99:.1f}", str(self.failed)
 
 
 def wrk(url: str, seconds: int) -> Load:
@@ -108,11 +87,8 @@ def in_python(url: str, seconds: int) -> Load:
 @contextmanager
 def constant_server(settings: Settings) -> Iterator[str]:
     port = free_port()
-    code = (
-        "from web.server import serve; "
-        f"serve('bench.serving:constant', host='127.0.0.1', port={port}, workers={WORKERS}, variable='BENCH')"
-    )
-    process = spawn("constant", ["-c", code], settings)
+    script = Path(__file__).with_name("constant.py")
+    process = spawn("constant", [str(script), str(port), str(WORKERS)], settings)
     try:
         wait_for_http(f"http://127.0.0.1:{port}/constant", process, 30)
         yield f"http://127.0.0.1:{port}/constant"
@@ -123,9 +99,6 @@ def constant_server(settings: Settings) -> Iterator[str]:
 @contextmanager
 def own_api(home: Path, console: Console) -> Iterator[tuple[str, Settings]]:
     """Postgres, MLflow and the API in a folder of their own, with the task `spy` and three of its contenders."""
-    from contender.loop import run_task
-    from contender.progress import Progress
-
     tasks = home / "tasks"
     tasks.mkdir(parents=True)
     declared = yaml.safe_load((REPOSITORY / "tasks" / "spy.yaml").read_text())
@@ -162,32 +135,26 @@ def measure(console: Console, url: str, constant_url: str, rounds: int, seconds:
     load = wrk if shutil.which("wrk") else in_python
     if load is in_python:
         console.print(
-            "[red]wrk is not installed (Debian: apt-get install wrk).[/red] The generator in Python stands in;"
-        )
-        console.print(
-            "it is the bottleneck: read the ratio as a lower bound where it is near 1, and no rate as a limit."
+            "[red]wrk is not installed (Debian: apt-get install wrk).[/red] The generator in Python stands in; it is "
+            "the bottleneck: read the ratio as a lower bound where it is near 1, and no rate as a limit."
         )
     wrk_or_python = "wrk -t1" if load is wrk else "bench/generator.py"
-    table = Table(
-        "round", "constant req/s", "p50 ms", "p99 ms", "prediction req/s", "p50 ms", "p99 ms", "failed", "ratio",
-        title=f"{WORKERS} workers, {CONNECTIONS} connections, {seconds} s a turn, by {wrk_or_python}",
-    )  # fmt: skip
+    title = f"{WORKERS} workers, {CONNECTIONS} connections, {seconds} s a turn, by {wrk_or_python}"
+    table = Table("round", "asked", title=title, box=box.SIMPLE, show_edge=False, collapse_padding=True)
+    for name in ("req/s", "p50 ms", "p99 ms", "failed", "ratio"):
+        table.add_column(name, justify="right", overflow="fold")
     ratios = []
     for number in range(1, rounds + 1):
         floor, api = load(constant_url, seconds), load(url + PATH, seconds)
         ratios.append(api.rate / floor.rate)
-        table.add_row(
-            str(number), f"{floor.rate:,.0f}", f"{floor.p50:.2f}", f"{floor.p99:.1f}",
-            f"{api.rate:,.0f}", f"{api.p50:.2f}", f"{api.p99:.1f}", str(api.failed + floor.failed), f"{ratios[-1]:.2f}",
-        )  # fmt: skip
+        table.add_row(str(number), "constant", *floor.cells(), "")
+        table.add_row("", "prediction", *api.cells(), f"{ratios[-1]:.2f}", end_section=True)
     console.print(table)
     console.print(f"median ratio {statistics.median(ratios):.2f}; one machine runs server, load and Postgres")
 
 
 def move_aliases(console: Console, url: str, settings: Settings, moves: int) -> None:
     """Moves the alias among the versions and takes the time until both workers serve the new one."""
-    from training import registry
-
     versions = [entry.version for entry in registry.versions_above(settings, "spy", 0)]
     took = []
     for number in range(moves):
@@ -232,13 +199,14 @@ def account(console: Console, url: str, settings: Settings) -> None:
 
 
 def main() -> None:
+    keep_loopback_from_proxies()
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--url", help="an API that runs; it should have 2 workers")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5, help="of each turn")
     parser.add_argument("--moves", type=int, default=9)
     arguments = parser.parse_args()
-    console = Console(width=120)
+    console = Console()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "contender"
         if arguments.url:

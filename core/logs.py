@@ -30,7 +30,7 @@ def configure_logs(log_format: str = "console", level: int = logging.INFO) -> No
     )
 
 
-def get_log(room: str) -> structlog.stdlib.BoundLogger:
-    """A logger that names the room it speaks from."""
-    log: structlog.stdlib.BoundLogger = structlog.get_logger(room=room)
+def get_log(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger that names the component it speaks from, in brackets on a console and as `logger_name` in JSON."""
+    log: structlog.stdlib.BoundLogger = structlog.get_logger(logger_name=name)
     return log

@@ -15,17 +15,18 @@ from serving.board import Board, NoChampionError, NoDataError
 from serving.follower import Follower
 from serving.metrics import Metrics
 from serving.prediction_log import PredictionLog
-from serving.predictor import NoPredictionError
+from serving.predictor import NoPredictionError, NoThresholdError
 from serving.replies import Desk
 from serving.shortcut import Shortcut
 from web import app as web
-from web.problems import Kind
+from web.problems import INVALID, Kind
 
 EXTENSION = "contender"
 _KINDS = {
     NoChampionError: Kind(503, "no_champion", "No champion yet"),
     NoDataError: Kind(503, "no_data", "No data yet"),
     NoPredictionError: Kind(503, "no_prediction", "No prediction yet"),
+    NoThresholdError: INVALID,
 }
 _DESCRIPTION = (
     "The champions' predictions. Batch and incremental models contend on one scoreboard; whoever holds the alias "
@@ -70,7 +71,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> OpenAPI:
         kinds=_KINDS,
     )
     app.extensions[EXTENSION] = service
-    public.add_predictions(app, service.board, service.desk)
+    public.add_predictions(app, service.board, service.desk, clock)
     public.add_service(app, service.board, service.metrics, clock, settings.alias_poll_seconds)
     _count_requests(app, service.metrics)
     app.wsgi_app = Shortcut(app.wsgi_app, service.board, service.desk, service.metrics)  # type: ignore[method-assign]

@@ -22,6 +22,10 @@ class NoPredictionError(ContenderError):
     """A champion that cannot predict yet: Holt-Winters before its first season, a cold forest."""
 
 
+class NoThresholdError(ContenderError):
+    """A threshold that is asked for where none applies: a number is predicted."""
+
+
 @dataclass(frozen=True)
 class Champion:
     """A loaded model, the features it takes in their order, its version, and who says that it is champion."""
@@ -87,7 +91,7 @@ class Standing:
     def answer(self, threshold: float | None, today: date) -> Answer:
         """The answer on a day, for a threshold (None: the task's own).
 
-        Raises NoPredictionError when the model gave no value, DataRefusedError for a threshold where none applies.
+        Raises NoPredictionError when the model gave no value, NoThresholdError for a threshold where none applies.
         """
         if self.value is None:
             raise NoPredictionError(
@@ -101,7 +105,7 @@ class Standing:
             confidence, threshold = self.value, self.task.target.threshold if threshold is None else threshold
             prediction = "UP" if confidence >= threshold else "DOWN"
         elif threshold is not None:
-            raise DataRefusedError(
+            raise NoThresholdError(
                 f"The task {self.task.name!r} predicts a number, which no threshold can decide.",
                 "Leave `threshold` out.",
             )

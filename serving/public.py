@@ -16,14 +16,18 @@ from serving.predictor import Standing
 from serving.replies import Desk
 from serving.schemas import Info, Prediction, Readiness, TaskInfo, TaskList, TaskPath, ThresholdQuery
 from serving.shortcut import BY_TASK, TOMORROW, TOMORROW_TASK
-from web.app import SERVICE
+from web.app import SERVICE, add_liveness
 from web.problems import documented
 
 PREDICTIONS = Tag(name="predictions", description="What the champions say.")
 
 
-def add_predictions(app: OpenAPI, board: Board, desk: Desk) -> None:
-    """Adds the two routes that predict. `serving.shortcut` answers most of their requests before they get here."""
+_TASK = documented("There is no such task (`not_found`).")
+_NOT_YET = documented("No champion, no data or no prediction yet (`no_champion`, `no_data`, `no_prediction`).")
+
+
+def add_predictions(app: OpenAPI, board: Board, desk: Desk, clock: Clock) -> None:
+    """Adds the tasks, and the two routes that predict. `serving.shortcut` answers most of what those are asked."""
 
     def answer(task: str, threshold: float | None) -> Response:
         sent = desk.make(board.standing(task), request.query_string.decode("latin-1"), threshold)
@@ -34,24 +38,28 @@ def add_predictions(app: OpenAPI, board: Board, desk: Desk) -> None:
         tags=[PREDICTIONS],
         summary="Does the S&P 500 close higher tomorrow?",
         description=f"The champion's answer for the next session of the task `{TOMORROW_TASK}`.",
-        responses={"200": Prediction, "404": documented(), "503": documented()},
+        responses={"200": Prediction, "404": _TASK, "503": _NOT_YET},
     )
     def tomorrow(query: ThresholdQuery) -> Response:
         return answer(TOMORROW_TASK, query.threshold)
+
+    @app.get("/tasks", tags=[PREDICTIONS], summary="The tasks, and who serves them", responses={"200": TaskList})
+    def tasks() -> dict[str, Any]:
+        return {"tasks": all_tasks(board, clock)}
 
     @app.get(
         BY_TASK,
         tags=[PREDICTIONS],
         summary="The champion's answer for a task",
         description="UP or DOWN with P(UP), or a number, whichever the task predicts.",
-        responses={"200": Prediction, "404": documented(), "503": documented()},
+        responses={"200": Prediction, "404": _TASK, "503": _NOT_YET},
     )
     def by_task(path: TaskPath, query: ThresholdQuery) -> Response:
         return answer(path.task, query.threshold)
 
 
 def add_service(app: OpenAPI, board: Board, metrics_of_all: Metrics, clock: Clock, poll_seconds: float) -> None:
-    """Adds the routes that tell of tasks, champions, health and metrics."""
+    """Adds the routes that tell of champions, health and metrics."""
 
     def contact(heard: float | None) -> dict[str, Any]:
         if heard is None:
@@ -71,33 +79,33 @@ def add_service(app: OpenAPI, board: Board, metrics_of_all: Metrics, clock: Cloc
             "champions": served,
         }
 
-    def tasks() -> list[dict[str, Any]]:
-        return [
-            task_info(task, board.standings.get(name), clock).model_dump(mode="json", exclude_none=True)
-            for name, task in sorted(board.tasks.items())
-        ]
-
-    @app.get("/health/ready", tags=[SERVICE], summary="Whether it can be asked", responses={"200": Readiness})
-    def ready() -> dict[str, Any]:
-        return readiness()
+    @app.get("/info", tags=[SERVICE], summary="Champions, versions, data, evidence", responses={"200": Info})
+    def info() -> dict[str, Any]:
+        return {**readiness(), "tasks": all_tasks(board, clock)}
 
     @app.get("/health", tags=[SERVICE], summary="The same as /health/ready", responses={"200": Readiness})
     def health() -> dict[str, Any]:
         return readiness()
 
-    @app.get("/info", tags=[SERVICE], summary="Champions, versions, data, evidence", responses={"200": Info})
-    def info() -> dict[str, Any]:
-        return {**readiness(), "tasks": tasks()}
+    add_liveness(app)
 
-    @app.get("/tasks", tags=[PREDICTIONS], summary="The tasks, and who serves them", responses={"200": TaskList})
-    def task_list() -> dict[str, Any]:
-        return {"tasks": tasks()}
+    @app.get("/health/ready", tags=[SERVICE], summary="Whether it can be asked", responses={"200": Readiness})
+    def ready() -> dict[str, Any]:
+        return readiness()
 
     text: dict[str, Any] = {"description": "Prometheus's text format.", "content": {"text/plain": {}}}
 
     @app.get("/metrics", tags=[SERVICE], summary="Metrics of all workers", responses={"200": text})
     def metrics_page() -> Response:
         return Response(metrics_of_all.page(), content_type=metrics.CONTENT_TYPE)
+
+
+def all_tasks(board: Board, clock: Clock) -> list[dict[str, Any]]:
+    """Every task and how it is served, as JSON takes it."""
+    return [
+        task_info(task, board.standings.get(name), clock).model_dump(mode="json", exclude_none=True)
+        for name, task in sorted(board.tasks.items())
+    ]
 
 
 def task_info(task: Task, standing: Standing | None, clock: Clock) -> TaskInfo:

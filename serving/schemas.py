@@ -26,7 +26,8 @@ class ThresholdQuery(BaseModel):
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="UP is said when P(UP) is at least this, a number from 0 to 1. Without it, the task's own (0.5).",
+        description="UP is said when P(UP) is at least this, a number from 0 to 1. Without it, the task's own (0.5). "
+        "A task that predicts a number takes none.",
         json_schema_extra=_never_null,
     )
 

@@ -90,7 +90,7 @@ def _prepare(
         run_id="",
         golden=_golden(walk.model, rows),
     )
-    summary.draw(task, name, scored, folder / PICTURES)
+    summary.draw(task, dataset, name, scored, folder / PICTURES)
     record = Record(
         key="/".join(_identity(version).values()),
         name=f"{name} {walk.trained_through}",

@@ -51,11 +51,12 @@ def metrics(task: Task, contender: str, scored: pl.DataFrame) -> list[Point]:
     return points
 
 
-def draw(task: Task, contender: str, scored: pl.DataFrame, folder: Path) -> None:
+def draw(task: Task, dataset: "Dataset", contender: str, scored: pl.DataFrame, folder: Path) -> None:
     """Writes the contender's pictures into a new folder."""
     folder.mkdir(parents=True)
     rows = scoring.paired(scored, [contender, task.baseline])
-    for name, figure in pictures.draw(task, rows, contender).items():
+    subject = pictures.Subject(task, contender, dataset.series, dataset.source, rows)
+    for name, figure in pictures.draw(subject).items():
         figure.savefig(folder / f"{name}.png", pil_kwargs={"compress_level": _PNG_COMPRESSION})
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from flask_openapi3.models.info import Info
 from flask_openapi3.models.tag import Tag
@@ -9,9 +10,23 @@ from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel, Field
 
 from core.errors import ContenderError
-from web import body, problems
+from web import body, problems, queries
+from web.problems import documented
 
 SERVICE = Tag(name="service", description="What the service says about itself.")
+
+
+class Contract(OpenAPI):
+    """An app whose document is fit to be read: nothing in it is empty, and successes come before problems."""
+
+    def generate_spec_json(self) -> None:
+        """Makes the document, once, when it is first asked for."""
+        super().generate_spec_json()  # type: ignore[no-untyped-call]
+        if not self.security_schemes:  # the library says so where there are none: a lock that opens nothing
+            del self.spec_json["components"]["securitySchemes"]
+        for operations in self.spec_json["paths"].values():
+            for operation in operations.values():
+                operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
 class Live(BaseModel):
@@ -28,34 +43,46 @@ def create_app(
     version: str,
     home_page: str,
     kinds: Mapping[type[ContenderError], problems.Kind] | None = None,
+    body_limit_bytes: int = body.LIMIT_BYTES,
+    security_schemes: Mapping[str, Any] | None = None,
 ) -> OpenAPI:
-    """A Flask app with `/openapi.json`, `/swagger`, `/health/live` and `home_page` (a Jinja text) at `/`.
+    """A Flask app with `/openapi.json`, `/swagger` and `home_page` (a Jinja text) at `/`.
 
-    `kinds` says how the service's own errors are told; those of `core.errors` are known.
+    Its document shows routes and tags in the order in which they are added. `kinds` says how the service's own errors
+    are told; those of `core.errors` are known. `security_schemes` are those that its routes name.
     """
-    app = OpenAPI(
+    app = Contract(
         name,
         info=Info(title=title, description=description, version=version),
-        security_schemes={},  # left out, the document would say null, which is none of its types
+        security_schemes=dict(security_schemes or {}),
         doc_prefix="",
         validation_error_status=HTTPStatus.UNPROCESSABLE_ENTITY,
         validation_error_model=problems.Problem,
         validation_error_callback=problems.refuse_invalid,
-        responses={"422": problems.documented(), "500": problems.documented()},
+        responses={
+            "422": documented(
+                "Something in the request cannot be used (type `invalid`): a parameter that there is not or that is "
+                "said twice, or a value that does not fit."
+            ),
+            "500": documented("A fault in the service (`fault`)."),
+        },
     )
     app.config["OPENAPI_HTML_STRING"] = home_page
     app.config["SWAGGER_CONFIG"] = {
         "docExpansion": "list",
-        "tagsSorter": "alpha",
         "defaultModelsExpandDepth": 0,
         "tryItOutEnabled": True,
         "validatorUrl": None,  # it would ask a server on the internet
     }
-    body.install(app)
+    body.install(app, body_limit_bytes)
     problems.install(app, kinds or {})
+    queries.install(app)
+    return app
+
+
+def add_liveness(app: OpenAPI) -> None:
+    """Adds `/health/live`, which every service answers as long as its process does."""
 
     @app.get("/health/live", tags=[SERVICE], summary="Whether the process answers", responses={"200": Live})
     def live() -> dict[str, str]:
         return {"status": "live"}
-
-    return app

@@ -49,6 +49,7 @@ KINDS: dict[type[ContenderError], Kind] = {
     UnreachableError: Kind(503, "unreachable", "Something this answer needs does not respond"),
     IntegrityError: Kind(503, "integrity", "A stored artifact is not what was recorded of it"),
 }
+INVALID = Kind(422, "invalid", "The request cannot be used")
 _FAULT = Kind(500, "fault", "A fault in the service")
 _FAULT_DETAIL = "The service failed on this request; its log says how. The same request may succeed later."
 _HTTP_TYPES = {
@@ -63,8 +64,12 @@ _HTTP_TYPES = {
 
 def respond(kind: Kind, detail: str) -> Response:
     """A problem as a response."""
-    problem = Problem(type=kind.type, title=kind.title, status=kind.status, detail=detail)
-    return Response(problem.model_dump_json() + "\n", kind.status, mimetype=MEDIA_TYPE)
+    return Response(tell(kind, detail).model_dump_json() + "\n", kind.status, mimetype=MEDIA_TYPE)
+
+
+def tell(kind: Kind, detail: str) -> Problem:
+    """A problem as it is sent."""
+    return Problem(type=kind.type, title=kind.title, status=kind.status, detail=detail)
 
 
 def kind_of(error: ContenderError, kinds: Mapping[type[ContenderError], Kind]) -> Kind:
@@ -76,23 +81,30 @@ def kind_of(error: ContenderError, kinds: Mapping[type[ContenderError], Kind]) -
     return next((kinds[ancestor] for ancestor in type(error).__mro__ if ancestor in kinds), _FAULT)
 
 
+def told(error: Exception, kinds: Mapping[type[ContenderError], Kind], path: str) -> tuple[Kind, str]:
+    """How an error is told to a client: its kind and a sentence. A fault of ours is logged, and not shown."""
+    if isinstance(error, ContenderError):
+        kind = kind_of(error, kinds)
+        if kind is not _FAULT and not isinstance(error, ConfigurationError):
+            return kind, str(error)
+        get_log("web").error(error.problem, remedy=error.remedy, path=path)
+    else:
+        get_log("web").error("A request failed.", path=path, exc_info=error)
+    return _FAULT, _FAULT_DETAIL
+
+
 def refuse_invalid(error: ValidationError) -> Response:
     """The answer to a request whose parameters or body do not fit: each fault named, with the value that came."""
     sentences = [_fault_sentence(fault["loc"], fault["msg"], fault.get("input")) for fault in error.errors()]
-    return respond(Kind(422, "invalid", "The request cannot be used"), " ".join(sentences))
+    return respond(INVALID, " ".join(sentences))
 
 
 def install(app: Flask, kinds: Mapping[type[ContenderError], Kind]) -> None:
     """Makes the app answer every error as a problem; `kinds` adds to KINDS what one service raises."""
     all_kinds = {**KINDS, **kinds}
-    log = get_log("web")
 
     def contender_error(error: ContenderError) -> Response:
-        kind = kind_of(error, all_kinds)
-        if kind is _FAULT or isinstance(error, ConfigurationError):
-            log.error(error.problem, remedy=error.remedy, path=request.path)
-            return respond(_FAULT, _FAULT_DETAIL)
-        return respond(kind, str(error))
+        return respond(*told(error, all_kinds, request.path))
 
     def http_error(error: HTTPException) -> Response | HTTPException:
         if error.code is None or error.code < 400:
@@ -109,27 +121,34 @@ def install(app: Flask, kinds: Mapping[type[ContenderError], Kind]) -> None:
         return response
 
     def fault(error: Exception) -> Response:
-        log.error("A request failed.", path=request.path, method=request.method, exc_info=error)
-        return respond(_FAULT, _FAULT_DETAIL)
+        return respond(*told(error, all_kinds, request.path))
 
     app.register_error_handler(ContenderError, contender_error)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, fault)
 
 
-def documented() -> dict[str, Any]:
-    """The OpenAPI description of a problem, for the responses of a route or of an app."""
+def shown(value: object) -> str:
+    """What a client sent, as it may be told back: quoted, and not at any length.
+
+    >>> shown("high")
+    "'high'"
+    """
+    text = str(value)
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
+
+
+def documented(when: str) -> dict[str, Any]:
+    """The OpenAPI description of a problem, for the responses of a route or of an app: when it is met, and its type."""
     return {
-        "description": "A problem, told in words.",
+        "description": when,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 
 
 def _fault_sentence(location: tuple[int | str, ...], message: str, value: object) -> str:
     name = ".".join(str(part) for part in location) or "The body"
-    shown = str(value)
-    shown = shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "…"
-    return f"{name}: {message[:1].lower()}{message[1:]}; it was {shown!r}."
+    return f"{name}: {message[:1].lower()}{message[1:]}; it was {shown(value)}."
 
 
 def _http_detail(error: HTTPException) -> str:

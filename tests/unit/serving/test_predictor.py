@@ -10,7 +10,7 @@ from core.errors import DataRefusedError, NotFoundError
 from core.tasks import Task
 from features.dataset import Row
 from serving.board import Board, NoChampionError, NoDataError
-from serving.predictor import Champion, Latest, NoPredictionError, Standing, predict, stand
+from serving.predictor import Champion, Latest, NoPredictionError, NoThresholdError, Standing, predict, stand
 from training.versions import Version
 
 SPY = Task.model_validate(
@@ -79,7 +79,7 @@ def test_a_predicted_number_has_neither_confidence_nor_threshold() -> None:
 
 
 def test_a_threshold_for_a_number_is_refused_with_the_reason() -> None:
-    with pytest.raises(DataRefusedError, match="predicts a number"):
+    with pytest.raises(NoThresholdError, match="predicts a number"):
         standing(AIRLINE, 451.5).answer(0.5, date(2019, 1, 1))
 
 

@@ -5,12 +5,13 @@ import re
 import pytest
 from flask.testing import FlaskClient
 
-from web.app import create_app
+from web.app import add_liveness, create_app
 
 
 @pytest.fixture
 def client() -> FlaskClient:
     app = create_app("test", title="Test service", description="About it.", version="1", home_page="<h1>Hello</h1>")
+    add_liveness(app)
     return app.test_client()
 
 
@@ -21,6 +22,15 @@ def test_the_document_says_what_there_is_and_how_problems_look(client: FlaskClie
     assert document["info"]["title"] == "Test service"
     assert set(live["responses"]["422"]["content"]) == {"application/problem+json"}
     assert set(document["components"]["schemas"]["Problem"]["required"]) == {"type", "title", "status", "detail"}
+
+
+def test_the_document_shows_no_lock_where_there_is_none_and_the_success_before_the_problems(
+    client: FlaskClient,
+) -> None:
+    document = client.get("/openapi.json").get_json()
+
+    assert "securitySchemes" not in document["components"]
+    assert list(document["paths"]["/health/live"]["get"]["responses"]) == ["200", "422", "500"]
 
 
 def test_every_reference_of_the_document_leads_somewhere(client: FlaskClient) -> None:
