@@ -1,4 +1,8 @@
-"""Which questions were asked of a source, and whether another may be asked now: one answer a day is enough."""
+"""Which questions were asked of a source, and whether another may be asked now: one answer a day is enough.
+
+When a question was asked is a fact, by the machine's clock, also for a job that stands at another date (`--as-of`):
+what a source is spared is counted in real hours. The job's own clock only says which dates are due.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -21,22 +25,32 @@ FAILURES_A_DAY = 5
 """Failed questions after which a source is left alone until the next day (UTC)."""
 
 Outcome = Literal["answered", "unreachable", "refused"]
-_NO_NETWORK, _RATE_LIMIT = "no network: ", "rate limit: "
+_NO_NETWORK, _RATE_LIMIT, _CUT_OFF = "no network: ", "rate limit: ", "kept as of "
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """One question that was asked, and what came of it."""
+    """One question that was asked, when (by the machine's clock), and what came of it."""
 
     fetched_at: datetime
     outcome: Outcome
     detail: str
 
+    @property
+    def cut_off_at(self) -> datetime | None:
+        """Where the job stood that left out what came later in the answer; None when nothing was left out so."""
+        if self.outcome != "answered" or not self.detail.startswith(_CUT_OFF):
+            return None
+        return datetime.fromisoformat(self.detail.removeprefix(_CUT_OFF))
+
 
 def note(
     connection: sa.Connection, series: str, source: str, at: datetime, outcome: Outcome, detail: str = "", rows: int = 0
 ) -> None:
-    """Records a question in the caller's transaction. `detail` is the fingerprint of an answer, or what failed."""
+    """Records a question, asked `at` the machine's time, in the caller's transaction.
+
+    `detail` is the fingerprint of an answer, or what failed.
+    """
     connection.execute(
         sa.insert(fetches).values(
             series=series, source=source, fetched_at=at, outcome=outcome, detail=detail[:500], rows=rows
@@ -48,6 +62,11 @@ def failure(error: SourceUnreachableError) -> str:
     """The `detail` of a failed question; it says which kind of failure it was."""
     kinds = {NoNetworkError: _NO_NETWORK, RateLimitedError: _RATE_LIMIT}
     return next((said for kind, said in kinds.items() if isinstance(error, kind)), "") + error.problem
+
+
+def cut_off(now: datetime) -> str:
+    """The `detail` of an answer of which a job that stands at `now`, in the past, kept only the part until then."""
+    return _CUT_OFF + now.isoformat()
 
 
 def asked(engine: sa.Engine, series: str, source: str, since: datetime) -> list[Fetch]:
@@ -71,23 +90,30 @@ def day_of(now: datetime) -> datetime:
     return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def is_answered(task: Task, history: list[Fetch], now: datetime, missing: tuple[date, ...]) -> bool:
+def is_answered(
+    task: Task, history: list[Fetch], now: datetime, missing: tuple[date, ...], asked_at: datetime | None = None
+) -> bool:
     """Whether there is nothing to ask for: the last answer is of today, or already held the last final session.
 
-    `missing` are the recent dates that are due and not stored: for them it is asked again after some hours.
+    `now` is the job's, by which sessions are due; `asked_at` the machine's (the same, unless told), by which the day
+    and the hours count. `missing` are the recent dates that are due and not stored: for them it is asked again after
+    some hours, or at once when the last answer was to a job that stood before them and left them out.
     """
+    asked_at = asked_at or now
     last = next((fetch for fetch in reversed(history) if fetch.outcome == "answered"), None)
     if last is None:
         return False
-    since_then = now - last.fetched_at
+    since_then = asked_at - last.fetched_at
     if missing:
+        if last.cut_off_at is not None and final_at(task, missing[-1]) > last.cut_off_at:
+            return False
         return timedelta(0) <= since_then < timedelta(hours=MEND_HOURS)
     due = last_final_date(task, now)
-    return last.fetched_at >= day_of(now) or due is None or last.fetched_at >= final_at(task, due)
+    return last.fetched_at >= day_of(asked_at) or due is None or last.fetched_at >= final_at(task, due)
 
 
 def reason_to_wait(history: list[Fetch], now: datetime) -> str:
-    """Why the source is not to be asked now, after failures; empty when it may be.
+    """Why the source is not to be asked now (by the machine's clock), after failures; empty when it may be.
 
     Questions that never left this machine do not count: they cost the source nothing.
     """

@@ -6,24 +6,28 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from core.clock import Clock
+from core.clock import Clock, SystemClock
 from core.connection import connect, reachable
 from core.errors import SourceUnreachableError
 from core.locks import Lease, hold
 from core.settings import Settings
 from core.tasks import Task
 from ingestion.observations import ActiveSeries, activate, active, stored_dates
+from ingestion.quality import Quarantined
 from ingestion.sources import open_source
 from ingestion.update import Update, bring_up_to_date
 
 LEASE_WAIT_SECONDS = 60.0
-_SHOWN_GAPS = 3
+MACHINE: Clock = SystemClock()
+"""When something is fetched, wherever the job's own clock stands: a fact to be recorded, and to spare a source by."""
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class IngestReport:
     """What an ingestion did. Counts are of rows that this run added; `gaps` are dates that are due and not stored.
 
+    `faults` are the rows that it put into quarantine, each with its reason.
     `series` and `source` are what the task stands on now. `fallback`: that is not its own, and `reason` says why;
     outcome `stale`: it is, but its source did not answer, and `reason` says how.
     """
@@ -34,12 +38,17 @@ class IngestReport:
     outcome: Literal["stored", "nothing new", "stale"]
     new: int = 0
     restated: int = 0
-    quarantined: int = 0
+    faults: tuple[Quarantined, ...] = ()
     gaps: tuple[date, ...] = ()
     first_date: date | None = None
     last_date: date | None = None
     fallback: bool = False
     reason: str = ""
+
+    @property
+    def quarantined(self) -> int:
+        """How many rows were put into quarantine."""
+        return len(self.faults)
 
     def sentence(self) -> str:
         """One line for a person: what was done, with its figures."""
@@ -50,8 +59,11 @@ class IngestReport:
             said = [*said, f"SAMPLE DATA, never mixed with the task's own: {self.reason}"]
         if self.outcome == "stale":
             said = [f"STALE: {self.reason} Stored data serve on.", *said]
+        if self.faults:
+            shown = _first("; ", [f"{fault.event_date or 'no date'}: {fault.reason}" for fault in self.faults])
+            said.append(f"Quarantined ({shown}): kept out, and with their values in the table quarantine.")
         if self.gaps:
-            shown = ", ".join(map(str, self.gaps[:_SHOWN_GAPS])) + (", …" if len(self.gaps) > _SHOWN_GAPS else "")
+            shown = _first(", ", [str(day) for day in self.gaps])
             said.append(f"{len(self.gaps)} missing ({shown}): asked for again by later runs.")
         return " ".join(said)
 
@@ -67,11 +79,12 @@ def run(settings: Settings, task: Task, clock: Clock) -> IngestReport:
     engine = connect(settings.require_database_url(), schema=settings.schema_name)
     try:
         with hold(engine, f"ingest/{task.series}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
-            now = clock.now()
+            now, fetched_at = clock.now(), MACHINE.now()
             try:
-                update = bring_up_to_date(engine, task, open_source(settings, task, task.source), now, lease)
+                source = open_source(settings, task, task.source)
+                update = bring_up_to_date(engine, task, source, now, lease, fetched_at)
             except SourceUnreachableError as error:
-                return _without_source(settings, engine, task, error, now, lease)
+                return _without_source(settings, engine, task, error, now, lease, fetched_at)
             _stand_on(engine, task, update, f"{task.source} answered", now)
             return _report(task, update)
     finally:
@@ -79,7 +92,13 @@ def run(settings: Settings, task: Task, clock: Clock) -> IngestReport:
 
 
 def _without_source(
-    settings: Settings, engine: sa.Engine, task: Task, error: SourceUnreachableError, now: datetime, lease: Lease
+    settings: Settings,
+    engine: sa.Engine,
+    task: Task,
+    error: SourceUnreachableError,
+    now: datetime,
+    lease: Lease,
+    fetched_at: datetime,
 ) -> IngestReport:
     """What is left when the task's source did not answer: what is stored, or the sample, or the error."""
     stored = stored_dates(engine, task.series)
@@ -96,7 +115,7 @@ def _without_source(
             last_date=max(stored),
             reason=error.problem,
         )
-    update = bring_up_to_date(engine, task, open_source(settings, task, task.fallback), now, lease)
+    update = bring_up_to_date(engine, task, open_source(settings, task, task.fallback), now, lease, fetched_at)
     _stand_on(engine, task, update, error.problem, now)
     return _report(task, update, fallback_for=error.problem)
 
@@ -118,10 +137,15 @@ def _report(task: Task, update: Update, fallback_for: str = "") -> IngestReport:
         outcome="stored" if recorded.new or recorded.restated else "nothing new",
         new=recorded.new,
         restated=recorded.restated,
-        quarantined=update.quarantined,
+        faults=update.quarantined,
         gaps=update.gaps,
         first_date=update.first_date,
         last_date=update.last_date,
         fallback=bool(fallback_for),
         reason=fallback_for,
     )
+
+
+def _first(separator: str, said: list[str]) -> str:
+    """The first few of what is to be said, and whether there is more."""
+    return separator.join([*said[:_SHOWN], *(["…"] if len(said) > _SHOWN else [])])

@@ -48,9 +48,13 @@ def record(
 ) -> Recorded:
     """Adds what is new, and what differs from what was known as a restatement known at `fetched_at`.
 
-    A date that comes after later ones were stored (a gap mended) changes the past as well: it is known at
-    `fetched_at`, so that what was read as of an earlier instant reads the same for ever. A restatement from a job
-    that stands at an instant before the one it would replace is left out: it says nothing newer.
+    `fetched_at` is the machine's time, also for a job that stands at a date in the past: a changed past was not known
+    there, and dating it back would change what was read as of any instant between then and now. A date that comes
+    after later ones were stored (a gap mended) changes the past as well, and is known at `fetched_at` too, so that
+    what was read as of an earlier instant reads the same for ever. A restatement fetched before the one it would
+    replace is left out: it says nothing newer.
+
+    `recorded_at` is the database's own clock when the row was written. It is for people; no read goes by it.
     The caller's transaction decides whether it stays. Recording the same rows twice adds nothing.
     """
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(series))))

@@ -9,13 +9,13 @@ from core.database import quarantine
 from ingestion.quality import Quarantined
 
 
-def keep(connection: sa.Connection, series: str, source: str, rows: Sequence[Quarantined]) -> int:
-    """Stores the rows whose fault is not known yet and returns how many those are.
+def keep(connection: sa.Connection, series: str, source: str, rows: Sequence[Quarantined]) -> tuple[Quarantined, ...]:
+    """Stores the rows whose fault is not known yet and returns those.
 
     A fault is a date with a reason: a source that sends it every day is written down once. The caller holds the lock.
     """
     if not rows:
-        return 0
+        return ()
     columns = quarantine.c
     known = {
         (row.event_date, row.reason)
@@ -40,4 +40,4 @@ def keep(connection: sa.Connection, series: str, source: str, rows: Sequence[Qua
                 for row in fresh.values()
             ],
         )
-    return len(fresh)
+    return tuple(fresh.values())

@@ -37,6 +37,7 @@ LEASE_WAIT_SECONDS = 120.0
 class PromoteReport:
     """What was decided, who holds the aliases after it, and the moves that were made, mended or found."""
 
+    task: str
     outcome: str
     reason: str
     champion: str | None
@@ -51,12 +52,19 @@ class PromoteReport:
         """One line for a person."""
         moved = "".join(f"; {m.alias}: {m.from_version or '-'} → {m.to_version or '-'} ({m.why})" for m in self.moves)
         if not self.is_new:
-            return f"nothing to do: {self.outcome} ({self.reason}) stands{moved}"
+            return f"nothing to do: {self.outcome} ({self.reason}) stands{moved}{self._way_out}"
         champion, challenger = (self._with_loss(name) for name in (self.champion, self.challenger))
         return (
             f"{self.outcome} ({self.reason}): champion {champion}, challenger {challenger}, "
-            f"beats the baseline: {self.beats_baseline}{moved}"
+            f"beats the baseline: {self.beats_baseline}{moved}{self._way_out}"
         )
+
+    @property
+    def _way_out(self) -> str:
+        """How a person lets the gate decide again, where one has taken the decision from it."""
+        if self.reason != "pinned":
+            return ""
+        return f'; moved by hand, so it stays until: contender unpin {self.task} --why "…"'
 
     def _with_loss(self, contender: str | None) -> str:
         loss = self.mean_loss.get(contender or "")
@@ -167,6 +175,7 @@ def _keep_bundle(at: Workplace, version: Version) -> None:
 def _report(decision: Decision, made: Iterable[Move], *, is_new: bool) -> PromoteReport:
     beats = decision.evidence["beats_baseline"].get(decision.champion, "unproven")
     return PromoteReport(
+        task=decision.task,
         outcome=decision.outcome,
         reason=decision.reason,
         champion=decision.champion,

@@ -7,7 +7,7 @@ import pytest
 from core.errors import SourceUnreachableError
 from core.tasks import load_task
 from ingestion import fetches
-from ingestion.fetches import Fetch, failure, is_answered, reason_to_wait
+from ingestion.fetches import Fetch, cut_off, failure, is_answered, reason_to_wait
 from ingestion.source import NoNetworkError, RateLimitedError
 
 SPY = load_task(Path(__file__).parent.parent.parent.parent / "tasks", "spy")
@@ -53,6 +53,25 @@ def test_a_job_that_stands_in_the_past_asks_only_for_what_is_missing_there() -> 
 
     assert is_answered(SPY, history, FRIDAY_FINAL, missing=())
     assert not is_answered(SPY, history, FRIDAY_FINAL, missing=(FRIDAY,))
+
+
+def test_for_a_job_that_stands_in_the_past_a_day_is_a_day_of_the_machine() -> None:
+    asked_at = datetime(2026, 1, 1, 9, tzinfo=UTC)
+    history = answered(asked_at)
+
+    for missing in ((), (FRIDAY,)):
+        assert is_answered(SPY, history, FRIDAY_FINAL, missing, asked_at + HOUR)
+    assert not is_answered(SPY, history, FRIDAY_FINAL, (FRIDAY,), asked_at + 6 * HOUR)
+
+
+def test_an_answer_that_was_cut_off_in_the_past_is_no_answer_for_what_comes_after() -> None:
+    asked_at = datetime(2026, 1, 1, 9, tzinfo=UTC)
+    history = [Fetch(asked_at, "answered", cut_off(FRIDAY_FINAL))]
+    monday = date(2024, 5, 20)
+
+    assert is_answered(SPY, history, FRIDAY_FINAL, (), asked_at + HOUR)
+    assert is_answered(SPY, history, FRIDAY_FINAL, (FRIDAY,), asked_at + HOUR)
+    assert not is_answered(SPY, history, asked_at, (FRIDAY, monday), asked_at + HOUR)
 
 
 def test_a_source_that_asked_to_be_left_alone_is_left_alone_for_an_hour() -> None:
