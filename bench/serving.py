@@ -36,7 +36,7 @@ from core.clock import SystemClock
 from core.connection import connect, migrate
 from core.database import predictions
 from core.settings import Settings, keep_loopback_from_proxies
-from core.tasks import load_task
+from core.task_files import load_task
 from training import registry
 
 REPOSITORY = Path(__file__).parent.parent

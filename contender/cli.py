@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contender import local, state
+from contender import local, state, tokens
 from contender.announcement import announcer, champions
 from contender.declared import declared
 from contender.interrupts import Stopped
@@ -28,6 +28,7 @@ from core.tasks import Task
 
 NOT_RUNNING = 3  # as service scripts answer for a program that does not run
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(tokens.app, name="token")
 
 TaskName = Annotated[str, typer.Argument(help="Name of a file in the tasks folder, without .yaml.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="An ISO date or instant to stand at instead of now.")]

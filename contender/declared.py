@@ -5,7 +5,8 @@ from pathlib import Path
 
 from contender.progress import Progress
 from core.errors import ConfigurationError, ContenderError
-from core.tasks import Task, task_names
+from core.task_files import task_names
+from core.tasks import Task
 
 
 @dataclass(frozen=True)

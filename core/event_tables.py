@@ -129,6 +129,7 @@ stream_leases = sa.Table(
     metadata,
     sa.Column("series", sa.Text, primary_key=True),
     sa.Column("observation_id", sa.BigInteger, primary_key=True),
+    sa.Column("log", sa.Text, nullable=False, comment="where its id acknowledges it, once it is learned"),
     instant("expires_at"),
     comment="Observations handed out with ?lease= and not acknowledged yet.",
 )

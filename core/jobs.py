@@ -19,7 +19,8 @@ from core.errors import (
 from core.faults import explained
 from core.logs import configure_logs, get_log
 from core.settings import Settings, load_settings, point_caches
-from core.tasks import Task, load_task
+from core.task_files import load_task
+from core.tasks import Task
 
 EXIT_CODES: dict[type[ContenderError], int] = {
     UnreachableError: 75,

@@ -49,6 +49,11 @@ class Settings(BaseSettings):
         validation_alias="N_LAGS",
         description="How many lags the features service answers with.",
     )
+    model_name: str = Field(
+        default="",
+        validation_alias="MODEL_NAME",
+        description="The contender that learns and serves the task `live`; empty: the one its file names.",
+    )
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="Port of the embedded MLflow server.")
     alias_poll_seconds: float = Field(
         default=2.0, gt=0, description="How often a worker asks where the champion alias stands."

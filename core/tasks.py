@@ -1,16 +1,11 @@
-"""WHAT is done: the task files, typed and checked before anything runs."""
+"""WHAT is done: tasks, typed and checked before anything runs. `core.task_files` reads them."""
 
 import hashlib
 import json
 from datetime import date
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
-
-from core.errors import ConfigurationError, NotFoundError
-from core.wording import faults
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Parameter = int | float | str | bool
 
@@ -157,46 +152,3 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()[
         :16
     ]
-
-
-def task_names(folder: Path) -> list[str]:
-    """The names of the tasks in a folder, sorted."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
-
-
-def load_task(folder: Path, name: str) -> Task:
-    """Reads and checks `folder/name.yaml`.
-
-    Raises NotFoundError when there is no such file, ConfigurationError when it cannot be used.
-    """
-    path = folder / f"{name}.yaml"
-    if name not in task_names(folder):
-        raise NotFoundError(
-            f"There is no task {name!r} in {folder}.", f"Known tasks: {', '.join(task_names(folder)) or 'none'}."
-        )
-    file = shown(path)
-    try:
-        task = Task.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        told = ". Also, ".join(faults(error, Task))
-        raise ConfigurationError(f"{file}: {told}.", "Correct the file; docs/tasks.md tells of every field.") from None
-    except (UnicodeDecodeError, OSError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}.", "Save it as UTF-8 text.") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date of the 13th month
-        raise ConfigurationError(f"{file} is not YAML: {_where(error)}.", "Correct the file.") from None
-    if task.name != name:
-        raise ConfigurationError(f"{file} names its task {task.name!r}.", f"Write `name: {name}`, or rename the file.")
-    return task
-
-
-def shown(path: Path) -> str:
-    """A path as a person would write it here: from the working directory when it lies below."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def _where(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return str(error)
-    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', error)}"

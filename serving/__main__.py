@@ -9,6 +9,7 @@ from core.errors import ContenderError
 from core.jobs import exit_code
 from core.logs import configure_logs, get_log
 from core.settings import export, load_settings
+from serving import live_tasks
 from web.server import serve
 
 _DESCRIPTION = (
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         configure_logs(settings.log_format)
         settings.require_database_url()
         settings.require_mlflow_url()
+        live_tasks.check(settings)
         folder = settings.home / "metrics"
         shutil.rmtree(folder, ignore_errors=True)  # counters begin anew with the service, not with a worker
         export({"CONTENDER_HOME": str(settings.home), "CONTENDER_TASKS": str(settings.tasks)})

@@ -9,24 +9,28 @@ from flask_openapi3.openapi import OpenAPI
 
 from core.clock import Clock, SystemClock
 from core.connection import connect
+from core.errors import ContenderError
 from core.settings import Settings
-from serving import public
+from serving import learning_service, public
 from serving.board import Board, NoChampionError, NoDataError
 from serving.follower import Follower
+from serving.learning_service import LearningService
 from serving.metrics import Metrics
 from serving.prediction_log import PredictionLog
 from serving.predictor import NoPredictionError, NoThresholdError
 from serving.replies import Desk
 from serving.shortcut import Shortcut
 from web import app as web
+from web import problems
 from web.problems import INVALID, Kind
 
 EXTENSION = "contender"
-_KINDS = {
+_KINDS: dict[type[ContenderError], Kind] = {
     NoChampionError: Kind(503, "no_champion", "No champion yet"),
     NoDataError: Kind(503, "no_data", "No data yet"),
     NoPredictionError: Kind(503, "no_prediction", "No prediction yet"),
     NoThresholdError: INVALID,
+    **learning_service.KINDS,
 }
 _DESCRIPTION = (
     "The champions' predictions. Batch and incremental models contend on one scoreboard; whoever holds the alias "
@@ -45,15 +49,18 @@ class Service:
         self.log = PredictionLog(settings.spool, self.engine, self.metrics)
         self.desk = Desk(self.log, clock)
         self.follower = Follower(settings, self.engine, clock, self.board, self.metrics)
+        self.learning = LearningService(settings)
 
     def start(self) -> None:
         """Starts the threads; returns when what can be served is served."""
         self.log.start()
+        self.learning.start()
         self.follower.start()
 
     def stop(self) -> None:
         """Ends the threads and writes down what was answered."""
         self.follower.stop()
+        self.learning.stop()
         self.log.stop()
         self.engine.dispose()
 
@@ -72,6 +79,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> OpenAPI:
     )
     app.extensions[EXTENSION] = service
     public.add_predictions(app, service.board, service.desk, clock)
+    service.learning.add_to(app, service.metrics, {**problems.KINDS, **_KINDS})
     public.add_service(app, service.board, service.metrics, clock, settings.alias_poll_seconds)
     _count_requests(app, service.metrics)
     app.wsgi_app = Shortcut(app.wsgi_app, service.board, service.desk, service.metrics)  # type: ignore[method-assign]

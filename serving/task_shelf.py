@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from core.errors import ContenderError
-from core.tasks import Task, task_names
+from core.task_files import task_names
+from core.tasks import Task
 from serving.complaints import Complaints
 from training.declarations import load
 

@@ -25,7 +25,10 @@ KEPT = 3
 """Checkpoints kept of each learner, beside those that a version in MLflow is made of."""
 PARITY = 1e-9
 """How far a replayed prediction may be from the stored one."""
-LEARNER_CODE = tuple(f"training.{name}" for name in ("learner", "online", "online_procedures", "scores"))
+LEARNER_CODE = tuple(
+    f"training.{name}"
+    for name in ("admission", "learner", "online", "online_procedures", "river_models", "river_parts", "scores")
+)
 
 
 @dataclass(frozen=True)

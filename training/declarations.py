@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from core.errors import ConfigurationError
-from core.tasks import Task, load_task, shown
+from core.task_files import load_task, shown
+from core.tasks import Task
 from features import transforms
 from training import contenders
 from training.incremental import IncrementalProcedure

@@ -4,11 +4,12 @@ import math
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from core.errors import DataRefusedError
 from training.forecasters import SeriesModel
 from training.procedures import Floats, Incremental, Procedure, Shape
+from training.river_models import HoltWintersParameters, LinearParameters, LogisticParameters, SnarimaxParameters
 
 
 class RiverModel:
@@ -69,88 +70,42 @@ class IncrementalProcedure(Procedure):
     kind: ClassVar[Literal["incremental"]] = "incremental"
 
 
-class RiverLogisticRegression(IncrementalProcedure):
-    """StandardScaler | LogisticRegression, by stochastic gradient descent."""
+class RiverLogisticRegression(LogisticParameters, IncrementalProcedure):
+    """Scaler | LogisticRegression, by stochastic gradient descent."""
 
     targets: ClassVar[frozenset[str]] = frozenset({"direction"})
-    learning_rate: float = Field(default=0.005, gt=0)
-    intercept_learning_rate: float = Field(default=0.01, gt=0)
-    l2: float = Field(default=0.0, ge=0)
 
     def make(self, shape: Shape) -> Incremental:
         """Weights of zero."""
-        from river import linear_model, optim, preprocessing
-
-        regression = linear_model.LogisticRegression(
-            optimizer=optim.SGD(self.learning_rate), l2=self.l2, intercept_lr=self.intercept_learning_rate
-        )
-        return RiverModel(preprocessing.StandardScaler() | regression, shape)
+        return RiverModel(self.pipeline(), shape)
 
 
-class RiverLinearRegression(IncrementalProcedure):
-    """StandardScaler | LinearRegression, by stochastic gradient descent.
-
-    The target is scaled as well (TargetStandardScaler): a learning rate then means the same whatever the unit.
-    """
+class RiverLinearRegression(LinearParameters, IncrementalProcedure):
+    """Scaler | TargetStandardScaler(LinearRegression), by stochastic gradient descent."""
 
     targets: ClassVar[frozenset[str]] = frozenset({"value"})
-    learning_rate: float = Field(default=0.01, gt=0)
     l2: float = Field(default=0.0, ge=0)
 
     def make(self, shape: Shape) -> Incremental:
         """Weights of zero."""
-        from river import linear_model, optim, preprocessing
-
-        regression = linear_model.LinearRegression(optimizer=optim.SGD(self.learning_rate), l2=self.l2)
-        return RiverModel(preprocessing.StandardScaler() | preprocessing.TargetStandardScaler(regression), shape)
+        return RiverModel(self.pipeline(l2=self.l2), shape)
 
 
-class RiverHoltWinters(IncrementalProcedure):
+class RiverHoltWinters(HoltWintersParameters, IncrementalProcedure):
     """Exponential smoothing of level, trend and season."""
 
     targets: ClassVar[frozenset[str]] = frozenset({"value"})
-    alpha: float = Field(default=0.3, gt=0, lt=1)
-    beta: float = Field(default=0.1, gt=0, lt=1)
-    gamma: float = Field(default=0.6, gt=0, lt=1)
-    season: int = Field(default=12, ge=2)
-    multiplicative: bool = False
 
     def make(self, shape: Shape) -> Incremental:
         """No value seen yet."""
-        from river.time_series import HoltWinters
-
-        model = HoltWinters(self.alpha, self.beta, self.gamma, self.season, self.multiplicative)
-        return SeriesModel(RiverForecaster(model, self.season, positive_only=self.multiplicative), shape)
+        return SeriesModel(RiverForecaster(self.forecaster(), self.season, positive_only=self.multiplicative), shape)
 
 
-class RiverSnarimax(IncrementalProcedure):
-    """Seasonal ARIMA by an online regression (StandardScaler | LinearRegression) on lags and past errors.
-
-    River's own learning rate, 0.01, makes the weights of two dozen lags run away on a series that grows: ours is lower.
-    """
+class RiverSnarimax(SnarimaxParameters, IncrementalProcedure):
+    """Seasonal ARIMA by an online regression on lags and past errors."""
 
     targets: ClassVar[frozenset[str]] = frozenset({"value"})
-    p: int = Field(default=1, ge=0)
-    d: int = Field(default=0, ge=0, le=2)
-    q: int = Field(default=0, ge=0)
-    m: int = Field(default=1, ge=1)
-    sp: int = Field(default=0, ge=0)
-    sd: int = Field(default=0, ge=0, le=2)
-    sq: int = Field(default=0, ge=0)
-    learning_rate: float = Field(default=0.003, gt=0)
-
-    @model_validator(mode="after")
-    def _has_terms(self) -> "RiverSnarimax":
-        if not self.p + self.q + self.sp + self.sq + self.d + self.sd:
-            raise ValueError("give at least one of p, q, sp, sq, d, sd")
-        return self
 
     def make(self, shape: Shape) -> Incremental:
         """No value seen yet."""
-        from river import linear_model, optim, preprocessing
-        from river.time_series import SNARIMAX
-
-        regression = linear_model.LinearRegression(optimizer=optim.SGD(self.learning_rate))
-        orders = self.model_dump(exclude={"learning_rate"})
-        model = SNARIMAX(**orders, regressor=preprocessing.StandardScaler() | regression)
-        return SeriesModel(RiverForecaster(model, max(1, model.differencer.n_required_past_values)), shape)
+        return SeriesModel(RiverForecaster(self.forecaster(), self.values_needed), shape)

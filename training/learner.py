@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
+from training.admission import Ranges
 from training.events import Event, Features
 from training.online import DEFAULT_SERIES, Online
 from training.scores import BinaryScores, RegressionScores, Scores
@@ -45,6 +46,7 @@ class Learner:
         self.rows_refused = 0
         self.trouble = ""
         self.paused_at: int | None = None
+        self.ranges = Ranges()
         self.scores: dict[str, Scores] = {}
         self.said: dict[int, float | None] = {}
 
@@ -88,6 +90,10 @@ class Learner:
         """The figures of every series."""
         return {series: scores.report() for series, scores in self.scores.items()}
 
+    def empty_report(self) -> dict[str, Any]:
+        """The figures of a series that has none."""
+        return _SCORES[self.outcome]().report()
+
     def freeze(self) -> bytes:
         """Bytes for `thaw`: the learner without what it said."""
         held = {name: value for name, value in vars(self).items() if name != "said"}
@@ -117,6 +123,7 @@ class Learner:
             self.trouble = f"{type(fault).__name__}: {fault}"
         else:
             self.rows_learned += 1
+            self.ranges.learn(features, target)
 
     def _score(self, series: str, said: float | None, target: float | None) -> None:
         if said is None or target is None:

@@ -22,13 +22,16 @@ class LiveLearner:
         self._engine = engine
         self._fresh = fresh
         self._line = event_log.Line(engine)
+        self._restoring = threading.Lock()
         self._learner: Learner | None = None
 
     @property
     def learner(self) -> Learner:
-        """The learner; restored from the newest checkpoint when it is first needed."""
+        """The learner; restored from the newest checkpoint when it is first needed, once, while others wait."""
         if self._learner is None:
-            self._learner = checkpoints.restore(self._engine, self.key, self._fresh)
+            with self._restoring:
+                if self._learner is None:
+                    self._learner = checkpoints.restore(self._engine, self.key, self._fresh)
         return self._learner
 
     @contextmanager
@@ -37,6 +40,16 @@ class LiveLearner:
         with self.lock:
             self.catch_up()
             yield self.learner
+
+    def follow(self, head: int | None) -> None:
+        """Comes up to an event that somebody committed; None: to the newest there is."""
+        if head is not None and self._learner is not None and self._learner.seq >= head:
+            return
+        with self.lock:
+            if head is None:
+                self.catch_up()
+            else:
+                self.read_up_to(head)
 
     def catch_up(self) -> None:
         """Reads and applies what was committed since. Holds `lock`."""

@@ -11,7 +11,10 @@ from core.tasks import Task
 from training import stamps
 from training.positions import Position
 
-_MODEL_CODE = tuple(f"training.{name}" for name in ("baselines", "batch", "fitted", "forecasters", "incremental"))
+_MODEL_CODE = tuple(
+    f"training.{name}"
+    for name in ("baselines", "batch", "fitted", "forecasters", "incremental", "river_models", "river_parts")
+)
 
 
 @dataclass(frozen=True)

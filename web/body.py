@@ -8,6 +8,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
 
 LIMIT_BYTES = 1024 * 1024
+"""What a body may hold, unless the app says otherwise."""
 
 
 class NotFiniteError(ValueError):
@@ -49,9 +50,9 @@ class StrictRequest(Request):
         raise BadRequest(f"The body is not JSON: {str(e)[:200]}.")
 
 
-def install(app: Flask) -> None:
-    """Makes the app read bodies strictly, and none larger than LIMIT_BYTES."""
-    app.config["MAX_CONTENT_LENGTH"] = LIMIT_BYTES
+def install(app: Flask, limit_bytes: int = LIMIT_BYTES) -> None:
+    """Makes the app read bodies strictly, and none that is larger."""
+    app.config["MAX_CONTENT_LENGTH"] = limit_bytes
     app.request_class = StrictRequest
     app.json = StrictJSON(app)
 

@@ -3,11 +3,16 @@
 import signal
 import socket
 
-from core.errors import ConfigurationError
-from core.settings import export
-from web.auth import require_loopback
+import sqlalchemy as sa
 
-THREADS = 2
+from core import tokens
+from core.connection import connect
+from core.errors import ConfigurationError
+from core.faults import explained
+from core.settings import export, load_settings
+from web.auth import require_tokens
+
+THREADS = 8
 """Python threads of a worker. Measured with the API on 2 cores: 1 lets one slow request hold up all, 4 gain nothing."""
 STOP_SECONDS = 8
 
@@ -16,13 +21,13 @@ def serve(target: str, *, host: str, port: int, workers: int, variable: str) -> 
     """Serves the app that the factory `target` ("module:function") makes, until SIGTERM or SIGINT.
 
     `variable` names the environment variables of the service, such as CONTENDER_API, in messages.
-    Raises ConfigurationError when the interface is not this machine's alone or the port is taken.
+    Raises ConfigurationError when the port is taken, or when others can reach the interface and no token exists.
     """
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
 
-    require_loopback(host, f"{variable}_HOST")
+    require_tokens(host, f"{variable}_HOST", _tokens_exist)
     _require_free(host, port, f"{variable}_PORT")
     # The models are small: libraries that compute on threads of their own would only take memory and turns.
     export({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"})
@@ -44,6 +49,17 @@ def serve(target: str, *, host: str, port: int, workers: int, variable: str) -> 
 def expect_stop() -> None:
     """Lets SIGTERM end a worker that is still being made: it inherits a handler on which only the parent acts."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _tokens_exist() -> bool:
+    settings = load_settings()
+    engine = connect(settings.require_database_url(), schema=settings.schema_name)
+    try:
+        return tokens.any_live(engine)
+    except sa.exc.DBAPIError as error:
+        raise explained(error) or error from error
+    finally:
+        engine.dispose()
 
 
 def _require_free(host: str, port: int, variable: str) -> None:

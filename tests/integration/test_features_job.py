@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from core.database import datasets, runs
 from core.errors import ConfigurationError, DataRefusedError, NotFoundError
 from core.settings import Settings
-from core.tasks import Task, load_task
+from core.task_files import load_task
+from core.tasks import Task
 from features import job, lake
 from features.__main__ import main
 from features.dataset import latest_row

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from core.errors import IntegrityError, NotFoundError
 from core.settings import Settings
-from core.tasks import Feature, Task, load_task
+from core.task_files import load_task
+from core.tasks import Feature, Task
 from features import lake
 from features.dataset import build
 from ingestion.observations import Observation, read_as_of

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from core.tasks import Task, load_task
+from core.task_files import load_task
+from core.tasks import Task
 from features.dataset import build, features_hash, latest_row, lookback
 from ingestion.observations import read_as_of, record
 from tests.integration.known_history import NOW, restated, sp500

@@ -12,7 +12,8 @@ from core.clock import FixedClock
 from core.database import fetches
 from core.errors import SourceUnreachableError
 from core.settings import Settings
-from core.tasks import Task, load_task
+from core.task_files import load_task
+from core.tasks import Task
 from ingestion.job import IngestReport, run
 from ingestion.observations import data_hash, read_as_of
 from ingestion.sessions import final_at

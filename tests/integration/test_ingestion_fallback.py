@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from core.clock import FixedClock
 from core.errors import DataRefusedError, SourceUnreachableError
 from core.settings import Settings
-from core.tasks import Task, load_task
+from core.task_files import load_task
+from core.tasks import Task
 from ingestion.job import run
 from ingestion.observations import ActiveSeries, active, read_as_of, stored_dates
 from tests.integration.ingestion_days import BARS, FRIDAY, START, expected, final, ingest, outcomes, stored

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from core.clock import FixedClock
 from core.errors import ConfigurationError, DataRefusedError, SourceUnreachableError
 from core.settings import Settings
-from core.tasks import SourceOptions, Task, load_task
+from core.task_files import load_task
+from core.tasks import SourceOptions, Task
 from ingestion.files import CsvFile, ParquetFile
 from ingestion.job import run
 from ingestion.observations import read_as_of

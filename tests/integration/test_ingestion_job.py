@@ -12,7 +12,8 @@ from core.clock import FixedClock
 from core.database import active_series, quarantine
 from core.errors import DataRefusedError
 from core.settings import Settings
-from core.tasks import Task, load_task
+from core.task_files import load_task
+from core.tasks import Task
 from ingestion.job import run
 from ingestion.observations import ActiveSeries, active, data_hash, read_as_of
 from ingestion.sessions import final_at

@@ -11,7 +11,8 @@ import yaml
 from core.database import active_series, fetches, observations
 from core.jobs import run_job
 from core.settings import Settings, child_environment
-from core.tasks import Task, load_task
+from core.task_files import load_task
+from core.tasks import Task
 from ingestion.job import run
 from ingestion.sessions import final_at
 from tests.integration.yahoo_stand_in import YahooStandIn, walk, yahoo_stand_in

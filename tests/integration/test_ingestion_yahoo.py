@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import ConfigurationError, DataRefusedError, SourceUnreachableError
 from core.settings import Settings
-from core.tasks import load_task
+from core.task_files import load_task
 from ingestion.source import NoNetworkError, RateLimitedError, RawRow
 from ingestion.yahoo import Yahoo
 from ingestion.yahoo_session import BoundedSession, Patience

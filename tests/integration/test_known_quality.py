@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.tasks import load_task
+from core.task_files import load_task
 from features.dataset import Dataset, build
 from ingestion.samples import Airline, Sample
 from training import scoring

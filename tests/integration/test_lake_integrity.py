@@ -10,7 +10,8 @@ from core.clock import FixedClock
 from core.errors import IntegrityError, NotFoundError
 from core.jobs import exit_code
 from core.settings import Settings
-from core.tasks import Feature, Task, load_task
+from core.task_files import load_task
+from core.tasks import Feature, Task
 from features import lake
 from ingestion.observations import Observation
 from tests.integration.known_history import NOW, put, run_at, sp500

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 
 from core.errors import ConfigurationError, IntegrityError, NotFoundError, RegistryUnreachableError
 from core.settings import Settings
-from core.tasks import Task, load_task
+from core.task_files import load_task
+from core.tasks import Task
 from features.transforms import columns
 from tests.integration.stage import Stage
 from training import flavor, registry, versions

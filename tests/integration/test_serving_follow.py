@@ -14,7 +14,8 @@ import yaml
 from core.clock import FixedClock
 from core.database import datasets
 from core.settings import Settings
-from core.tasks import Task, load_task, task_names
+from core.task_files import load_task, task_names
+from core.tasks import Task
 from serving.__main__ import main
 from tests.integration.serving_world import World, make_world, open_api, wait_for
 from tests.integration.stage import a_task, known, month
@@ -197,7 +198,7 @@ def test_what_models_need_is_imported_once_while_the_api_answers_and_follows(
 _LOAD_ALL = """
 import pickle, sys
 from pathlib import Path
-from core.tasks import load_task
+from core.task_files import load_task
 from training import contenders
 from training.positions import thaw
 contenders.warm(load_task(Path("tasks"), sys.argv[1]))

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from contender.cli import app
-from core.settings import Settings
-from core.tasks import load_task
+from core.settings import Settings, variable
+from core.task_files import load_task
 from features.transforms import TRANSFORMS
 from training.contenders import PROCEDURES, make
 
@@ -52,7 +52,7 @@ def test_the_operation_page_lists_every_setting() -> None:
     page = (REPOSITORY / "docs" / "operation.md").read_text()
 
     for name, field in Settings.model_fields.items():
-        assert re.search(rf"\| `CONTENDER_{name.upper()}` \| .*{re.escape(field.description or '?')} \|", page), name
+        assert re.search(rf"\| `{variable(name)}` \| .*{re.escape(field.description or '?')} \|", page), name
 
 
 def test_the_task_page_lists_every_transform_and_procedure() -> None:

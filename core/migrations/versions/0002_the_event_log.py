@@ -117,6 +117,7 @@ def upgrade() -> None:
     op.create_table('stream_leases',
     sa.Column('series', sa.Text(), nullable=False),
     sa.Column('observation_id', sa.BigInteger(), nullable=False),
+    sa.Column('log', sa.Text(), nullable=False, comment='where its id acknowledges it, once it is learned'),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('series', 'observation_id', name=op.f('stream_leases_pkey')),
     comment='Observations handed out with ?lease= and not acknowledged yet.'

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from core.errors import ConfigurationError, NotFoundError
-from core.tasks import Feature, load_task, task_names
+from core.task_files import load_task, task_names
+from core.tasks import Feature
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 

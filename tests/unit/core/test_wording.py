@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from core.errors import ConfigurationError
-from core.tasks import load_task
+from core.task_files import load_task
 
 AIRLINE = yaml.safe_load((Path(__file__).parent.parent.parent.parent / "tasks" / "airline.yaml").read_text())
 

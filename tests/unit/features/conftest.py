@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from core.tasks import Feature, Task, load_task
+from core.task_files import load_task
+from core.tasks import Feature, Task
 from ingestion import sessions
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"

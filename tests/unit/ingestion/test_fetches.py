@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from core.errors import SourceUnreachableError
-from core.tasks import load_task
+from core.task_files import load_task
 from ingestion import fetches
 from ingestion.fetches import Fetch, cut_off, failure, is_answered, reason_to_wait
 from ingestion.source import NoNetworkError, RateLimitedError

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import DataRefusedError
-from core.tasks import load_task
+from core.task_files import load_task
 from ingestion import quality
 from ingestion.observations import Observation
 from ingestion.quality import check, gaps, require_same_scale

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from core.tasks import load_task
+from core.task_files import load_task
 from ingestion.sessions import (
     closes_at,
     expected_dates,

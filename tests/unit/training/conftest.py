@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.tasks import Contender, Task, load_task
+from core.task_files import load_task
+from core.tasks import Contender, Task
 from features.dataset import Dataset
 from features.transforms import columns
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from core.errors import ConfigurationError
-from core.tasks import Task, load_task, task_names
+from core.task_files import load_task, task_names
+from core.tasks import Task
 from features.dataset import Dataset
 from training.contenders import PROCEDURES, make
 from training.positions import freeze
@@ -160,10 +161,10 @@ def test_an_unknown_procedure_is_refused_with_the_known_ones(spy: Task) -> None:
 @pytest.mark.parametrize(
     ("parameters", "fault"),
     [
-        ({"trees": 3}, "trees: "),
-        ({"n_estimators": 0}, "n_estimators: "),
-        ({"n_estimators": "many"}, "n_estimators: "),
-        ({"max_depth": True}, "max_depth: "),
+        ({"trees": 3}, "`trees`"),
+        ({"n_estimators": 0}, "`n_estimators`"),
+        ({"n_estimators": "many"}, "`n_estimators`"),
+        ({"max_depth": True}, "`max_depth`"),
     ],
 )
 def test_a_parameter_that_cannot_be_used_is_refused_with_the_known_ones(

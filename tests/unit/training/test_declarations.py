@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from core.errors import ConfigurationError
-from core.tasks import task_names
+from core.task_files import task_names
 from training.declarations import load
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"

@@ -1,0 +1,96 @@
+"""The task files: one YAML file a task, read and checked before anything runs."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from core.errors import ConfigurationError, NotFoundError
+from core.pushed import PushedTask
+from core.tasks import Task
+from core.wording import faults
+
+Declared = TypeVar("Declared", Task, PushedTask)
+
+
+def task_names(folder: Path) -> list[str]:
+    """The names of the tasks whose rows come from a source, sorted; files that cannot be read are among them."""
+    return [path.stem for path in _files(folder) if not _is_pushed(path)]
+
+
+def pushed_names(folder: Path) -> list[str]:
+    """The names of the tasks whose rows are pushed (`source: pushed`), sorted."""
+    return [path.stem for path in _files(folder) if _is_pushed(path)]
+
+
+def load_task(folder: Path, name: str) -> Task:
+    """Reads and checks `folder/name.yaml`.
+
+    Raises NotFoundError when there is no such file, ConfigurationError when it cannot be used, or is of a pushed task.
+    """
+    if name in pushed_names(folder):
+        raise ConfigurationError(
+            f"The rows of the task {name!r} are pushed over HTTP; no job fetches or trains it.",
+            "See /predict_learn and the other learning endpoints of the API.",
+        )
+    return _load(folder, name, task_names(folder), Task)
+
+
+def load_pushed(folder: Path, name: str) -> PushedTask:
+    """Reads and checks the file of a pushed task; errors as `load_task`."""
+    return _load(folder, name, pushed_names(folder), PushedTask)
+
+
+def shown(path: Path) -> str:
+    """A path as a person would write it here: from the working directory when it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _load(folder: Path, name: str, known: list[str], model: type[Declared]) -> Declared:
+    if name not in known:
+        raise NotFoundError(f"There is no task {name!r} in {folder}.", f"Known tasks: {', '.join(known) or 'none'}.")
+    path = folder / f"{name}.yaml"
+    file = shown(path)
+    try:
+        task = model.model_validate(_read(path))
+    except ValidationError as error:
+        told = ". Also, ".join(faults(error, model))
+        raise ConfigurationError(f"{file}: {told}.", "Correct the file; docs/tasks.md tells of every field.") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}.", "Save it as UTF-8 text.") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date of the 13th month
+        raise ConfigurationError(f"{file} is not YAML: {_where(error)}.", "Correct the file.") from None
+    if task.name != name:
+        raise ConfigurationError(f"{file} names its task {task.name!r}.", f"Write `name: {name}`, or rename the file.")
+    return task
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.yaml"))
+
+
+def _is_pushed(path: Path) -> bool:
+    try:
+        return bool(_source(path, path.stat().st_mtime_ns) == "pushed")
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+
+
+@lru_cache(maxsize=256)
+def _source(path: Path, _modified: int) -> Any:
+    document = _read(path)
+    return document.get("source") if isinstance(document, dict) else None
+
+
+def _read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _where(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return str(error)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', error)}"

@@ -1,0 +1,155 @@
+"""The ingestion service: thin routes over `ingestion.stream`. `python -m ingestion.api` serves it until SIGTERM."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from flask import Response, jsonify, request
+from flask_openapi3.models.tag import Tag
+from flask_openapi3.openapi import OpenAPI
+from pydantic import BaseModel, Field
+from werkzeug.exceptions import MethodNotAllowed
+
+from core.connection import connect
+from core.settings import Settings
+from ingestion.stream import DEFAULT, NoMore, Stream
+from web import app as web
+from web.problems import documented
+from web.service import AWAY, HOME_PAGE, prepare, run
+
+TRAINING = ("/next", "/reset")
+"""The endpoints that count as training: those that change what the next client is given."""
+
+_STREAM = Tag(name="stream", description="One observation at a time.")
+_ABOUT = "Hands out one observation at a time, each to one client only."
+_UNKNOWN = documented("There is no such series (`not_found`).")
+_EMPTY: dict[str, Any] = {
+    "description": "There is nothing to hand out. While leases are open, Retry-After says when one may run out.",
+    "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
+}
+
+
+def _optional(schema: dict[str, Any]) -> None:
+    """Shows what may be left out as such, and not as something that may be null."""
+    schema.update(schema.pop("anyOf")[0])
+    del schema["default"]
+
+
+class SeriesQuery(BaseModel):
+    """Which series."""
+
+    series: str = Field(
+        default=DEFAULT,
+        pattern=r"^[A-Za-z0-9._^=-]{1,100}$",
+        description="`airline`, `phishing`, or a series of the observation store, such as `SPY`.",
+    )
+
+
+class NextQuery(SeriesQuery):
+    """Which observation, and on what terms."""
+
+    lease: int | None = Field(
+        default=None,
+        ge=1,
+        le=3600,
+        description="Seconds in which the `observation_id` must be learned as an `id`, or it is handed out again.",
+        json_schema_extra=_optional,
+    )
+    task: str | None = Field(
+        default=None,
+        pattern=r"^[a-z][a-z0-9-]{0,99}$",
+        description="With `lease`: the task that learns it. Without it `phishing` for that series, `live` for others.",
+        json_schema_extra=_optional,
+    )
+
+
+class Observation(BaseModel):
+    """One observation of a series."""
+
+    observation_id: int = Field(description="1, 2, 3, … in each series.", examples=[1])
+    input: str | dict[str, float] = Field(description="Its month or date, or its features.", examples=["1949-01"])
+    target: int | float = Field(description="What came true; of `phishing` 1 or 0.", examples=[112])
+    remaining: int = Field(description="How many more can be handed out now.", examples=[143])
+
+
+class StreamStatus(BaseModel):
+    """How far a series has been handed out."""
+
+    current_index: int = Field(description="How many were handed out since the last reset.")
+    total_observations: int
+    remaining: int = Field(description="What was never handed out, and what came back because its lease ran out.")
+    completed: bool = Field(description="Nothing remains and no lease is open.")
+
+
+class Restarted(StreamStatus):
+    """The series begins again."""
+
+    message: str
+
+
+def create_app(settings: Settings) -> OpenAPI:
+    """The app of one worker."""
+    engine = connect(settings.require_database_url(), schema=settings.schema_name)
+    app = web.create_app(
+        __name__,
+        title="Contender: ingestion",
+        description=f"{_ABOUT} What it has handed out is in Postgres: replicas share it, and it outlives them.",
+        version="1.0.0",
+        home_page=HOME_PAGE.format(name="ingestion", about=_ABOUT),
+    )
+    _add_stream(app, Stream(engine))
+    prepare(app, engine)
+    return app
+
+
+def _add_stream(app: OpenAPI, stream: Stream) -> None:
+    @app.get(
+        "/next",
+        tags=[_STREAM],
+        summary="The next observation",
+        responses={"200": Observation, "204": _EMPTY, "404": _UNKNOWN, "503": AWAY},
+    )
+    def take(query: NextQuery) -> Response:
+        if request.method == "HEAD":  # Flask would answer it by GET, and drop the observation
+            raise MethodNotAllowed(["GET", "OPTIONS"])
+        handed = stream.next(query.series, lease_seconds=query.lease, task=query.task)
+        if isinstance(handed, NoMore):
+            response = Response(status=204)
+            if handed.wait_seconds is not None:
+                response.headers["Retry-After"] = str(handed.wait_seconds)
+        else:
+            response = jsonify(asdict(handed))
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @app.post(
+        "/reset",
+        tags=[_STREAM],
+        summary="Begin again",
+        responses={"200": Restarted, "404": _UNKNOWN, "503": AWAY},
+    )
+    def reset(query: SeriesQuery) -> dict[str, Any]:
+        return {"message": "The stream begins again.", **asdict(stream.reset(query.series))}
+
+    @app.get(
+        "/status",
+        tags=[_STREAM],
+        summary="How far it is",
+        responses={"200": StreamStatus, "404": _UNKNOWN, "503": AWAY},
+    )
+    def status(query: SeriesQuery) -> dict[str, Any]:
+        return asdict(stream.status(query.series))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serves until SIGTERM and returns the exit code."""
+    about = (
+        f"{_ABOUT} It takes no options: CONTENDER_DATABASE_URL is needed unless `contender up` runs, "
+        "CONTENDER_INGESTION_HOST and CONTENDER_INGESTION_PORT say where it listens."
+    )
+    return run("ingestion", lambda settings: (settings.ingestion_host, settings.ingestion_port), about, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

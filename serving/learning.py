@@ -1,0 +1,140 @@
+"""What the learning endpoints do: read rows, hold them against the task, commit and learn them, answer in JSON."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from core.errors import ContenderError, NotFoundError
+from serving.live_tasks import LiveTask
+from serving.pushed_rows import Action, Ahead, Rows, read_ahead, read_rows
+from training import quarantined
+from training.admission import Refusal, refusal
+from training.events import Draft, EventConflictError
+from training.intake import Taken
+from training.online import DEFAULT_SERIES
+
+TRAINED = {"message": "Model trained successfully"}
+
+
+class QuarantinedError(ContenderError):
+    """A row that was refused: it is kept with its reason, and not learned."""
+
+
+Outcome = float | None | ContenderError
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer: its HTTP status, and a body for JSON. A single row that was refused is raised instead."""
+
+    status: Literal[200, 207]
+    body: Any
+
+
+class Learning:
+    """The learning endpoints of one worker, without HTTP."""
+
+    def __init__(
+        self, engine: sa.Engine, lives: Mapping[str, LiveTask], problem: Callable[[ContenderError], Mapping[str, Any]]
+    ) -> None:
+        self.engine = engine
+        self.lives = lives
+        self._problem = problem
+
+    def live(self, task: str) -> LiveTask:
+        """The pushed task of this name. Raises NotFoundError."""
+        found = self.lives.get(task)
+        if found is None:
+            raise NotFoundError(
+                f"There is no task {task[:60]!r} to which rows are pushed.", f"There are: {', '.join(self.lives)}."
+            )
+        return found
+
+    def do(self, action: Action, task: str, body: bytes) -> Said:
+        """One request to /predict, /train or /predict_learn; `body` is JSON."""
+        live = self.live(task)
+        rows = read_rows(body, action)
+        outcomes = self._take(live, rows, action)
+        if not rows.is_list:
+            if isinstance(outcomes[0], ContenderError):
+                raise outcomes[0]
+            return Said(200, _told(live, action, outcomes[0]))
+        told = [
+            self._problem(outcome) if isinstance(outcome, ContenderError) else _told(live, action, outcome)
+            for outcome in outcomes
+        ]
+        return Said(207 if any(isinstance(outcome, ContenderError) for outcome in outcomes) else 200, told)
+
+    def ahead(self, task: str, body: bytes) -> Said:
+        """One request to /predict_many."""
+        live = self.live(task)
+        asked: Ahead = read_ahead(body)
+        values = live.live.forecast(asked.features, asked.series_id, asked.steps)
+        return Said(200, {"forecast": [{"step": step, "value": value} for step, value in enumerate(values, 1)]})
+
+    def figures(self, task: str) -> dict[str, Any]:
+        """What /model_metrics tells: the figures of every series at the log's head, and what the model is."""
+        live = self.live(task)
+        with live.live.at_head() as learner:
+            report = learner.report() or {DEFAULT_SERIES: learner.empty_report()}
+            return {**report, "model_info": _info(live)}
+
+    def _take(self, live: LiveTask, rows: Rows, action: Action) -> Sequence[Outcome]:
+        learner = live.live.learner
+        refusals = [refusal(live.task, learner.ranges, draft) for draft in rows.drafts]
+        if action == "predict" and not any(draft.event_id for draft in rows.drafts):
+            return [
+                _refused(draft, found) if found else live.live.predict(draft.features or {}, draft.series_id)
+                for draft, found in zip(rows.drafts, refusals, strict=True)
+            ]
+        admitted = [draft for draft, found in zip(rows.drafts, refusals, strict=True) if found is None]
+        refused = [(draft, found) for draft, found in zip(rows.drafts, refusals, strict=True) if found is not None]
+        if refused:
+            quarantined.keep(self.engine, live.log, refused)
+        answers = iter(live.intake.take(admitted) if admitted else ())
+        return [
+            _refused(draft, found) if found else _outcome(next(answers))
+            for draft, found in zip(rows.drafts, refusals, strict=True)
+        ]
+
+
+def encode(body: Any) -> bytes:
+    """JSON."""
+    return msgspec.json.encode(body) + b"\n"
+
+
+def _outcome(answer: Taken | EventConflictError) -> Outcome:
+    return answer if isinstance(answer, EventConflictError) else answer.prediction
+
+
+def _refused(draft: Draft, found: Refusal) -> QuarantinedError:
+    name = f" {draft.event_id}" if draft.event_id else ""
+    return QuarantinedError(
+        f"The row{name} is refused ({found.reason}) and was not learned. {found.detail}",
+        "It is kept in the quarantine, from which an administrator can release it.",
+    )
+
+
+def _told(live: LiveTask, action: Action, value: float | None) -> Mapping[str, Any]:
+    if action == "train":
+        return TRAINED
+    if not live.is_binary:
+        return {"prediction": value}
+    return {"prediction": None if value is None else int(value >= 0.5), "probability": value}
+
+
+def _info(live: LiveTask) -> dict[str, Any]:
+    learner = live.live.learner
+    return {
+        "model_name": live.contender,
+        "model_type": type(learner.model).__name__,
+        "task": live.task.name,
+        "last_event_id": learner.seq,
+        "rows_learned": learner.rows_learned,
+        "rows_refused": learner.rows_refused,
+        "trouble": learner.trouble or None,
+        "learning": "on" if learner.paused_at is None else "paused",
+    }

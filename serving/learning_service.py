@@ -1,0 +1,77 @@
+"""What runs behind the learning endpoints of one worker: the learners, who follows the logs, who stores."""
+
+from collections.abc import Mapping
+
+from flask_openapi3.openapi import OpenAPI
+
+from core.connection import connect
+from core.errors import ContenderError
+from core.settings import Settings
+from core.task_files import pushed_names
+from serving import learning_routes
+from serving.complaints import Complaints
+from serving.fast_lane import FastLane
+from serving.keeper import Keeper
+from serving.learning import Learning, QuarantinedError
+from serving.live_tasks import open_tasks
+from serving.log_watch import LogWatch
+from serving.metrics import Metrics
+from serving.pushed_rows import InvalidRowsError, TooManyRowsError
+from training.events import EventConflictError
+from web import guard, problems
+from web.auth import Access
+from web.body import LIMIT_BYTES
+from web.limits import Limits
+from web.problems import INVALID, Kind
+
+KINDS: dict[type[ContenderError], Kind] = {
+    InvalidRowsError: INVALID,
+    TooManyRowsError: Kind(413, "too_large", "Too large"),
+    QuarantinedError: Kind(422, "quarantined", "The row is not learned"),
+    EventConflictError: Kind(409, "conflict", "The id was used before"),
+}
+
+
+class LearningService:
+    """The pushed tasks of one worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # Each learner keeps a connection to read its log and one to append to it; the rest come and go.
+        lasting = 1 + 2 * len(pushed_names(settings.tasks))
+        self._engine = connect(settings.require_database_url(), schema=settings.schema_name, pool_size=lasting + 4)
+        engine = self._engine
+        self.access = Access(engine, settings.api_host)
+        self.lives = open_tasks(engine, settings, Complaints())
+        self.learning = Learning(engine, self.lives, _told)
+        self._watch = LogWatch(engine, self.lives)
+        self._keeper = Keeper(engine, self.lives)
+
+    def add_to(self, app: OpenAPI, metrics: Metrics, kinds: Mapping[type[ContenderError], Kind]) -> None:
+        """Adds the routes, the guard and the limits, and the way past Flask."""
+        guard.install(app, self.access)
+        limits = Limits(app, self._settings.rate_limit, self.access)
+        learning_routes.add(app, self.learning)
+        lane = FastLane(app.wsgi_app, self.learning, kinds, metrics, self.access, limits, LIMIT_BYTES)
+        app.wsgi_app = lane  # type: ignore[method-assign]
+
+    def start(self) -> None:
+        """Starts the threads."""
+        self.access.start()
+        self._watch.start()
+        self._keeper.start()
+
+    def stop(self) -> None:
+        """Ends them, and stores what was learned since the last checkpoint."""
+        self._watch.stop()
+        self._keeper.stop()
+        self.access.stop()
+        for live in self.lives.values():
+            live.intake.close()
+            live.live.close()
+        self._engine.dispose()
+
+
+def _told(error: ContenderError) -> Mapping[str, object]:
+    """A problem in the place of an answer, in a list."""
+    return problems.tell(*problems.told(error, {**problems.KINDS, **KINDS}, "a list of rows")).model_dump()

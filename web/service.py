@@ -1,0 +1,94 @@
+"""What a service whose state is all in Postgres needs beside its routes: its start, its health, its database errors."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import sqlalchemy as sa
+from flask import Response, request
+from flask_openapi3.openapi import OpenAPI
+from pydantic import BaseModel
+
+from core.connection import reachable
+from core.errors import ConfigurationError, ContenderError
+from core.faults import explained
+from core.jobs import exit_code
+from core.logs import configure_logs, get_log
+from core.settings import Settings, load_settings
+from web import problems
+from web.app import SERVICE, add_liveness
+from web.auth import is_loopback
+from web.problems import Kind, documented
+from web.server import serve
+
+AWAY = documented("Postgres does not answer (`unreachable`) or has not been migrated (`not_migrated`).")
+_NOT_MIGRATED = Kind(503, "not_migrated", "The database has no tables for this yet")
+
+HOME_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Contender: the {name} service</title>
+<link rel="icon" href="data:,">
+<body style="font: 16px/1.5 system-ui, sans-serif; max-width: 40rem; margin: 2.5rem auto; padding: 0 1.25rem">
+<h1>Contender: the {name} service</h1>
+<p>{about}</p>
+<p><a href="swagger">Every endpoint, to read and to try</a>, and the same as <a href="openapi.json">OpenAPI</a>.</p>
+</body>
+</html>
+"""
+
+
+class Health(BaseModel):
+    """The service and its database answer."""
+
+    status: Literal["ok"]
+    database: Literal["reachable"]
+
+
+def prepare(app: OpenAPI, engine: sa.Engine) -> None:
+    """Adds `/health` and `/health/live`, and says every error of Postgres in words."""
+
+    @app.get("/health", tags=[SERVICE], summary="Whether it can be used", responses={"200": Health, "503": AWAY})
+    def health() -> dict[str, str]:
+        with reachable(), engine.connect() as connection:
+            connection.execute(sa.select(sa.literal(1)))
+        return {"status": "ok", "database": "reachable"}
+
+    add_liveness(app)
+
+    def database_error(error: sa.exc.DBAPIError) -> Response:
+        known = explained(error)
+        if isinstance(known, ConfigurationError):
+            return problems.respond(_NOT_MIGRATED, str(known))
+        return problems.respond(*problems.told(known or error, problems.KINDS, request.path))
+
+    app.register_error_handler(sa.exc.DBAPIError, database_error)
+
+
+def run(name: str, address: Callable[[Settings], tuple[str, int]], about: str, argv: Sequence[str] | None) -> int:
+    """`python -m NAME.api`: serves what `NAME.worker:make` makes until SIGTERM. Returns the exit code."""
+    argparse.ArgumentParser(prog=f"python -m {name}.api", description=about).parse_args(argv)
+    configure_logs()  # until the settings say otherwise: what is wrong with them is told on standard error too
+    log = get_log(name)
+    try:
+        settings = load_settings()
+        configure_logs(settings.log_format)
+        settings.require_database_url()
+        host, port = address(settings)
+        variable = f"CONTENDER_{name.upper()}"
+        _require_loopback(host, f"{variable}_HOST")
+        serve(f"{name}.worker:make", host=host, port=port, workers=1, variable=variable)
+    except ContenderError as error:
+        log.error(error.problem, remedy=error.remedy)
+        return exit_code(error)
+    return 0
+
+
+def _require_loopback(host: str, variable: str) -> None:
+    """Raises ConfigurationError for an interface that others can reach: whatever tokens there are, none is checked."""
+    if not is_loopback(host):
+        raise ConfigurationError(
+            f"The service is told to listen on {host}, where other machines reach it, and it checks no tokens.",
+            f"Set {variable}=127.0.0.1 (the default), and let a proxy with its own authentication face the network.",
+        )
