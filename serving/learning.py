@@ -11,7 +11,7 @@ from core.errors import ContenderError, NotFoundError
 from serving.live_tasks import LiveTask
 from serving.pushed_rows import Action, Ahead, Rows, read_ahead, read_rows
 from training import quarantined
-from training.admission import Refusal, refusal
+from training.admission import Refusal
 from training.events import Draft, EventConflictError
 from training.intake import Taken
 from training.online import DEFAULT_SERIES
@@ -83,22 +83,27 @@ class Learning:
             return {**report, "model_info": _info(live)}
 
     def _take(self, live: LiveTask, rows: Rows, action: Action) -> Sequence[Outcome]:
-        learner = live.live.learner
-        refusals = [refusal(live.task, learner.ranges, draft) for draft in rows.drafts]
-        if action == "predict" and not any(draft.event_id for draft in rows.drafts):
-            return [
-                _refused(draft, found) if found else live.live.predict(draft.features or {}, draft.series_id)
-                for draft, found in zip(rows.drafts, refusals, strict=True)
-            ]
-        admitted = [draft for draft, found in zip(rows.drafts, refusals, strict=True) if found is None]
-        refused = [(draft, found) for draft, found in zip(rows.drafts, refusals, strict=True) if found is not None]
+        drafts = rows.drafts
+        if action == "predict" and not any(draft.event_id for draft in drafts):
+            return [self._predict(live, draft) for draft in drafts]
+        ranges = live.live.learner.ranges
+        refusals = [live.admission.refusal(ranges, draft) for draft in drafts]
+        if not any(refusals):
+            return [_outcome(answer) for answer in live.intake.take(drafts)] if drafts else []
+        admitted = [draft for draft, found in zip(drafts, refusals, strict=True) if found is None]
+        refused = [(draft, found) for draft, found in zip(drafts, refusals, strict=True) if found is not None]
         if refused:
             quarantined.keep(self.engine, live.log, refused)
         answers = iter(live.intake.take(admitted) if admitted else ())
         return [
             _refused(draft, found) if found else _outcome(next(answers))
-            for draft, found in zip(rows.drafts, refusals, strict=True)
+            for draft, found in zip(drafts, refusals, strict=True)
         ]
+
+    def _predict(self, live: LiveTask, draft: Draft) -> Outcome:
+        """A prediction of which nothing is kept: it is not held against what came before, for it teaches nothing."""
+        found = live.admission.undeclared(draft)
+        return _refused(draft, found) if found else live.live.predict(draft.features or {}, draft.series_id)
 
 
 def encode(body: Any) -> bytes:

@@ -9,6 +9,7 @@ from core.pushed import OnlineContender, PushedTask
 from core.settings import Settings
 from core.task_files import load_pushed, pushed_names
 from serving.complaints import Complaints
+from training.admission import Admission
 from training.event_log import LearnerKey
 from training.intake import Intake
 from training.learner import Learner
@@ -26,6 +27,7 @@ class LiveTask:
     task: PushedTask
     contender: str
     intake: Intake
+    admission: Admission
 
     @property
     def live(self) -> LiveLearner:
@@ -72,7 +74,7 @@ def _open(engine: sa.Engine, task: PushedTask, contender: str) -> LiveTask:
     def fresh() -> Learner:
         return Learner(procedure.online(outcome, task.contenders[contender].seed), outcome)
 
-    return LiveTask(task, contender, Intake(engine, LiveLearner(engine, key, fresh)))
+    return LiveTask(task, contender, Intake(engine, LiveLearner(engine, key, fresh)), Admission(task))
 
 
 def _procedure(task: PushedTask, contender: str) -> OnlineProcedure:

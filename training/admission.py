@@ -8,7 +8,8 @@ from training.events import Draft, Features
 
 EVERY_ROW_UNTIL = 1_000
 THEN_EVERY = 8
-TARGET = "target"
+TARGET = "\0target"
+"""The target among the features: a name that none of them has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,14 @@ class Ranges:
             self._add(name, value)
         self._add(TARGET, target)
 
-    def deviations(self, name: str, value: float, min_rows: int) -> float:
-        """How many standard deviations a value lies from the mean; 0 before `min_rows` and while all were equal."""
-        held = self.of.get(name)
-        if held is None or held[0] < min_rows or held[2] <= 0:
-            return 0.0
-        return abs(value - held[1]) / sqrt(held[2] / held[0])
+    def limits(self, guard: Guard) -> dict[str, tuple[float, float]]:
+        """What the guard lets pass of each name: none where fewer than `min_rows` came, or where all were equal."""
+        found = {}
+        for name, (count, mean, squares) in list(self.of.items()):
+            if count >= guard.min_rows and squares > 0:
+                reach = guard.deviations * sqrt(squares / count)
+                found[name] = (mean - reach, mean + reach)
+        return found
 
     def _add(self, name: str, value: float) -> None:
         held = self.of.get(name)
@@ -56,13 +59,49 @@ class Ranges:
         held[2] += before * (value - held[1])
 
 
-def refusal(task: PushedTask, ranges: Ranges, draft: Draft) -> Refusal | None:
-    """Why the row may not enter; None when it may."""
-    if draft.features is not None and (found := _features(task, draft.features)):
-        return found
-    if draft.target is not None and (found := _target(task, draft.target)):
-        return found
-    return _outlier(task.guard, ranges, draft)
+class Admission:
+    """The door of one task."""
+
+    def __init__(self, task: PushedTask) -> None:
+        self._task = task
+        self._limits: dict[str, tuple[float, float]] = {}
+        self._limits_of = -1
+
+    def undeclared(self, draft: Draft) -> Refusal | None:
+        """In what a row is not what the task declares; None when it is."""
+        task = self._task
+        if draft.features is not None and (task.inputs or task.others == "refuse"):
+            found = _features(task, draft.features)
+            if found is not None:
+                return found
+        return None if draft.target is None else _target(task, draft.target)
+
+    def refusal(self, ranges: Ranges, draft: Draft) -> Refusal | None:
+        """Why a row may not enter; None when it may."""
+        return self.undeclared(draft) or (self._outlier(ranges, draft) if self._task.guard.deviations else None)
+
+    def _outlier(self, ranges: Ranges, draft: Draft) -> Refusal | None:
+        if ranges.rows - self._limits_of > max(THEN_EVERY, ranges.rows // 100) or self._limits_of < 0:
+            self._limits, self._limits_of = ranges.limits(self._task.guard), ranges.rows
+        limits = self._limits
+        if draft.features is not None:
+            for name, value in draft.features.items():
+                limit = limits.get(name)
+                if limit is not None and not limit[0] <= value <= limit[1]:
+                    return self._told(name, value, limit)
+        limit = limits.get(TARGET) if draft.target is not None else None
+        if limit is not None and draft.target is not None and not limit[0] <= draft.target <= limit[1]:
+            return self._told("The target", draft.target, limit)
+        return None
+
+    def _told(self, name: str, value: float, limit: tuple[float, float]) -> Refusal:
+        allowed = self._task.guard.deviations
+        away = abs(value - sum(limit) / 2) / (limit[1] - limit[0]) * 2 * allowed
+        return Refusal(
+            "outlier",
+            f"{name} is {value:g}, {away:.0f} standard deviations from the mean of what came before; "
+            f"the guard lets {allowed:g} pass.",
+        )
 
 
 def _features(task: PushedTask, features: Features) -> Refusal | None:
@@ -91,21 +130,4 @@ def _outside(name: str, value: float, minimum: float | None, maximum: float | No
         return Refusal("below_minimum", f"{name} is {value:g}, below the minimum {minimum:g}.")
     if maximum is not None and value > maximum:
         return Refusal("above_maximum", f"{name} is {value:g}, above the maximum {maximum:g}.")
-    return None
-
-
-def _outlier(guard: Guard, ranges: Ranges, draft: Draft) -> Refusal | None:
-    if not guard.deviations:
-        return None
-    values = dict(draft.features or {})
-    if draft.target is not None:
-        values[TARGET] = draft.target
-    for name, value in values.items():
-        away = ranges.deviations(name, value, guard.min_rows)
-        if away > guard.deviations:
-            return Refusal(
-                "outlier",
-                f"{name} is {value:g}, {away:.0f} standard deviations from what came before; "
-                f"the guard lets {guard.deviations:g} pass.",
-            )
     return None

@@ -16,23 +16,33 @@ import psycopg2
 import sqlalchemy as sa
 
 from core.faults import explained
-from training.events import Draft, Event, decode_features, encode_features
-from training.placing import Known, Placing, known_by_id, place
+from training import event_rows
+from training.events import Draft, Event, Features
+from training.placing import Placing, known_by_id, place
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection  # noqa: N812 (psycopg2 names its classes so)
-    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+    from psycopg2.extensions import connection as Connection  # noqa: N812 (psycopg2 names its class so)
 
 BLOCK = 2_000
 """Events of one read: large enough that a round trip costs little, small enough to hold in memory."""
 
-_BEGIN = """
+_FEW = 32
+"""Events that go in with one statement, in the round trip of the COMMIT; more go by COPY, cheaper by the row."""
+
+_LOCK = """
 BEGIN;
 SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/events/' || %(log)s, 0));
-SELECT coalesce(max(seq), 0) FROM events WHERE log = %(log)s
 """
-_KNOWN = "SELECT event_id, seq, features::text, target FROM events WHERE log = %s AND event_id = ANY(%s)"
-_COPY = "COPY events (log, seq, kind, event_id, series_id, features, target, ref_seq) FROM STDIN"
+_HEAD = "SELECT coalesce(max(seq), 0), NULL FROM events WHERE log = %(log)s"
+_HEAD_AND_KNOWN = """
+SELECT (SELECT coalesce(max(seq), 0) FROM events WHERE log = %(log)s),
+    (SELECT json_agg(json_build_array(event_id, seq, features, target))::text
+     FROM events WHERE log = %(log)s AND event_id = ANY(%(ids)s))
+"""
+_COLUMNS = "events (log, seq, kind, event_id, series_id, features, target, ref_seq)"
+_COPY = f"COPY {_COLUMNS} FROM STDIN"
+_INSERT = f"INSERT INTO {_COLUMNS} VALUES "  # noqa: S608 (two literals)
+_ROW = "(%s, %s, %s, %s, %s, %s, %s, %s)"
 _COMMIT = "SELECT pg_notify(current_schema() || '.events', %s); COMMIT"
 _READ = """
 COPY (
@@ -47,7 +57,6 @@ COPY (
     ORDER BY e.seq
 ) TO STDOUT (FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')
 """
-_NULL = "\\N"
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ class LearnerKey:
 
 
 _decode_lines = msgspec.json.Decoder(list[Event]).decode
+_decode_known = msgspec.json.Decoder(list[tuple[str, int, Features | None, float | None]]).decode
 
 
 class Line:
@@ -114,14 +124,21 @@ def session(engine: sa.Engine) -> Iterator["Connection"]:
 def append(connection: "Connection", log: str, drafts: Sequence[Draft]) -> Placing:
     """Appends what is new of a group, all of it or nothing, and returns once it is committed."""
     with connection.cursor() as cursor:
-        cursor.execute(_BEGIN, {"log": log})
-        ((head,),) = cursor.fetchall()
-        placing = place(drafts, _known(cursor, log, drafts), head)
+        ids = [draft.event_id for draft in drafts if draft.event_id is not None]
+        cursor.execute(_LOCK + (_HEAD_AND_KNOWN if ids else _HEAD), {"log": log, "ids": ids})
+        ((head, known),) = cursor.fetchall()
+        placing = place(drafts, known_by_id(_decode_known(known or "[]")), head)
         if not placing.events:
             cursor.execute("ROLLBACK")
             return placing
-        cursor.copy_expert(_COPY, io.StringIO(_lines(log, placing)))
-        cursor.execute(_COMMIT, (f"{log} {placing.events[-1].seq}",))
+        commit = cursor.mogrify(_COMMIT, (f"{log} {placing.events[-1].seq}",))
+        rows = event_rows.rows(log, placing)
+        if len(placing.events) > _FEW:
+            cursor.copy_expert(_COPY, io.StringIO("".join(map(event_rows.line, rows))))
+            cursor.execute(commit)
+        else:
+            values = b", ".join([cursor.mogrify(_ROW, row) for row in rows])
+            cursor.execute(_INSERT.encode() + values + b"; " + commit)
     return placing
 
 
@@ -140,43 +157,3 @@ def read(connection: "Connection", key: LearnerKey, after: int, until: int) -> l
         parameters = {"after": after, "until": until, **vars(key)}
         cursor.copy_expert(cursor.mogrify(_READ, parameters), text)
     return _decode_lines(b"[" + text.getvalue()[:-1].replace(b"\n", b",") + b"]")
-
-
-def _known(cursor: "Cursor", log: str, drafts: Sequence[Draft]) -> dict[str, Known]:
-    ids = [draft.event_id for draft in drafts if draft.event_id is not None]
-    if not ids:
-        return {}
-    cursor.execute(_KNOWN, (log, ids))
-    return known_by_id(
-        (event_id, seq, None if features is None else decode_features(features), target)
-        for event_id, seq, features, target in cursor.fetchall()
-    )
-
-
-def _lines(log: str, placing: Placing) -> str:
-    """The group as COPY reads it. Of a row in two halves each event holds its own."""
-    start = f"{_escaped(log)}\t"
-    lines = []
-    for event, event_id in zip(placing.events, placing.event_ids, strict=True):
-        has_features = event.kind in ("row", "predict")
-        has_target = event.kind in ("row", "label")
-        fields = (
-            str(event.seq),
-            event.kind,
-            _NULL if event_id is None else _escaped(event_id),
-            _NULL if event.series_id is None else _escaped(event.series_id),
-            _escaped(encode_features(event.features).decode()) if has_features else _NULL,
-            repr(event.target) if has_target else _NULL,
-            _NULL if event.ref_seq is None else str(event.ref_seq),
-        )
-        lines.append(start + "\t".join(fields) + "\n")
-    return "".join(lines)
-
-
-def _escaped(text: str) -> str:
-    """Text as a field of COPY."""
-    if "\\" in text:
-        text = text.replace("\\", "\\\\")
-    if "\t" in text or "\n" in text or "\r" in text:
-        text = text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-    return text

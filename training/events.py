@@ -11,7 +11,6 @@ Features = dict[str, float]
 Kind = Literal["row", "predict", "label", "pause", "resume"]
 
 encode_features = msgspec.json.Encoder().encode
-decode_features = msgspec.json.Decoder(Features).decode
 
 
 class EventConflictError(ContenderError):

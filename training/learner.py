@@ -108,11 +108,10 @@ class Learner:
         return learner
 
     def ask(self, features: Features, series: str) -> float | None:
-        """What the model says of a row, None where it fails at it. Nothing is kept of it but the trouble."""
+        """What the model says of a row, None where it fails at it. Nothing is kept of it."""
         try:
             return self.model.predict(features, series)
-        except MODEL_FAULTS as fault:
-            self.trouble = f"{type(fault).__name__}: {fault}"
+        except MODEL_FAULTS:
             return None
 
     def _learn(self, features: Features, target: float, series: str) -> None:

@@ -57,11 +57,9 @@ class LinearParameters(Parameters):
 
     def pipeline(self, **penalty: float) -> Any:
         """Scaler | TargetStandardScaler(LinearRegression), with weights of zero."""
-        from river import preprocessing
+        from training.river_parts import ScaledRegression
 
-        from training.river_parts import Scaler
-
-        return Scaler() | preprocessing.TargetStandardScaler(self.sgd(self.learning_rate, **penalty))
+        return ScaledRegression(self.sgd(self.learning_rate, **penalty))
 
 
 class HoltWintersParameters(Parameters):

@@ -6,11 +6,21 @@ Importing this imports River: only what makes or unpickles a model does.
 from operator import mul
 from typing import Any
 
-from river import ensemble, linear_model, preprocessing
+from river import ensemble, linear_model, preprocessing, stats
 
 
 class Scaler(preprocessing.StandardScaler):  # type: ignore[misc]
     """River's StandardScaler, to the bit, but it does not remember a feature that was only asked about."""
+
+    def learn_one(self, x: dict[str, float]) -> None:
+        """The running means and variances (Welford's method), each looked up once where River looks twice."""
+        counts, means, variances = self.counts, self.means, self.vars
+        for name, value in x.items():
+            count = counts[name] = counts[name] + 1
+            before = value - means[name]
+            mean = means[name] = means[name] + before / count
+            variance = variances[name]
+            variances[name] = variance + (before * (value - mean) - variance) / count
 
     def transform_one(self, x: dict[str, float]) -> dict[str, float]:
         """(value - mean) / standard deviation; 0 for a feature that was never learned or never varied."""
@@ -33,6 +43,29 @@ class SteadyRegression(linear_model.LinearRegression):  # type: ignore[misc]
         values = x.values()
         reach = 2 * self.optimizer.learning_rate * (1 + sum(map(mul, values, values)))
         super().learn_one(x, y, w / reach if reach > 1 else w)
+
+
+class ScaledRegression:
+    """Scaler | TargetStandardScaler(regression), to the bit, without the work that River's pipeline does on its own."""
+
+    def __init__(self, regression: Any) -> None:
+        self.scaler = Scaler()
+        self.target = stats.Var()
+        self.regression = regression
+
+    def learn_one(self, x: dict[str, float], y: float) -> None:
+        """One step, on the row and its target as they stand to what came so far, this row included."""
+        self.scaler.learn_one(x)
+        self.target.update(y)
+        deviation = self.target.get() ** 0.5
+        scaled = (y - self.target.mean.get()) / deviation if deviation else 0.0
+        self.regression.learn_one(preprocessing.StandardScaler.transform_one(self.scaler, x), scaled)
+
+    def predict_one(self, x: dict[str, float]) -> float:
+        """The value."""
+        said = self.regression.predict_one(self.scaler.transform_one(x))
+        value: float = said * self.target.get() ** 0.5 + self.target.mean.get()
+        return value
 
 
 class Bag(ensemble.BaggingRegressor):  # type: ignore[misc]
