@@ -8,23 +8,18 @@ comes from wrk; where that is not installed, from a generator in Python, which i
 """
 
 import argparse
-import json
-import re
-import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import requests
 import sqlalchemy as sa
 import yaml
+from load import CONNECTIONS, load, told_of
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -41,47 +36,8 @@ from training import registry
 
 REPOSITORY = Path(__file__).parent.parent
 PATH = "/predictionForTomorrow?threshold=0.5"
-CONNECTIONS = 16
 WORKERS = 2
 CONTENDERS = ("base-rate", "logistic", "river-logistic")
-UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-
-
-@dataclass(frozen=True)
-class Load:
-    """One round: requests per second, and the latency that half and 99 of 100 requests stayed under (ms)."""
-
-    rate: float
-    p50: float
-    p99: float
-    failed: int
-
-    def cells(self) -> tuple[str, str, str, str]:
-        return f"{self.rate:,.0f}", f"{self.p50:.2f}", f"{self.p99:.1f}", str(self.failed)
-
-
-def wrk(url: str, seconds: int) -> Load:
-    output = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", url],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    quantiles = {
-        percent: float(number) * UNITS[unit]
-        for percent, number, unit in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", output)
-    }
-    failed = sum(int(count) for count in re.findall(r"Non-2xx or 3xx responses: (\d+)", output))
-    failed += sum(int(n) for line in re.findall(r"Socket errors: (.*)", output) for n in re.findall(r"\d+", line))
-    (rate,) = re.findall(r"Requests/sec:\s+([\d.]+)", output)
-    return Load(float(rate), quantiles["50"], quantiles["99"], failed)
-
-
-def in_python(url: str, seconds: int) -> Load:
-    """The same by a process of its own with a thread a connection."""
-    output = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("generator.py")), url, str(CONNECTIONS), str(seconds)],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    return Load(**json.loads(output))
 
 
 @contextmanager
@@ -132,14 +88,7 @@ def own_api(home: Path, console: Console) -> Iterator[tuple[str, Settings]]:
 
 
 def measure(console: Console, url: str, constant_url: str, rounds: int, seconds: int) -> None:
-    load = wrk if shutil.which("wrk") else in_python
-    if load is in_python:
-        console.print(
-            "[red]wrk is not installed (Debian: apt-get install wrk).[/red] The generator in Python stands in; it is "
-            "the bottleneck: read the ratio as a lower bound where it is near 1, and no rate as a limit."
-        )
-    wrk_or_python = "wrk -t1" if load is wrk else "bench/generator.py"
-    title = f"{WORKERS} workers, {CONNECTIONS} connections, {seconds} s a turn, by {wrk_or_python}"
+    title = f"{WORKERS} workers, {CONNECTIONS} connections, {seconds} s a turn, by {told_of(console)}"
     table = Table("round", "asked", title=title, box=box.SIMPLE, show_edge=False, collapse_padding=True)
     for name in ("req/s", "p50 ms", "p99 ms", "failed", "ratio"):
         table.add_column(name, justify="right", overflow="fold")

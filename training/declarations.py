@@ -1,26 +1,45 @@
-"""The task files with all that they name: read, and checked against the transforms and the procedures that exist."""
+"""The tasks with all that they name: read, and checked against the transforms and the procedures that exist."""
 
 from pathlib import Path
 
+from core import configurations
+from core.configurations import Configuration
 from core.errors import ConfigurationError
-from core.task_files import load_task, shown
+from core.pushed import OnlineContender, PushedTask
+from core.settings import Settings
+from core.task_files import shown
 from core.tasks import Task
 from features import transforms
 from training import contenders
 from training.incremental import IncrementalProcedure
+from training.online_procedures import ONLINE, OnlineProcedure, declared
+
+NAMED_BY_ENVIRONMENT = "live"
+"""The one task whose contender MODEL_NAME picks."""
 
 
-def load(folder: Path, name: str) -> Task:
-    """The task `folder/name.yaml`, of which no later step will say that it names what does not exist.
+def load(folder: Path, name: str, replaced: Configuration | None = None) -> Task:
+    """The task of `folder/name.yaml`, or what replaced it, of which no later step will say that it cannot be.
 
     Raises NotFoundError when there is no such file, ConfigurationError when it cannot be used.
     """
-    task = load_task(folder, name)
+    task = configurations.stored_task(folder, name, replaced)
     try:
         check(task)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{shown(folder / f'{name}.yaml')}: {error.problem}", error.remedy) from None
+        where = shown(folder / f"{name}.yaml")
+        if replaced is not None and replaced.declaration is not None:
+            where = configurations.title(replaced)
+        raise ConfigurationError(f"{where}: {error.problem}", error.remedy) from None
     return task
+
+
+def in_force(settings: Settings, name: str) -> Task:
+    """The task as it counts now, by its newest configuration or its file; for a command.
+
+    Raises DatabaseUnreachableError where that cannot be known, and as `load`.
+    """
+    return load(settings.tasks, name, configurations.in_force(settings, name))
 
 
 def check(task: Task) -> None:
@@ -33,3 +52,29 @@ def check(task: Task) -> None:
     for name in task.contenders:
         if not isinstance(procedure := contenders.procedure(task, name), IncrementalProcedure):
             procedure.make(contenders.shape(task, name))
+
+
+def check_pushed(task: PushedTask, model_name: str) -> None:
+    """The same of a pushed task, and of the contender that MODEL_NAME picks. River is not imported."""
+    task, _ = chosen(task, model_name)
+    for name in task.contenders:
+        procedure(task, name)
+
+
+def procedure(task: PushedTask, contender: str) -> OnlineProcedure:
+    """The procedure of a pushed task's contender, its parameters checked."""
+    named = task.contenders[contender]
+    return declared(named.procedure, named.parameters, task.target.kind)
+
+
+def chosen(task: PushedTask, model_name: str) -> tuple[PushedTask, str]:
+    """The task, in which the contender that is to serve is declared, and that contender's name."""
+    if task.name != NAMED_BY_ENVIRONMENT or not model_name:
+        return task, task.serves
+    if model_name in task.contenders:
+        return task, model_name
+    if model_name in ONLINE:
+        with_it = {**task.contenders, model_name: OnlineContender(procedure=model_name)}
+        return task.model_copy(update={"contenders": with_it}), model_name
+    known = ", ".join(dict.fromkeys([*task.contenders, *ONLINE]))
+    raise ConfigurationError(f"MODEL_NAME is {model_name!r}, which no model is called.", f"Known: {known}.")

@@ -34,24 +34,25 @@ Answer = Taken | EventConflictError
 @dataclass(eq=False)
 class _Ticket:
     drafts: Sequence[Draft]
-    is_taken: bool = False
+    leads: bool = False
     answers: list[Answer] = field(default_factory=list)
     failure: Exception | None = None
-    done: threading.Event = field(default_factory=threading.Event)
+    called: threading.Event = field(default_factory=threading.Event)
 
 
 class Intake:
     """The way into one log for the threads of one process; its learner goes along.
 
-    A thread that finds the turn free leads: it commits all drafts that wait, then learns them, in the log's order,
-    while the next leader already commits.
+    A thread that finds nobody at it leads: it commits all drafts that wait, calls the next leader, and learns what it
+    has committed while that one commits. The others sleep until they are called, to lead or to go with their answers.
     """
 
     def __init__(self, engine: sa.Engine, live: LiveLearner) -> None:
         self.live = live
         self._line = event_log.Line(engine)
-        self._turn = threading.Lock()
+        self._mutex = threading.Lock()
         self._waiting: deque[_Ticket] = deque()
+        self._is_led = False
 
     def take(self, drafts: Sequence[Draft]) -> list[Answer]:
         """Commits the drafts, learns them, and answers each, in order.
@@ -60,41 +61,58 @@ class Intake:
         sends them again under the same ids gets them in once.
         """
         ticket = _Ticket(drafts)
-        self._waiting.append(ticket)
-        with self._turn:
-            group = [] if ticket.is_taken else self._gather()
-            placing = self._commit(group)
-            if placing is not None:
-                self.live.lock.acquire()  # before the turn goes on: groups are learned in the order of their commits
-        if placing is not None:
-            try:
-                self._learn(group, placing)
-            finally:
-                self.live.lock.release()
-        for taken in group:
-            taken.done.set()
-        ticket.done.wait()
+        with self._mutex:
+            self._waiting.append(ticket)
+            if not self._is_led:
+                self._is_led = ticket.leads = True
+        if not ticket.leads:
+            ticket.called.wait()
+        if ticket.leads:
+            self._lead(ticket)
         if ticket.failure is not None:
             raise ticket.failure
         return ticket.answers
+
+    def _lead(self, leader: _Ticket) -> None:
+        group = self._gather()
+        placing = None
+        try:
+            placing = self._commit(group)
+            self.live.lock.acquire()  # before the next leader is called: groups are learned in the order of commits
+        finally:
+            self._call_next()
+        try:
+            if placing is not None:
+                self._learn(group, placing)
+        finally:
+            self.live.lock.release()
+            for ticket in group:
+                if ticket is not leader:
+                    ticket.called.set()
+
+    def _call_next(self) -> None:
+        with self._mutex:
+            if self._waiting:
+                self._waiting[0].leads = True
+                self._waiting[0].called.set()
+            else:
+                self._is_led = False
 
     def close(self) -> None:
         """Gives its connection back."""
         self._line.close()
 
     def _gather(self) -> list[_Ticket]:
+        """What waits, the leader's own first."""
         group: list[_Ticket] = []
         drafts = 0
-        while self._waiting and drafts < MOST_DRAFTS:
-            ticket = self._waiting.popleft()
-            ticket.is_taken = True
-            group.append(ticket)
-            drafts += len(ticket.drafts)
+        with self._mutex:
+            while self._waiting and drafts < MOST_DRAFTS:
+                group.append(self._waiting.popleft())
+                drafts += len(group[-1].drafts)
         return group
 
     def _commit(self, group: list[_Ticket]) -> Placing | None:
-        if not group:
-            return None
         drafts = [draft for ticket in group for draft in ticket.drafts]
         try:
             with self._line.talk() as connection:

@@ -14,11 +14,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from core.connection import reachable
-from core.database import ledger
+from core.database import decisions, ledger
 
 Phase = Literal["intent", "confirmed", "abandoned", "external"]
 CHAMPION, CHALLENGER = "champion", "challenger"
 ALIASES = (CHAMPION, CHALLENGER)
+FORCED, PROMOTED, ROLLED_BACK = "FORCED", "promoted", "rolled_back"
+"""The outcome of a decision that a person made and not the gate, and its two reasons."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,14 @@ class Standing:
     version: int | None
     pinned: bool
     since: datetime
+
+
+@dataclass(frozen=True)
+class Reign:
+    """A version that held an alias, from a row of the ledger on; `was_rollback`: a rollback put it there."""
+
+    version: int
+    was_rollback: bool
 
 
 def new_move(task: str, alias: str, from_version: int | None, to_version: int | None, *, who: str, why: str) -> Move:
@@ -116,9 +126,33 @@ def history(engine: sa.Engine, task: str) -> list[Entry]:
         return [_entry(row) for row in connection.execute(_rows(task))]
 
 
+def newest(engine: sa.Engine, task: str, limit: int) -> list[Entry]:
+    """The newest rows of a task, newest first."""
+    statement = sa.select(ledger).where(ledger.c.task == task).order_by(ledger.c.id.desc()).limit(limit)
+    with reachable(), engine.connect() as connection:
+        return [_entry(row) for row in connection.execute(statement)]
+
+
+def reigns(engine: sa.Engine, task: str, alias: str) -> list[Reign]:
+    """The versions that an alias stood on, oldest first."""
+    by_rollback = sa.and_(_is_forced(), decisions.c.reason == ROLLED_BACK)
+    statement = (
+        sa.select(ledger.c.to_version, sa.func.coalesce(by_rollback, sa.false()))
+        .select_from(ledger.outerjoin(decisions, decisions.c.id == ledger.c.decision_id))
+        .where(ledger.c.task == task, ledger.c.alias == alias, ledger.c.phase.in_(("confirmed", "external")))
+        .where(ledger.c.to_version.is_not(None))
+        .order_by(ledger.c.id)
+    )
+    with reachable(), engine.connect() as connection:
+        return [Reign(*row) for row in connection.execute(statement)]
+
+
 def last_not_by_decision(connection: sa.Connection, task: str) -> int:
-    """The id of the last row that no decision led to (a move by hand, a release, a move given up); 0 if none."""
-    by_others = sa.or_(ledger.c.phase.in_(("external", "abandoned")), ledger.c.decision_id.is_(None))
+    """The id of the last row that the gate did not decide on (a person's move, a release, a move given up); 0 if none."""
+    forced = sa.select(decisions.c.id).where(decisions.c.task == task, _is_forced())
+    by_others = sa.or_(
+        ledger.c.phase.in_(("external", "abandoned")), ledger.c.decision_id.is_(None), ledger.c.decision_id.in_(forced)
+    )
     statement = sa.select(sa.func.coalesce(sa.func.max(ledger.c.id), 0)).where(ledger.c.task == task, by_others)
     row: int = connection.execute(statement).scalar_one()
     return row
@@ -126,14 +160,20 @@ def last_not_by_decision(connection: sa.Connection, task: str) -> int:
 
 def _standing(connection: sa.Connection, task: str) -> dict[str, Standing]:
     statement = (
-        sa.select(ledger.c.alias, ledger.c.to_version, ledger.c.phase, ledger.c.at)
+        sa.select(ledger.c.alias, ledger.c.to_version, ledger.c.phase, ledger.c.at, _is_forced().label("is_forced"))
+        .select_from(ledger.outerjoin(decisions, decisions.c.id == ledger.c.decision_id))
         .ext(distinct_on(ledger.c.alias))
         .where(ledger.c.task == task, ledger.c.phase.in_(("confirmed", "external")))
         .order_by(ledger.c.alias, ledger.c.id.desc())
     )
     return {
-        row.alias: Standing(row.to_version, row.phase == "external", row.at) for row in connection.execute(statement)
+        row.alias: Standing(row.to_version, row.phase == "external" or bool(row.is_forced), row.at)
+        for row in connection.execute(statement)
     }
+
+
+def _is_forced() -> sa.ColumnElement[bool]:
+    return decisions.c.outcome == FORCED
 
 
 def _rows(task: str) -> sa.Select[tuple[object, ...]]:

@@ -4,13 +4,16 @@ MLflow has no compare-and-set and keeps no history. So every move is fenced by t
 say is compared with what the ledger says before anything else is decided.
 """
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from core.errors import BusyError, NotFoundError
+from core.errors import BusyError, IntegrityError, NotFoundError
 from core.logs import get_log
-from training import ledger, registry
+from training import flavor, ledger, registry, versions
 from training.ledger import Move, Phase
+from training.versions import Version
 from training.workplace import Workplace
 
 
@@ -58,6 +61,22 @@ def carry_out(at: Workplace, moves: Sequence[Move]) -> None:
                 "Run the job again: it looks where the alias stands and goes on from there.",
             )
         _write(at, "confirmed", move)
+
+
+def keep_bundle(at: Workplace, version: Version) -> None:
+    """Keeps the model folder of a version in Postgres before it takes an alias: the copy that survives MLflow."""
+    if versions.has_bundle(at.engine, version.artifact_digest):
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = registry.download(at.settings, version.task, version.version, Path(scratch) / "model")
+        if registry.folder_digest(folder) != version.artifact_digest:
+            raise IntegrityError(
+                f"The files of version {version.version} of {version.task!r} in MLflow are not what was trained.",
+                "Find out who wrote to the artifact store; no alias was moved.",
+            )
+        content = flavor.pack(folder)
+    with at.writing() as connection:
+        versions.keep_bundle(connection, version.artifact_digest, content)
 
 
 def _finish(at: Workplace, move: Move) -> None:

@@ -2,27 +2,26 @@
 
 It makes three kinds of move: the first champion (BOOTSTRAP), a newer version of the contender that is champion
 (refresh), and another contender on evidence (succession). The alias `challenger` follows the leader among the rest.
-An alias that a person moved stays where it is until it is released. Only this job moves aliases, under one lease.
+An alias that a person moved stays where it is until it is released. All of it happens under one lease, `promote/TASK`,
+which those hold as well who move an alias for a person (`training.forced`).
 """
 
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from core import locks, runs
 from core.clock import Clock
 from core.connection import connect, reachable
-from core.errors import IntegrityError, NotFoundError
+from core.errors import NotFoundError
 from core.jobs import run_job
 from core.runs import RunKey
 from core.settings import Settings
 from core.tasks import Task, digest
 from ingestion import observations
-from training import decisions, flavor, judgement, ledger, moves, outcomes, predictions, registry, versions
+from training import decisions, judgement, ledger, moves, outcomes, predictions, versions
 from training.decisions import Decision
 from training.gate import decide
 from training.judgement import Situation
@@ -100,7 +99,7 @@ def _promote(at: Workplace, task: Task) -> PromoteReport:
     intended = _intended(situation, decision)
     for version in newest.values():
         if version.version in {move.to_version for move in intended}:
-            _keep_bundle(at, version)
+            moves.keep_bundle(at, version)
     with at.writing() as connection:
         decision_id = decisions.record(connection, decision, at.clock.now())
         made = [move.decided(decision_id, decision.evidence_hash) for move in intended]
@@ -154,22 +153,6 @@ def _intended(situation: Situation, decision: Decision) -> list[Move]:
             move = ledger.new_move(situation.task.name, alias, now, version.version, who="promote", why=why)
             intended.append(move)
     return intended
-
-
-def _keep_bundle(at: Workplace, version: Version) -> None:
-    """Keeps the model folder of a version in Postgres before it takes an alias: the copy that survives MLflow."""
-    if versions.has_bundle(at.engine, version.artifact_digest):
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = registry.download(at.settings, version.task, version.version, Path(scratch) / "model")
-        if registry.folder_digest(folder) != version.artifact_digest:
-            raise IntegrityError(
-                f"The files of version {version.version} of {version.task!r} in MLflow are not what was trained.",
-                "Find out who wrote to the artifact store; no alias was moved.",
-            )
-        content = flavor.pack(folder)
-    with at.writing() as connection:
-        versions.keep_bundle(connection, version.artifact_digest, content)
 
 
 def _report(decision: Decision, made: Iterable[Move], *, is_new: bool) -> PromoteReport:

@@ -95,8 +95,26 @@ def versions_above(settings: Settings, task_name: str, above: int) -> list[Regis
             return found
 
 
+def newest_versions(settings: Settings, task_name: str, limit: int) -> list[Registered]:
+    """The newest versions of a task's model, newest first; at most 1,000."""
+    query = {
+        "filter": f"name='{_safe(task_name)}'",
+        "order_by": "version_number DESC",
+        "max_results": str(min(limit, 1_000)),
+    }
+    answer = _call(settings, "GET", "model-versions/search", JOB, params=query) or {}
+    return [_registered(entry) for entry in answer.get("model_versions", [])]
+
+
+def find(settings: Settings, task_name: str, version: int) -> Registered | None:
+    """One version, or None when MLflow has none of that number."""
+    query = {"name": _safe(task_name), "version": str(version)}
+    answer = _call(settings, "GET", "model-versions/get", JOB, params=query)
+    return None if answer is None else _registered(answer["model_version"])
+
+
 def set_alias(settings: Settings, task_name: str, alias: str, version: int) -> None:
-    """Moves an alias. Only the promote job may; it writes the ledger before and after."""
+    """Moves an alias. Only `training.moves` does, under the promote lease; the ledger is written before and after."""
     body = {"name": _safe(task_name), "alias": alias, "version": str(version)}
     if _call(settings, "POST", "registered-models/alias", JOB, json=body) is None:
         raise NotFoundError(

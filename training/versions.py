@@ -1,5 +1,6 @@
 """Model versions as we made them, in Postgres: what MLflow serves is checked against this, never the other way."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from typing import Any
@@ -53,6 +54,13 @@ def record(connection: sa.Connection, version: Version) -> None:
 def find(engine: sa.Engine, task: str, version: int) -> Version | None:
     """The version of that number, or None when we never made it."""
     return _first(engine, _select(task).where(versions.c.version == version))
+
+
+def numbered(engine: sa.Engine, task: str, numbers: Collection[int]) -> dict[int, Version]:
+    """Those of a task's versions that bear one of these numbers, by number."""
+    statement = _select(task).where(versions.c.version.in_(numbers))
+    with reachable(), engine.connect() as connection:
+        return {row.version: Version(**row._mapping) for row in connection.execute(statement)}
 
 
 def newest(engine: sa.Engine, task: Task, series: str, contender: str) -> Version | None:

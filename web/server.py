@@ -12,7 +12,7 @@ from core.faults import explained
 from core.settings import export, load_settings
 from web.auth import require_tokens
 
-THREADS = 8
+THREADS = 16
 """Python threads of a worker. Measured with the API on 2 cores: 1 lets one slow request hold up all, 4 gain nothing."""
 STOP_SECONDS = 8
 

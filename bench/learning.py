@@ -1,0 +1,183 @@
+"""Rows learned per second: /predict_learn, durable, beside an in-memory server, a bare River loop, and a replay.
+
+    python bench/learning.py
+
+It starts a Postgres and an API of its own (the embedded ones), with one worker and with two. The in-memory server
+(bench/toy.py) is what people write first: FastAPI, one River model, nothing kept. Turns alternate, so that what else
+the machine does falls on both.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from load import load
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from contender.services import Postgres, free_port, spawn, wait_for_http
+from core.connection import connect, migrate
+from core.settings import Settings, keep_loopback_from_proxies
+from training import event_log
+from training.event_log import LearnerKey
+from training.events import Draft, Event
+from training.learner import Learner
+from training.online_procedures import declared
+
+REPOSITORY = Path(__file__).parent.parent
+FEATURES = 12
+LIST = 100
+REPLAYED = 30_000
+
+
+def rows(count: int) -> list[dict[str, object]]:
+    chance = random.Random(7)
+    return [
+        {
+            "features": {f"in_{lag}": chance.gauss(100, 10) for lag in range(1, FEATURES + 1)},
+            "target": chance.gauss(100, 10),
+        }
+        for _ in range(count)
+    ]
+
+
+@contextmanager
+def api(settings: Settings, workers: int) -> Iterator[str]:
+    port = free_port()
+    process = spawn("api", ["-m", "serving"], settings.model_copy(update={"api_port": port, "api_workers": workers}))
+    try:
+        wait_for_http(f"http://127.0.0.1:{port}/health/live", process, 60)
+        yield f"http://127.0.0.1:{port}/predict_learn"
+    finally:
+        process.stop()
+
+
+@contextmanager
+def toy(settings: Settings) -> Iterator[str]:
+    port = free_port()
+    process = spawn("toy", [str(Path(__file__).with_name("toy.py")), str(port)], settings)
+    try:
+        wait_for_http(f"http://127.0.0.1:{port}/health", process, 30)
+        yield f"http://127.0.0.1:{port}/predict_learn"
+    finally:
+        process.stop()
+
+
+def over_http(console: Console, settings: Settings, rounds: int, seconds: int) -> None:
+    one, many = json.dumps(rows(1)[0]), json.dumps(rows(LIST))
+    asked = [("1 row, 16 connections", one, 16, 1), ("1 row, 1 connection", one, 1, 1)]
+    asked += [(f"{LIST} rows, 16 connections", many, 16, LIST), (f"{LIST} rows, 1 connection", many, 1, LIST)]
+    table = Table("asked", "server", box=box.SIMPLE, show_edge=False, collapse_padding=True)
+    for name in ("rows/s", "p50 ms", "p99 ms", "failed", "ratio"):
+        table.add_column(name, justify="right", overflow="fold")
+    with api(settings, 1) as single, api(settings, 2) as double, toy(settings) as in_memory:
+        bare = bare_rate(predicts=True)
+        for what, body, connections, size in asked:
+            servers = {"1 worker": single, "2 workers": double} | ({"in memory": in_memory} if size == 1 else {})
+            taken = {name: [load(url, seconds, connections, body) for _ in range(1)] for name, url in servers.items()}
+            for _ in range(rounds - 1):
+                for name, url in servers.items():
+                    taken[name].append(load(url, seconds, connections, body))
+            floor = statistics.median(one.rate for one in taken["in memory"]) if size == 1 else bare / size
+            for name, loads in taken.items():
+                rate = statistics.median(one.rate for one in loads)
+                table.add_row(
+                    what if name == "1 worker" else "",
+                    name,
+                    f"{rate * size:,.0f}",
+                    f"{statistics.median(one.p50 for one in loads):.2f}",
+                    f"{statistics.median(one.p99 for one in loads):.1f}",
+                    str(sum(one.failed for one in loads)),
+                    f"{rate / floor:.2f}",
+                    end_section=name == list(taken)[-1],
+                )
+    console.print(table)
+    console.print(
+        f"medians of {rounds} turns of {seconds} s; ratio: to the server in memory, of lists to a bare River loop"
+    )
+
+
+def bare_rate(*, predicts: bool, count: int = 5_000) -> float:
+    """Rows a second of the same River model in a loop, with nothing around it."""
+    from river import linear_model, preprocessing
+
+    taken = []
+    data = [(row["features"], row["target"]) for row in rows(count)]
+    for _ in range(3):
+        model = preprocessing.StandardScaler() | preprocessing.TargetStandardScaler(linear_model.LinearRegression())
+        started = time.perf_counter()
+        for features, target in data:
+            if predicts:
+                model.predict_one(features)
+            model.learn_one(features, target)
+        taken.append(count / (time.perf_counter() - started))
+    return max(taken)
+
+
+def replay(console: Console, settings: Settings) -> None:
+    """From an empty learner to the head of a log, read from Postgres, with and without scoring."""
+    engine = connect(settings.database_url)
+    key = LearnerKey("bench-replay", "linear_regression", "0")
+    with event_log.session(engine) as connection:
+        data = [Draft("row", row["features"], row["target"]) for row in rows(REPLAYED)]  # type: ignore[arg-type]
+        for begin in range(0, REPLAYED, 5_000):
+            event_log.append(connection, key.log, data[begin : begin + 5_000])
+
+        def blocks() -> Iterator[list[Event]]:
+            for begin in range(0, REPLAYED, event_log.BLOCK):
+                yield event_log.read(connection, key, begin, begin + event_log.BLOCK)
+
+        for what, predicts in (("learn only", False), ("predict, score, learn", True)):
+            ratios, rates = [], []
+            for _ in range(5):
+                bare = bare_rate(predicts=predicts)
+                learner = Learner(declared("linear_regression", {}, "value").online("value", 7), "value")
+                started = time.perf_counter()
+                for block in blocks():
+                    if predicts:
+                        learner.apply(block, lambda *_: ())
+                    else:
+                        learner.replay(block)
+                rates.append(REPLAYED / (time.perf_counter() - started))
+                ratios.append(rates[-1] / bare)
+            console.print(
+                f"replay from Postgres, {what}: {statistics.median(rates):,.0f} rows/s, "
+                f"{statistics.median(ratios):.2f} of a bare River loop in memory"
+            )
+    engine.dispose()
+
+
+def main() -> None:
+    keep_loopback_from_proxies()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=4, help="of each turn")
+    arguments = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    with tempfile.TemporaryDirectory(prefix="contender-bench-") as folder:
+        home = Path(folder)
+        postgres = Postgres(home / "postgres" / "data")
+        settings = Settings(
+            home=home, tasks=REPOSITORY / "tasks", database_url=postgres.database("contender"),
+            mlflow_url="http://127.0.0.1:9",
+        )  # fmt: skip
+        engine = connect(settings.database_url)
+        migrate(engine)
+        engine.dispose()
+        try:
+            replay(console, settings)
+            over_http(console, settings, arguments.rounds, arguments.seconds)
+        finally:
+            postgres.stop()
+
+
+if __name__ == "__main__":
+    main()

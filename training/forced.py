@@ -1,0 +1,133 @@
+"""Moves of an alias that a person asks for: the way of the promote job, with a decision FORCED, and a pin after it.
+
+As with a move by hand in MLflow, the gate leaves such an alias alone until it is released (`training.unpin`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from core import audit, locks
+from core.clock import Clock
+from core.errors import DataRefusedError, NotFoundError
+from core.settings import Settings
+from training import decisions, ledger, moves, registry, versions
+from training.decisions import Decision
+from training.ledger import CHALLENGER, CHAMPION
+from training.moves import Reconciled
+from training.versions import Version
+from training.workplace import Workplace
+
+LEASE_WAIT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asks for. `reason` is `promoted` or `rolled_back`."""
+
+    task: str
+    alias: str
+    version: int
+    who: str
+    why: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Forced:
+    """Where the alias stands now and stood before; `moved` is False where it stood there already."""
+
+    task: str
+    alias: str
+    from_version: int | None
+    version: int
+    contender: str
+    moved: bool
+    pinned: bool
+
+
+@contextmanager
+def workplace(engine: sa.Engine, settings: Settings, task: str, clock: Clock) -> Iterator[tuple[Workplace, Reconciled]]:
+    """The promote lease of a task, with what died half-way mended and what others moved written down.
+
+    Raises BusyError when a job holds it for longer than one waits for an answer.
+    """
+    with locks.hold(engine, f"promote/{task}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
+        at = Workplace(settings, engine, lease, clock)
+        yield at, moves.reconcile(at, task)
+
+
+def promote(engine: sa.Engine, settings: Settings, asked: Asked, clock: Clock) -> Forced:
+    """Gives an alias to a version. Raises NotFoundError for one that there is not; errors as `move`."""
+    with workplace(engine, settings, asked.task, clock) as (at, stands):
+        return move(at, stands, asked)
+
+
+def move(at: Workplace, stands: Reconciled, asked: Asked) -> Forced:
+    """Moves an alias, unless it stands there. Its version must be known to Postgres by its digest, and be in MLflow.
+
+    Raises NotFoundError, DataRefusedError for a version that we did not make, IntegrityError for changed files.
+    """
+    version = _known(at, asked)
+    now = stands.aliases.get(asked.alias)
+    if now == version.version:
+        with at.writing() as connection:
+            audit.record(connection, **_entry(asked, now, "nothing to do"))
+        return Forced(asked.task, asked.alias, now, now, version.contender, False, asked.alias in stands.pinned)
+    moves.keep_bundle(at, version)
+    decision = _decision(at, stands, asked, version)
+    intended = ledger.new_move(asked.task, asked.alias, now, version.version, who=asked.who, why=asked.why)
+    with at.writing() as connection:
+        number = decisions.record(connection, decision, at.clock.now())
+        intended = intended.decided(number, decision.evidence_hash)
+        ledger.write(connection, "intent", intended, at.clock.now())
+        audit.record(connection, **_entry(asked, now, "intended", move=intended.id, decision=number))
+    moves.carry_out(at, [intended])
+    return Forced(asked.task, asked.alias, now, version.version, version.contender, True, True)
+
+
+def _known(at: Workplace, asked: Asked) -> Version:
+    version = versions.find(at.engine, asked.task, asked.version)
+    registered = registry.find(at.settings, asked.task, asked.version)
+    if registered is None:
+        raise NotFoundError(
+            f"MLflow has no version {asked.version} of {asked.task!r}.", "The list of versions names those there are."
+        )
+    if version is None:
+        raise DataRefusedError(
+            f"Postgres knows no digest of version {asked.version} of {asked.task!r}, so its files cannot be checked.",
+            "No alias was moved. Choose a version that this installation has trained.",
+        )
+    return version
+
+
+def _decision(at: Workplace, stands: Reconciled, asked: Asked, version: Version) -> Decision:
+    """The decision of a person. It carries on what the last one knew of the reign, as after a move in MLflow."""
+    last = decisions.newest(at.engine, asked.task)
+    holders = {**stands.aliases, asked.alias: version.version}
+    known = versions.numbered(at.engine, asked.task, set(holders.values()))
+    contenders = {alias: known[number].contender for alias, number in holders.items() if number in known}
+    evidence = {
+        "reign": {} if last is None else last.evidence["reign"],
+        "asked": {"alias": asked.alias, "version": asked.version, "who": asked.who, "why": asked.why},
+        "from_version": stands.aliases.get(asked.alias),
+        "artifact_digest": version.artifact_digest,
+    }
+    return Decision(
+        asked.task,
+        version.series,
+        at.clock.now().date(),
+        ledger.FORCED,
+        asked.reason,
+        contenders.get(CHAMPION),
+        contenders.get(CHALLENGER),
+        evidence,
+    )
+
+
+def _entry(asked: Asked, before: int | None, outcome: str, **more: object) -> dict[str, object]:
+    detail = {"task": asked.task, "alias": asked.alias, "from": before, "to": asked.version, "why": asked.why, **more}
+    action = "roll back" if asked.reason == ledger.ROLLED_BACK else "promote"
+    return {"who": asked.who, "action": action, "outcome": outcome, "detail": detail}
