@@ -42,8 +42,9 @@ class LogWatch:
             try:
                 with self._line.talk() as connection:
                     self._listen(connection)
-            except DatabaseUnreachableError as error:
-                self._complaints.open("log", "The event logs cannot be followed; the models serve on.", error.problem)
+            except Exception as error:  # noqa: BLE001 (told; a thread that died unseen would leave old models)
+                cause = str(error) if isinstance(error, ContenderError) else repr(error)
+                self._complaints.open("log", "The event logs cannot be followed; the models serve on.", cause)
                 self._stopped.wait(LOOK_SECONDS)
         self._line.close()
 

@@ -61,7 +61,7 @@ class LiveLearner:
         """Reads and applies the events up to a number, in blocks. Holds `lock`."""
         learner = self.learner
         while learner.seq < head:
-            learner.apply(self._read(learner.seq, min(head, learner.seq + event_log.BLOCK)), self._reread)
+            self._apply(learner, self._read(learner.seq, min(head, learner.seq + event_log.BLOCK)))
 
     def take(self, events: Sequence[Event]) -> None:
         """Applies events just committed; reads from the log when others came before them. Holds `lock`."""
@@ -71,7 +71,7 @@ class LiveLearner:
         belongs_to_older = any(event.ref_seq is not None and event.ref_seq not in learner.said for event in events)
         if not belongs_to_older:
             with suppress(GapError):
-                learner.apply(events, self._reread)
+                self._apply(learner, events)
         self.read_up_to(events[-1].seq)
 
     def said(self, seq: int) -> float | None:
@@ -97,6 +97,16 @@ class LiveLearner:
     def close(self) -> None:
         """Gives its connection back."""
         self._line.close()
+
+    def _apply(self, learner: Learner, events: Sequence[Event]) -> None:
+        """Applies events. A learner that failed in the middle of one is let go, and restored when it is next needed."""
+        try:
+            learner.apply(events, self._reread)
+        except GapError:
+            raise
+        except BaseException:
+            self._learner = None
+            raise
 
     def _read(self, after: int, until: int) -> list[Event]:
         with self._line.talk() as connection:
