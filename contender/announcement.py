@@ -1,7 +1,7 @@
 """What a person reads when all is up: what the champions say, where to look, what to do next."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from core.settings import Settings
+from contender.local import Services
+from core.task_files import shown
 
 FIRST_ANSWER_SECONDS = 15.0
 SHOWN_MODELS = 3
@@ -19,15 +20,16 @@ _TRAINING_VIEW = "?workflowType=machine_learning"
 _TOMORROW_BESIDE = "`contender run` in another terminal or cron"
 
 
-def announcer(console: Console, *, detach: bool) -> Callable[[Settings], None]:
+def announcer(console: Console, *, detach: bool) -> Callable[[Services], None]:
     """What tells a person, once everything answers, what the champions say, where to look and what to do next."""
 
-    def announce(settings: Settings) -> None:
-        api = f"http://{settings.api_host}:{settings.api_port}"
+    def announce(services: Services) -> None:
+        api = services.urls["api"]
         console.print()
         console.print(champions(api, wait_seconds=FIRST_ANSWER_SECONDS))
         tasks = {task["name"]: "champion" in task for task in _tasks(api)}
-        text = "\n".join(_lines(api, settings.mlflow_url, tasks, detach=detach))
+        token = shown(services.admin_token) if services.admin_token is not None else None
+        text = "\n".join(_lines(services.urls, tasks, token, detach=detach))
         console.print(Panel(text, title="Contender is up", expand=False, border_style="green"))
 
     return announce
@@ -49,24 +51,34 @@ def champions(api_url: str, wait_seconds: float = 0.0) -> Table:
     return grid
 
 
-def _lines(api: str, mlflow: str, tasks: dict[str, bool], *, detach: bool) -> list[str]:
-    """`tasks` says of each whether it has a champion."""
-    asked = "/predictionForTomorrow" if "spy" in tasks else f"/tasks/{min(tasks)}/prediction"
+def _lines(urls: Mapping[str, str], tasks: Mapping[str, bool], admin_token: str | None, *, detach: bool) -> list[str]:
+    """`tasks` says of each whether it has a champion; `admin_token` is the file that keeps it."""
+    api, mlflow = urls["api"], urls["mlflow"]
     models = [name for name, is_served in tasks.items() if is_served][:SHOWN_MODELS]
     return [
-        "[bold]Tomorrow's prediction[/bold]" if "spy" in tasks else "[bold]The next prediction[/bold]",
-        f"  curl {api}{asked}",
+        *_questions(api, tasks),
+        "[bold]Models that learn as you watch[/bold] (see the README)",
+        f"  curl -s {urls['ingestion'].removeprefix('http://')}/next",
         "",
         "[bold]Models and their aliases; all runs[/bold]",
         *[f"  {mlflow}/#/models/{name}{_TRAINING_VIEW}" for name in models],
         f"  {mlflow}/#/experiments{_TRAINING_VIEW}",
         "",
         f"[bold]API documentation[/bold]  {api}/",
+        *([f"[bold]Admin token[/bold]        kept in {escape(admin_token)}"] if admin_token is not None else []),
         "",
         "[bold]Next[/bold]  Move `champion` in the MLflow page; the API follows in seconds.",
         f"      {'`contender run` tomorrow' if detach else _TOMORROW_BESIDE} takes in tomorrow's data.",
         "      Stop with `contender down`." if detach else "      Stop with Ctrl-C; nothing is lost.",
     ]
+
+
+def _questions(api: str, tasks: Mapping[str, bool]) -> list[str]:
+    if not tasks:
+        return []
+    asked = "/predictionForTomorrow" if "spy" in tasks else f"/tasks/{min(tasks)}/prediction"
+    title = "Tomorrow's prediction" if "spy" in tasks else "The next prediction"
+    return [f"[bold]{title}[/bold]", f"  curl {api}{asked}", ""]
 
 
 def _tasks(api_url: str) -> list[dict[str, Any]]:

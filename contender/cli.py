@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contender import local, state, tokens
+from contender import local, roster, state, tokens
 from contender.announcement import announcer, champions
 from contender.declared import declared
 from contender.interrupts import Stopped
@@ -43,7 +43,7 @@ def up(
     ] = False,
     as_of: AsOf = None,
 ) -> None:
-    """Start PostgreSQL and MLflow, run the loop for every task, and serve predictions."""
+    """Start PostgreSQL, MLflow and the services, run the loop for every task, and serve predictions."""
     console = Console()
     with _told(console) as (settings, clock):
         failure = local.up(
@@ -76,18 +76,15 @@ def status() -> None:
             console.print("Nothing runs. Start with `make up`.")
             raise typer.Exit(NOT_RUNNING)
         table = Table("service", "state", "where", box=None, pad_edge=False)
-        alive = {
-            "PostgreSQL": (f"data in {settings.home}/postgres", _database_answers(stack.database_url)),
-            "MLflow": (stack.mlflow_url, stack.mlflow is not None and stack.mlflow.alive()),
-            "API": (stack.api_url, stack.api is not None and stack.api.alive()),
-        }
-        for name, (address, runs) in alive.items():
+        rows = [("PostgreSQL", f"data in {settings.home}/postgres", _database_answers(stack.database_url))]
+        rows += [(service.title, stack.urls.get(service.name, ""), stack.runs(service.name)) for service in roster.ALL]
+        for name, address, runs in rows:
             table.add_row(name, "[green]running[/green]" if runs else "[red]not running[/red]", escape(address))
         console.print(table)
-        if alive["API"][1]:
+        if stack.runs(roster.API.name):
             console.print()
-            console.print(champions(stack.api_url))
-        if not all(runs for _, runs in alive.values()):
+            console.print(champions(stack.urls[roster.API.name]))
+        if not all(runs for _, _, runs in rows):
             raise typer.Exit(NOT_RUNNING)
 
 
@@ -171,9 +168,9 @@ def _told(console: Console) -> Iterator[tuple[Settings, Clock]]:
 
 
 def _load(settings: Settings, task: str) -> Task:
-    from training.declarations import load
+    from training.declarations import in_force
 
-    return load(settings.tasks, task)
+    return in_force(settings, task)
 
 
 def _clock(as_of: str | None) -> Clock | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from contender.progress import Progress
 from core.errors import ConfigurationError, ContenderError
-from core.task_files import task_names
+from core.task_files import load_pushed, pushed_names, task_names
 from core.tasks import Task
 
 
@@ -19,7 +19,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Declared:
-    """The tasks that can be taken through the loop, and those whose files cannot be used."""
+    """The tasks that can be taken through the loop, and those whose files cannot be used.
+
+    Tasks to which rows are pushed go through no loop; their files are checked all the same.
+    """
 
     tasks: tuple[Task, ...]
     skipped: tuple[Failure, ...]
@@ -30,21 +33,24 @@ def declared(folder: Path, progress: Progress) -> Declared:
 
     Raises ConfigurationError when there is no task file, or not one that can be used.
     """
-    from training.declarations import load  # most of a second, which `contender down` need not wait for
+    from training.declarations import check_pushed, load  # most of a second, which `contender down` need not wait for
 
-    names = task_names(folder)
-    if not names:
+    names, pushed = task_names(folder), pushed_names(folder)
+    if not names and not pushed:
         raise ConfigurationError(f"There is no task file in {folder}.", "Set CONTENDER_TASKS to a folder with one.")
     tasks: list[Task] = []
     skipped: list[Failure] = []
-    for name in names:
+    for name in sorted([*names, *pushed]):
         try:
-            tasks.append(load(folder, name))
+            if name in pushed:
+                check_pushed(load_pushed(folder, name), model_name="")
+            else:
+                tasks.append(load(folder, name))
         except ContenderError as error:
             progress.heading(f"{name}: skipped, for its task file cannot be used")
             progress.failure(error.problem, error.remedy)
             skipped.append(Failure(name, error))
-    if not tasks:
+    if len(skipped) == len(names) + len(pushed):
         raise ConfigurationError(
             f"No task file in {folder} can be used.", "Correct what is told above, then run the same command again."
         )

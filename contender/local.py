@@ -2,64 +2,76 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from pathlib import Path
 
-from contender import state
+from contender import crew, roster, state
+from contender.crew import STOP_SECONDS, Crew
 from contender.declared import Declared, Failure, declared
 from contender.interrupts import Interrupts, Stopped
 from contender.loop import jobs, run_all, tell_again
 from contender.machine import check, only_one
 from contender.progress import Progress
-from contender.services import Postgres, Process, require_free_port, spawn, start_mlflow, wait_for_http, wait_for_mlflow
+from contender.services import Process
+from contender.tokens import ensure_admin_token
 from core.clock import Clock
 from core.connection import connect, migrate
 from core.errors import ContenderError
 from core.settings import Settings
 
-API_START_SECONDS = 60
-STOP_SECONDS = 30
+_BESIDE = (roster.INGESTION, roster.FEATURES)
+"""Services without which all else goes on."""
+_BEFORE_MLFLOW = [service.name for service in roster.ALL if service is not roster.MLFLOW]
+_WITHOUT_MLFLOW = "MLflow has ended. The API goes on with its last good models; jobs wait until MLflow is back."
 
 
 @dataclass(frozen=True)
 class Services:
-    """What runs: settings that name every address, and the processes."""
+    """What runs: settings that name the database and MLflow, and by a service's name its address and its process."""
 
     settings: Settings
-    mlflow: Process
-    api: Process
+    urls: Mapping[str, str]
+    processes: Mapping[str, Process]
+    admin_token: Path | None
+    """The file that keeps it; None when administrators have tokens of their own."""
     failures: tuple[Failure, ...]
+    """Tasks that are not done."""
+    missing: Mapping[str, ContenderError]
+    """Services that did not start, and why; told when it happened."""
 
 
 def up(
-    settings: Settings, clock: Clock, progress: Progress, *, detach: bool, announce: Callable[[Settings], None]
+    settings: Settings, clock: Clock, progress: Progress, *, detach: bool, announce: Callable[[Services], None]
 ) -> ContenderError | None:
     """Starts what does not run yet, runs the loop for every task, then waits for Ctrl-C (or returns, detached).
 
-    `announce` is called once everything answers, with settings that name every address. In the foreground everything
-    is stopped at the end, however it comes; detached, only what did not serve before, and only when the start fails.
-    A task that fails, or whose file cannot be used, does not keep the others from being served: its failure is told
-    and, detached, the first is returned. Raises ContenderError with what to do about it when not one task can be used
-    or the services themselves cannot be had, Stopped when a signal came before everything was up.
+    `announce` is called once everything answers. In the foreground everything is stopped at the end, however it
+    comes; detached, only what did not serve before, and only when the start fails. A task that fails, or whose file
+    cannot be used, does not keep the others from being served, nor do the ingestion and the features service: the
+    failure is told and, detached, the first is returned. Raises ContenderError with what to do about it when not one
+    task can be used or the other services cannot be had, Stopped when a signal came before everything was up.
     """
     check(settings)
     tasks = declared(settings.tasks, progress)
+    _check_model(settings)
     with only_one(settings), Interrupts() as interrupts:
         joined = detach and _serves(settings)
-        found = _find(settings)
+        found = crew.find(settings)
         stop_at_end, is_up = not joined, False
         ending = "Everything is stopped; nothing is lost. The same command goes on from here."
         progress.before_step = interrupts.check
         try:
             services = _ensure(settings, clock, progress, found, tasks, supervised=not detach)
-            announce(services.settings)
+            announce(services)
             tell_again(services.failures, progress)
             interrupts.check()
             is_up = True
             if detach:
                 stop_at_end = False
-                return services.failures[0].error if services.failures else None
+                errors = [*(failure.error for failure in services.failures), *services.missing.values()]
+                return errors[0] if errors else None
             _wait(services, progress, interrupts)
         except Stopped:
             progress.note("Stopping." if stop_at_end else "Stopped here; what served before serves on.")
@@ -78,112 +90,90 @@ def up(
 def down(settings: Settings) -> bool:
     """Stops whatever runs in this home, Postgres last. False when nothing was running."""
     known = state.read(settings)
-    postgres = _postgres(settings)
+    postgres = roster.postgres(settings)
     was_running = known is not None or postgres.has_started()
     if known is not None:
-        for name, running in (("contender", known.supervisor), ("api", known.api), ("mlflow", known.mlflow)):
-            if running is not None and running.pid != os.getpid() and running.left():
-                _process(settings, name, running).stop(grace_seconds=STOP_SECONDS)
+        for names in ([state.SUPERVISOR], _BEFORE_MLFLOW, [roster.MLFLOW.name]):
+            left = [
+                crew.process(settings, name, running)
+                for name in names
+                if (running := known.processes.get(name)) and running.pid != os.getpid() and running.left()
+            ]
+            with ThreadPoolExecutor(len(names)) as pool:
+                list(pool.map(lambda process: process.stop(grace_seconds=STOP_SECONDS), left))
     postgres.stop()
     state.forget(settings)
     return was_running
 
 
-@dataclass(frozen=True)
-class Found:
-    """What an earlier run left: its stack as written down, and those of its processes that can be joined."""
-
-    stack: state.Stack
-    mlflow: Process | None
-    api: Process | None
-
-
-def _find(settings: Settings) -> Found:
-    """Looks for what runs already, clears what was left of what does not, and sees that the ports needed are free."""
-    known = state.read(settings) or state.Stack()
-    for name, running in (("api", known.api), ("mlflow", known.mlflow)):
-        if running is not None and not running.alive() and running.left():
-            _process(settings, name, running).stop(grace_seconds=STOP_SECONDS)
-    mlflow, api = (_adopt(settings, name, running) for name, running in (("mlflow", known.mlflow), ("api", known.api)))
-    if mlflow is None:
-        require_free_port(settings.mlflow_port, "MLflow", "CONTENDER_MLFLOW_PORT")
-        known = replace(known, mlflow_url=f"http://127.0.0.1:{settings.mlflow_port}")
-    if api is None:
-        require_free_port(settings.api_port, "the API", "CONTENDER_API_PORT")
-        known = replace(known, api_url=f"http://{settings.api_host}:{settings.api_port}")
-    return Found(known, mlflow, api)
-
-
 def _ensure(
-    settings: Settings, clock: Clock, progress: Progress, found: Found, tasks: Declared, *, supervised: bool
+    settings: Settings, clock: Clock, progress: Progress, found: Crew, tasks: Declared, *, supervised: bool
 ) -> Services:
     settings.cache.mkdir(parents=True, exist_ok=True)
-    known, mlflow, api = found.stack, found.mlflow, found.api
-    if known.database_url:
-        progress.note(
-            "Joining what already runs." if api else "The last run ended without stopping; going on from there."
-        )
+    if found.stack.database_url:
+        joins = roster.API.name in found.processes
+        left = "The last run ended without stopping; going on from there."
+        progress.note("Joining what already runs." if joins else left)
 
     with progress.step("PostgreSQL") as done:
-        postgres = _postgres(settings)
-        stack = replace(
-            known,
-            database_url=postgres.database("contender"),
-            supervisor=state.Running.of(os.getpid()) if supervised else None,
-        )
-        state.write(settings, stack)
-        settings = settings.model_copy(update={"database_url": stack.database_url, "mlflow_url": stack.mlflow_url})
+        url = roster.postgres(settings).database("contender")
+        supervisor = state.Running.of(os.getpid()) if supervised else None
+        found.stack = replace(found.stack, database_url=url).with_process(state.SUPERVISOR, supervisor)
+        state.write(settings, found.stack)
+        mlflow_url = found.stack.urls[roster.MLFLOW.name]
+        settings = settings.model_copy(update={"database_url": url, "mlflow_url": mlflow_url})
         engine = connect(settings.database_url, schema=settings.schema_name)
         migrate(engine, schema=settings.schema_name)
         engine.dispose()
+        admin_token = ensure_admin_token(settings)
         done(f"data in {settings.home.name}/postgres")
     imports = threading.Thread(target=jobs, name="imports", daemon=True)  # seconds that MLflow's start leaves idle
-    with progress.step("MLflow") as done:
-        if mlflow is None:
-            start = partial(start_mlflow, settings, postgres.database("mlflow"), settings.mlflow_port)
-            mlflow, stack = state.start(settings, stack, "mlflow", start)
+    with progress.step(roster.MLFLOW.title) as done:
+        found.begin(roster.MLFLOW, settings)
         imports.start()
-        wait_for_mlflow(stack.mlflow_url, mlflow)
+        said = found.wait(roster.MLFLOW)
         imports.join()
-        done(stack.mlflow_url)
+        done(said)
+    for service in _BESIDE:  # they come up while the loop runs
+        found.begin(service, settings)
     failures = run_all(settings, tasks, clock, progress)
     progress.heading("serving")
-    with progress.step("API") as done:
-        if api is None:
-            start = partial(spawn, "api", ["-m", "serving"], settings)
-            api, stack = state.start(settings, stack, "api", start)
-        wait_for_http(f"{stack.api_url}/health/ready", api, API_START_SECONDS)
-        done(stack.api_url)
-    return Services(settings, mlflow, api, failures)
+    with progress.step(roster.API.title) as done:
+        found.begin(roster.API, settings)
+        done(found.wait(roster.API))
+    missing: dict[str, ContenderError] = {}
+    for service in _BESIDE:
+        try:
+            with progress.step(service.title) as done:
+                done(found.wait(service))
+        except ContenderError as error:
+            progress.failure(error.problem, error.remedy)
+            missing[service.name] = error
+    return Services(settings, found.stack.urls, found.processes, admin_token, failures, missing)
 
 
-def _postgres(settings: Settings) -> Postgres:
-    return Postgres(settings.home / "postgres" / "data")
+def _check_model(settings: Settings) -> None:
+    """Raises ConfigurationError for a MODEL_NAME with which the API would not start when all else is done."""
+    from serving import live_tasks
+
+    live_tasks.check(settings)
 
 
 def _serves(settings: Settings) -> bool:
     known = state.read(settings)
-    return known is not None and known.api is not None and known.api.alive()
-
-
-def _adopt(settings: Settings, name: str, running: state.Running | None) -> Process | None:
-    """The process that an earlier run left running, or None."""
-    return _process(settings, name, running) if running is not None and running.alive() else None
-
-
-def _process(settings: Settings, name: str, running: state.Running) -> Process:
-    return Process(name, running.pid, settings.home / "logs" / f"{name}.log")
+    return known is not None and known.runs(roster.API.name)
 
 
 def _wait(services: Services, progress: Progress, interrupts: Interrupts) -> None:
-    """Waits until the API ends or a signal comes; says so when MLflow ends, and goes on without it."""
-    mlflow_was_alive = True
-    while services.api.alive():
+    """Waits until the API ends or a signal comes; says so when another service ends, and goes on without it."""
+    said = {roster.MLFLOW.name: _WITHOUT_MLFLOW}
+    said |= {service.name: f"{service.title}: the service has ended; all else goes on." for service in _BESIDE}
+    watched = {name: services.processes[name] for name in said if name not in services.missing}
+    api = services.processes[roster.API.name]
+    while api.alive():
         threading.Event().wait(0.5)
         interrupts.check()
-        if mlflow_was_alive and not services.mlflow.alive():
-            mlflow_was_alive = False
-            progress.note(
-                "MLflow has ended. The API goes on with its last good models; jobs wait until MLflow is back."
-            )
-    raise ContenderError("The API has ended.", f"See {services.api.log}, then start again.")
+        for name in [name for name, process in watched.items() if not process.alive()]:
+            del watched[name]
+            progress.note(said[name])
+    raise ContenderError("The API has ended.", f"See {api.log}, then start again.")

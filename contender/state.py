@@ -3,11 +3,11 @@
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import psutil
 
@@ -42,27 +42,35 @@ class Running:
             return False
 
 
+SUPERVISOR = "supervisor"
+"""The `contender up` in the foreground, among the processes."""
+_URL = "_url"
+
+
 @dataclass(frozen=True)
 class Stack:
-    """The embedded stack as it stands on disk in `home/services.json`."""
+    """The embedded stack as it stands on disk in `home/services.json`; addresses and processes by a service's name."""
 
     database_url: str = ""
-    mlflow_url: str = ""
-    api_url: str = ""
-    supervisor: Running | None = None
-    mlflow: Running | None = None
-    api: Running | None = None
+    urls: Mapping[str, str] = field(default_factory=dict)
+    processes: Mapping[str, Running] = field(default_factory=dict)
+
+    def runs(self, name: str) -> bool:
+        """Whether a service is at work."""
+        return name in self.processes and self.processes[name].alive()
+
+    def with_process(self, name: str, running: Running | None) -> "Stack":
+        """The stack with this process under the name, or with none."""
+        others = {known: process for known, process in self.processes.items() if known != name}
+        return replace(self, processes=others if running is None else {**others, name: running})
 
 
-def start(
-    settings: Settings, stack: Stack, name: Literal["mlflow", "api"], begin: Callable[[], Process]
-) -> tuple[Process, Stack]:
+def start(settings: Settings, stack: Stack, name: str, begin: Callable[[], Process]) -> tuple[Process, Stack]:
     """Starts a service and writes it down, both or neither: whoever stops the stack knows of it."""
     with _signals_put_off():
         process = begin()
         try:
-            running = Running.of(process.pid)
-            stack = replace(stack, mlflow=running) if name == "mlflow" else replace(stack, api=running)
+            stack = stack.with_process(name, Running.of(process.pid))
             write(settings, stack)
         except BaseException:
             process.stop()
@@ -90,9 +98,12 @@ def _signals_put_off() -> Iterator[None]:
 def write(settings: Settings, stack: Stack) -> None:
     """Replaces the file in one step: a reader sees the old stack or the new one."""
     path = settings.home / SERVICES_FILE
+    document: dict[str, Any] = {"database_url": stack.database_url}
+    document |= {f"{name}{_URL}": url for name, url in stack.urls.items()}
+    document |= {name: asdict(running) for name, running in stack.processes.items()}
     draft = path.with_suffix(f".{os.getpid()}")
     with draft.open("w") as file:
-        json.dump(asdict(stack), file, indent=2)
+        json.dump(document, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
@@ -105,10 +116,12 @@ def read(settings: Settings) -> Stack | None:
         return None
     known = read_services(settings.home)
     try:
-        processes = {name: Running(**known[name]) if known[name] else None for name in ("supervisor", "mlflow", "api")}
-        return Stack(known["database_url"], known["mlflow_url"], known["api_url"], **processes)
+        database_url = known.pop(f"database{_URL}")
+        urls = {name.removesuffix(_URL): url for name, url in known.items() if name.endswith(_URL)}
+        processes = {name: Running(**told) for name, told in known.items() if not name.endswith(_URL) and told}
     except (KeyError, TypeError):
         raise unreadable_services(path) from None
+    return Stack(database_url, urls, processes)
 
 
 def forget(settings: Settings) -> None:

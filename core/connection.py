@@ -32,7 +32,7 @@ def reachable() -> Iterator[None]:
     """Turns a lost or refused connection (or a full disk) into an UnreachableError; other errors pass as they are."""
     try:
         yield
-    except sa.exc.OperationalError as error:
+    except sa.exc.DBAPIError as error:
         raise explained(error) or error from error
 
 

@@ -26,7 +26,9 @@ def explained(error: Exception) -> ContenderError | None:
         return ConfigurationError("The database has no tables of Contender, or old ones.", "Run `contender migrate`.")
     if isinstance(error, requests.RequestException):
         return UnreachableError(f"A service did not answer: {error}.", "See `contender status`, and try again.")
-    if isinstance(error, sa.exc.OperationalError) or isinstance(spoken, _SILENCE):
+    # What libpq says in its own words, without a SQLSTATE, is a connection that broke in the middle of an answer.
+    is_cut = type(spoken) is psycopg2.DatabaseError and state is None
+    if isinstance(error, sa.exc.OperationalError) or isinstance(spoken, _SILENCE) or is_cut:
         said = str(spoken).strip().splitlines() or ["the connection was lost"]
         return DatabaseUnreachableError(
             f"Postgres did not answer: {said[0]}.",

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from core import configurations
 from core.clock import Clock, SystemClock, parse_as_of
 from core.errors import (
     ConfigurationError,
@@ -19,7 +20,6 @@ from core.errors import (
 from core.faults import explained
 from core.logs import configure_logs, get_log
 from core.settings import Settings, load_settings, point_caches
-from core.task_files import load_task
 from core.tasks import Task
 
 EXIT_CODES: dict[type[ContenderError], int] = {
@@ -59,7 +59,9 @@ def run_job(step: str, job: Job, argv: Sequence[str] | None = None) -> int:
         configure_logs(settings.log_format)
         point_caches(settings)
         clock = parse_as_of(arguments.as_of) if arguments.as_of else SystemClock()
-        report = job(settings, load_task(settings.tasks, arguments.task), clock)
+        replaced = configurations.in_force(settings, arguments.task)
+        task = configurations.stored_task(settings.tasks, arguments.task, replaced)
+        report = job(settings, task, clock)
     except Exception as error:
         told = explained(error)
         if told is None:

@@ -59,7 +59,7 @@ def hold(engine: sa.Engine, name: str, *, wait_seconds: float = 0.0) -> Iterator
     finally:
         done.set()
         renewer.join()
-        with suppress(sa.exc.OperationalError), engine.begin() as connection:
+        with suppress(sa.exc.DBAPIError), engine.begin() as connection:
             connection.execute(
                 sa.update(leases).where(leases.c.name == name, leases.c.token == token).values(expires_at=sa.func.now())
             )

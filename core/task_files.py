@@ -55,16 +55,26 @@ def _load(folder: Path, name: str, known: list[str], model: type[Declared]) -> D
     path = folder / f"{name}.yaml"
     file = shown(path)
     try:
-        task = model.model_validate(_read(path))
-    except ValidationError as error:
-        told = ". Also, ".join(faults(error, model))
-        raise ConfigurationError(f"{file}: {told}.", "Correct the file; docs/tasks.md tells of every field.") from None
+        document = _read(path)
     except (UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}.", "Save it as UTF-8 text.") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date of the 13th month
         raise ConfigurationError(f"{file} is not YAML: {_where(error)}.", "Correct the file.") from None
+    return understand(document, name, model, file, "the file")
+
+
+def understand(document: Any, name: str, model: type[Declared], where: str, what: str = "it") -> Declared:
+    """The task that a document declares; `where` and `what` name the document in errors.
+
+    Raises ConfigurationError when it cannot be used, or declares another task.
+    """
+    try:
+        task = model.model_validate(document)
+    except ValidationError as error:
+        told = ". Also, ".join(faults(error, model))
+        raise ConfigurationError(f"{where}: {told}.", f"Correct {what}; docs/tasks.md tells of every field.") from None
     if task.name != name:
-        raise ConfigurationError(f"{file} names its task {task.name!r}.", f"Write `name: {name}`, or rename the file.")
+        raise ConfigurationError(f"{where} names its task {task.name!r}.", f"Write `name: {name}`, or rename the file.")
     return task
 
 

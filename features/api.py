@@ -11,14 +11,13 @@ from pydantic import BaseModel, Field
 
 from core.connection import connect
 from core.settings import Settings
+from core.tokens import Role
 from features.online import LagBuffers
 from web import app as web
+from web import guard
 from web.app import SERVICE
 from web.problems import documented
-from web.service import AWAY, HOME_PAGE, prepare, run
-
-TRAINING = ("/add",)
-"""The endpoints that count as training: those that change what later values are answered with."""
+from web.service import AWAY, HOME_PAGE, TRAINS, prepare, run
 
 _LAGS = Tag(name="lags", description="What came before a value.")
 _ABOUT = "Answers each value of a series with the values before it, as features to learn from."
@@ -80,9 +79,10 @@ def create_app(settings: Settings) -> OpenAPI:
         description=f"{_ABOUT} Its lag buffers are in Postgres: replicas share them, and they outlive them.",
         version="1.0.0",
         home_page=HOME_PAGE.format(name="features", about=_ABOUT),
+        security_schemes=guard.SECURITY_SCHEMES,
     )
     _add_lags(app, LagBuffers(engine, settings.n_lags))
-    prepare(app, engine)
+    prepare(app, engine, settings, settings.features_host)
     return app
 
 
@@ -91,14 +91,16 @@ def _add_lags(app: OpenAPI, buffers: LagBuffers) -> None:
         "/add",
         tags=[_LAGS],
         summary="Add a value",
+        security=guard.SECURITY,
         responses={
+            **TRAINS,
             "200": Row,
             "400": documented("The body is not JSON (`malformed`)."),
             "413": documented("The body is larger than the service accepts (`too_large`)."),
             "415": documented("The body is not sent as JSON (`unsupported_media_type`)."),
-            "503": AWAY,
         },
     )
+    @guard.require(Role.TRAINER)
     def add(body: Value) -> dict[str, Any]:
         return asdict(buffers.add(body.series_id, body.value))
 

@@ -14,7 +14,8 @@ def make() -> "WSGIApplication":
     """The app of this worker. The heavy imports come after SIGTERM has been given back its meaning."""
     expect_stop()
     from features.api import create_app
+    from web.service import attend
 
     settings = load_settings()
     configure_logs(settings.log_format)
-    return create_app(settings)
+    return attend(create_app(settings))

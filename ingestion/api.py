@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -13,17 +14,18 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from core.connection import connect
 from core.settings import Settings
-from ingestion.stream import DEFAULT, NoMore, Stream
+from core.task_files import pushed_names
+from core.tokens import Role
+from ingestion.stream import DEFAULT, NoMore, Stream, acknowledged_by
 from web import app as web
+from web import guard
 from web.problems import documented
-from web.service import AWAY, HOME_PAGE, prepare, run
-
-TRAINING = ("/next", "/reset")
-"""The endpoints that count as training: those that change what the next client is given."""
+from web.service import AWAY, HOME_PAGE, TRAINS, prepare, run
 
 _STREAM = Tag(name="stream", description="One observation at a time.")
 _ABOUT = "Hands out one observation at a time, each to one client only."
 _UNKNOWN = documented("There is no such series (`not_found`).")
+_UNKNOWN_TASK = documented("There is no such series, or no such task to which rows are pushed (`not_found`).")
 _EMPTY: dict[str, Any] = {
     "description": "There is nothing to hand out. While leases are open, Retry-After says when one may run out.",
     "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
@@ -97,23 +99,29 @@ def create_app(settings: Settings) -> OpenAPI:
         description=f"{_ABOUT} What it has handed out is in Postgres: replicas share it, and it outlives them.",
         version="1.0.0",
         home_page=HOME_PAGE.format(name="ingestion", about=_ABOUT),
+        security_schemes=guard.SECURITY_SCHEMES,
     )
-    _add_stream(app, Stream(engine))
-    prepare(app, engine)
+    _add_stream(app, Stream(engine), settings.tasks)
+    prepare(app, engine, settings, settings.ingestion_host)
     return app
 
 
-def _add_stream(app: OpenAPI, stream: Stream) -> None:
+def _add_stream(app: OpenAPI, stream: Stream, tasks: Path) -> None:
     @app.get(
         "/next",
         tags=[_STREAM],
         summary="The next observation",
-        responses={"200": Observation, "204": _EMPTY, "404": _UNKNOWN, "503": AWAY},
+        security=guard.SECURITY,
+        responses={**TRAINS, "200": Observation, "204": _EMPTY, "404": _UNKNOWN_TASK},
     )
+    @guard.require(Role.TRAINER)
     def take(query: NextQuery) -> Response:
         if request.method == "HEAD":  # Flask would answer it by GET, and drop the observation
             raise MethodNotAllowed(["GET", "OPTIONS"])
-        handed = stream.next(query.series, lease_seconds=query.lease, task=query.task)
+        task = query.task
+        if task is not None or query.lease is not None:
+            task = acknowledged_by(query.series, task, pushed_names(tasks))
+        handed = stream.next(query.series, lease_seconds=query.lease, task=task)
         if isinstance(handed, NoMore):
             response = Response(status=204)
             if handed.wait_seconds is not None:
@@ -127,8 +135,10 @@ def _add_stream(app: OpenAPI, stream: Stream) -> None:
         "/reset",
         tags=[_STREAM],
         summary="Begin again",
-        responses={"200": Restarted, "404": _UNKNOWN, "503": AWAY},
+        security=guard.SECURITY,
+        responses={**TRAINS, "200": Restarted, "404": _UNKNOWN},
     )
+    @guard.require(Role.TRAINER)
     def reset(query: SeriesQuery) -> dict[str, Any]:
         return {"message": "The stream begins again.", **asdict(stream.reset(query.series))}
 

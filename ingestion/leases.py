@@ -1,26 +1,35 @@
 """Observations that were handed out until a time: open, acknowledged, or overdue and to be handed out again.
 
 An observation is acknowledged when its number was learned as an `id`: when the log named in the lease holds a target
-under it. A row learned before the lease counts too, for the log would not take it a second time. Time is Postgres's.
+under it. A row learned before the lease counts too, for the log would not take it a second time, and so does one that
+was quarantined: it was taken notice of, and would be refused again. Time is Postgres's.
 """
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from core.event_tables import events, stream_leases
+from core.event_tables import events, quarantined_events, stream_leases
 
 _COLUMNS = stream_leases.c
 _NOW = sa.func.clock_timestamp()
 _EXPIRED = _COLUMNS.expires_at <= _NOW
-_ACKNOWLEDGED = (
-    sa.select(events.c.seq)
-    .where(
-        events.c.log == _COLUMNS.log,
-        events.c.event_id == sa.cast(_COLUMNS.observation_id, sa.Text),
-        events.c.target.is_not(None),
+
+
+def _holds_target(table: sa.Table) -> sa.ColumnElement[bool]:
+    """Whether a table has a target of the lease's log under the observation's number."""
+    rows = table.c
+    return (
+        sa.select(rows.log)
+        .where(
+            rows.log == _COLUMNS.log,
+            rows.event_id == sa.cast(_COLUMNS.observation_id, sa.Text),
+            rows.target.is_not(None),
+        )
+        .exists()
     )
-    .exists()
-)
+
+
+_ACKNOWLEDGED = sa.or_(_holds_target(events), _holds_target(quarantined_events))
 
 
 def overdue(connection: sa.Connection, series: str) -> list[int]:

@@ -4,6 +4,7 @@ How far a series has been handed out is a row of Postgres, locked for the moment
 observation comes back when it was not acknowledged in time (`ingestion.leases`), before anything new does.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -81,7 +82,7 @@ class Stream:
                 position = number
                 connection.execute(sa.update(streams).where(streams.c.series == name).values(position=position))
             if lease_seconds is not None:
-                leases.grant(connection, name, number, task or _log_of(name), lease_seconds)
+                leases.grant(connection, name, number, task or _task_of(name), lease_seconds)
             elif overdue:
                 leases.settle(connection, name, [number])
             remaining = max(0, series.total - position) + len(overdue[1:])
@@ -123,6 +124,28 @@ class Stream:
         return series
 
 
+def acknowledged_by(series: str, task: str | None, known: Sequence[str]) -> str:
+    """The pushed task whose log acknowledges what is leased of a series: the one that is named, or that it is for.
+
+    Raises NotFoundError when it is not among those known: nothing would ever acknowledge the lease.
+
+    >>> acknowledged_by("airline", None, ["live", "phishing"]), acknowledged_by("phishing", None, ["live", "phishing"])
+    ('live', 'phishing')
+    """
+    task = task or _task_of(series)
+    if task not in known:
+        raise NotFoundError(
+            f"There is no task {task!r} to which rows are pushed.",
+            f"?task= names one of: {', '.join(known) or 'none'}.",
+        )
+    return task
+
+
+def _task_of(series: str) -> str:
+    """The pushed task that a series is for."""
+    return series if series == "phishing" else _LIVE
+
+
 def _unknown(connection: sa.Connection, name: str) -> NotFoundError:
     known = [*BUNDLED, *(other for other in stored_names(connection) if other not in BUNDLED)]
     shown = ", ".join(known[:_NAMED]) + (", …" if len(known) > _NAMED else "")
@@ -137,8 +160,3 @@ def _locked_position(connection: sa.Connection, name: str) -> int:
         connection.execute(insert(streams).values(series=name, position=0).on_conflict_do_nothing())
         return int(connection.execute(locked).scalar_one())
     return position
-
-
-def _log_of(name: str) -> str:
-    """The log of the pushed task that a series is for."""
-    return name if name == "phishing" else _LIVE

@@ -11,17 +11,18 @@ from core.clock import Clock, SystemClock
 from core.connection import connect
 from core.errors import ContenderError
 from core.settings import Settings
-from serving import learning_service, public
+from serving import learning_service, management, public
 from serving.board import Board, NoChampionError, NoDataError
 from serving.follower import Follower
 from serving.learning_service import LearningService
 from serving.metrics import Metrics
+from serving.office import Office
 from serving.prediction_log import PredictionLog
 from serving.predictor import NoPredictionError, NoThresholdError
 from serving.replies import Desk
 from serving.shortcut import Shortcut
 from web import app as web
-from web import problems
+from web import guard, problems
 from web.problems import INVALID, Kind
 
 EXTENSION = "contender"
@@ -31,6 +32,7 @@ _KINDS: dict[type[ContenderError], Kind] = {
     NoPredictionError: Kind(503, "no_prediction", "No prediction yet"),
     NoThresholdError: INVALID,
     **learning_service.KINDS,
+    **management.KINDS,
 }
 _DESCRIPTION = (
     "The champions' predictions. Batch and incremental models contend on one scoreboard; whoever holds the alias "
@@ -49,7 +51,7 @@ class Service:
         self.log = PredictionLog(settings.spool, self.engine, self.metrics)
         self.desk = Desk(self.log, clock)
         self.follower = Follower(settings, self.engine, clock, self.board, self.metrics)
-        self.learning = LearningService(settings)
+        self.learning = LearningService(settings, clock)
 
     def start(self) -> None:
         """Starts the threads; returns when what can be served is served."""
@@ -76,10 +78,12 @@ def create_app(settings: Settings, clock: Clock | None = None) -> OpenAPI:
         version="1.0.0",
         home_page=(Path(__file__).parent / "pages" / "index.html").read_text(),
         kinds=_KINDS,
+        security_schemes=guard.SECURITY_SCHEMES,
     )
     app.extensions[EXTENSION] = service
     public.add_predictions(app, service.board, service.desk, clock)
     service.learning.add_to(app, service.metrics, {**problems.KINDS, **_KINDS})
+    management.add(app, Office(service.engine, settings, clock, service.learning.learning))
     public.add_service(app, service.board, service.metrics, clock, settings.alias_poll_seconds)
     _count_requests(app, service.metrics)
     app.wsgi_app = Shortcut(app.wsgi_app, service.board, service.desk, service.metrics)  # type: ignore[method-assign]

@@ -72,6 +72,7 @@ class ChampionFollower:
         self._beats_baseline: Mapping[str, str] = {}
         self._wanted: int | None = None
         self._refused: int | None = None
+        self._is_anew = False
         self._pause = _FIRST_PAUSE_SECONDS
         self._not_before = 0.0
 
@@ -87,6 +88,13 @@ class ChampionFollower:
                 self._put(Champion(last.version, loaded.feature_names, loaded.model, "last-good copy"))
 
         self._guarded("restore", "The last good model cannot be used.", attempt)
+
+    def begin_anew(self) -> None:
+        """Lets the next `follow` read data and champion again, changed or not, refused before or not.
+
+        What serves goes on serving until the same, or another, was loaded and checked.
+        """
+        self._data, self._refused, self._is_anew = None, None, True
 
     def follow(self, heard: Heard) -> None:
         """Follows the data, then the champion."""
@@ -128,7 +136,8 @@ class ChampionFollower:
     def _take(self, wanted: int, source: ModelSource) -> None:
         """Makes a version the champion, unless it is, or was refused a moment ago."""
         current = self._champion()
-        if current is not None and (current.version.version, current.source) == (wanted, source):
+        is_served = current is not None and (current.version.version, current.source) == (wanted, source)
+        if is_served and not self._is_anew:
             return
         self._wanted = wanted
         if wanted == self._refused and monotonic() < self._not_before:
@@ -139,12 +148,12 @@ class ChampionFollower:
                 f"Postgres knows no version {wanted} of {self._task.name!r}, so its artifact cannot be checked.",
                 "Only versions that `contender train` registered are served: move the alias to one of them.",
             )
-        if current is not None and current.version == version:
+        if current is not None and current.version == version and not self._is_anew:
             self._put(replace(current, source=source))
         else:
             loaded = self._means.bundles.load(version)
             self._put(Champion(version, loaded.feature_names, loaded.model, source))
-        self._refused = None
+        self._refused, self._is_anew = None, False
 
     def _put(self, champion: Champion) -> None:
         """Computes what the champion says of the latest data, and puts it on the board."""

@@ -6,15 +6,17 @@ from time import monotonic
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.errors import ConfigurationError, RegistryUnreachableError
+from core.errors import ConfigurationError, DatabaseUnreachableError, RegistryUnreachableError
 from core.settings import Settings
 from core.tasks import Task
 from serving.board import Board
 from serving.bundles import Bundles
 from serving.champion import ChampionFollower, Heard, Means
 from serving.complaints import Complaints
+from serving.configured import Configured
 from serving.metrics import Metrics
 from serving.predictor import ALIAS
+from serving.reloads import Reloads
 from serving.rhythm import Rhythm
 from serving.task_shelf import TaskShelf
 from training import contenders, registry
@@ -31,7 +33,9 @@ class Follower:
         self._metrics = metrics
         self._complaints = Complaints()
         self._means = Means(engine, clock, board, Bundles(settings, engine), metrics, self._complaints)
-        self._shelf = TaskShelf(settings.tasks, self._complaints)
+        configured = Configured(engine, settings.bundles, self._complaints)
+        self._shelf = TaskShelf(settings.tasks, self._complaints, configured.newest)
+        self._reloads = Reloads(engine)
         self._followers: dict[str, ChampionFollower] = {}
         self._warmed: dict[str, Task] | None = None
         self._polled = threading.Event()
@@ -52,11 +56,23 @@ class Follower:
 
     def poll(self) -> None:
         """Asks once where every champion stands, and follows."""
+        due = self._due()
+        if due:
+            self._shelf.forget()
         self._take_tasks(restore=False)
         heard = self._hear()
         for name, follower in self._followers.items():
+            if name in due:
+                follower.begin_anew()
             follower.follow(heard.get(name, Heard(reached=False)))
         self._polled.set()
+
+    def _due(self) -> frozenset[str]:
+        """The tasks that an administrator wants loaded again."""
+        try:
+            return self._reloads.due()
+        except DatabaseUnreachableError:
+            return frozenset()  # asked again at the next poll; `Configured` tells of it
 
     def _hear(self) -> dict[str, Heard]:
         heard: dict[str, Heard] = {}

@@ -6,13 +6,14 @@ from time import monotonic
 import sqlalchemy as sa
 
 from core import locks
+from core.clock import Clock
 from core.connection import reachable
 from core.errors import BusyError, DatabaseUnreachableError
 from core.logs import get_log
 from serving.complaints import Complaints
 from serving.live_tasks import LiveTask
 from serving.rhythm import Rhythm
-from training import checkpoints
+from training import checkpoints, outbox
 from training.checkpoints import Frozen
 from training.events import Draft
 
@@ -21,10 +22,14 @@ _MEGABYTE = 2**20
 
 
 class Keeper:
-    """Writes checkpoints, lets go of what they hold, and pauses the learning of models that have grown too large."""
+    """Writes checkpoints, lets go of what they hold, and pauses the learning of models that have grown too large.
 
-    def __init__(self, engine: sa.Engine, lives: Mapping[str, LiveTask]) -> None:
+    The first checkpoint of a session (a date, UTC) goes into the outbox, to become a version in MLflow.
+    """
+
+    def __init__(self, engine: sa.Engine, lives: Mapping[str, LiveTask], clock: Clock) -> None:
         self._engine = engine
+        self._clock = clock
         self._lives = lives
         self._complaints = Complaints()
         self._seen: dict[str, tuple[int, float]] = {}
@@ -87,6 +92,7 @@ class Keeper:
             with reachable(), self._engine.begin() as connection:
                 lease.check(connection)
                 checkpoints.write(connection, key, frozen)
+                outbox.ask(connection, key, frozen.seq, self._clock.now().date())
         self._seen[name] = (frozen.seq, monotonic())
         if is_learning and len(frozen.state) > live.task.budget_megabytes * _MEGABYTE:
             live.intake.take([Draft("pause")])

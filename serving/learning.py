@@ -58,6 +58,8 @@ class Learning:
         live = self.live(task)
         rows = read_rows(body, action)
         outcomes = self._take(live, rows, action)
+        if action == "predict":
+            outcomes = _as_served(live, rows, outcomes)
         if not rows.is_list:
             if isinstance(outcomes[0], ContenderError):
                 raise outcomes[0]
@@ -72,7 +74,7 @@ class Learning:
         """One request to /predict_many."""
         live = self.live(task)
         asked: Ahead = read_ahead(body)
-        values = live.live.forecast(asked.features, asked.series_id, asked.steps)
+        values = live.served().answering.forecast(asked.features, asked.series_id, asked.steps)
         return Said(200, {"forecast": [{"step": step, "value": value} for step, value in enumerate(values, 1)]})
 
     def figures(self, task: str) -> dict[str, Any]:
@@ -115,6 +117,19 @@ def _outcome(answer: Taken | EventConflictError) -> Outcome:
     return answer if isinstance(answer, EventConflictError) else answer.prediction
 
 
+def _as_served(live: LiveTask, rows: Rows, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """What a frozen champion says instead of the live learner, whose predictions are those that the log keeps."""
+    served = live.served()
+    if served.mode == "live":
+        return outcomes
+    return [
+        outcome
+        if isinstance(outcome, ContenderError)
+        else served.answering.predict(draft.features or {}, draft.series_id)
+        for draft, outcome in zip(rows.drafts, outcomes, strict=True)
+    ]
+
+
 def _refused(draft: Draft, found: Refusal) -> QuarantinedError:
     name = f" {draft.event_id}" if draft.event_id else ""
     return QuarantinedError(
@@ -132,12 +147,16 @@ def _told(live: LiveTask, action: Action, value: float | None) -> Mapping[str, A
 
 
 def _info(live: LiveTask) -> dict[str, Any]:
-    learner = live.live.learner
+    """`last_event_id`: the event up to which the figures go. Who is `frozen` has learned up to an earlier one."""
+    learner, served = live.live.learner, live.served()
     return {
         "model_name": live.contender,
         "model_type": type(learner.model).__name__,
         "task": live.task.name,
         "last_event_id": learner.seq,
+        "served": served.mode,
+        "served_last_event_id": served.last_event_id,
+        "model_version": served.version,
         "rows_learned": learner.rows_learned,
         "rows_refused": learner.rows_refused,
         "trouble": learner.trouble or None,

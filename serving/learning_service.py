@@ -4,19 +4,24 @@ from collections.abc import Mapping
 
 from flask_openapi3.openapi import OpenAPI
 
+from core.clock import Clock, SystemClock
 from core.connection import connect
 from core.errors import ContenderError
 from core.settings import Settings
 from core.task_files import pushed_names
 from serving import learning_routes
 from serving.complaints import Complaints
+from serving.configured import Configured
 from serving.fast_lane import FastLane
 from serving.keeper import Keeper
 from serving.learning import Learning, QuarantinedError
+from serving.live_shelf import LiveShelf
 from serving.live_tasks import open_tasks
 from serving.log_watch import LogWatch
 from serving.metrics import Metrics
+from serving.pushed_champion import PushedChampions
 from serving.pushed_rows import InvalidRowsError, TooManyRowsError
+from serving.registrar import Registrar
 from training.events import EventConflictError
 from web import guard, problems
 from web.auth import Access
@@ -35,17 +40,22 @@ KINDS: dict[type[ContenderError], Kind] = {
 class LearningService:
     """The pushed tasks of one worker."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self._settings = settings
         # Each learner keeps a connection to read its log and one to append to it; the rest come and go.
         lasting = 1 + 2 * len(pushed_names(settings.tasks))
         self._engine = connect(settings.require_database_url(), schema=settings.schema_name, pool_size=lasting + 4)
         engine = self._engine
         self.access = Access(engine, settings.api_host)
-        self.lives = open_tasks(engine, settings, Complaints())
+        complaints = Complaints()
+        configured = Configured(engine, settings.bundles, complaints)
+        self.lives = open_tasks(engine, settings, complaints, configured.newest())
         self.learning = Learning(engine, self.lives, _told)
         self._watch = LogWatch(engine, self.lives)
-        self._keeper = Keeper(engine, self.lives)
+        self._keeper = Keeper(engine, self.lives, clock or SystemClock())
+        self._champions = PushedChampions(engine, settings, self.lives)
+        self._registrar = Registrar(engine, settings, self.lives, self._champions)
+        self._shelf = LiveShelf(engine, settings, self.lives, configured, complaints)
 
     def add_to(self, app: OpenAPI, metrics: Metrics, kinds: Mapping[type[ContenderError], Kind]) -> None:
         """Adds the routes, the guard and the limits, and the way past Flask."""
@@ -60,9 +70,15 @@ class LearningService:
         self.access.start()
         self._watch.start()
         self._keeper.start()
+        self._shelf.start()
+        self._champions.start()
+        self._registrar.start()
 
     def stop(self) -> None:
         """Ends them, and stores what was learned since the last checkpoint."""
+        self._registrar.stop()
+        self._champions.stop()
+        self._shelf.stop()
         self._watch.stop()
         self._keeper.stop()
         self.access.stop()

@@ -1,23 +1,26 @@
 """The pushed tasks that this worker serves: of each the learner that answers, and the way into its log."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from core.errors import ConfigurationError, ContenderError
-from core.pushed import OnlineContender, PushedTask
+from core import configurations
+from core.configurations import Configuration, pushed_task
+from core.errors import ContenderError
+from core.faults import explained
+from core.pushed import PushedTask
 from core.settings import Settings
-from core.task_files import load_pushed, pushed_names
+from core.task_files import pushed_names
 from serving.complaints import Complaints
+from serving.configured import last_heard
+from serving.served import Chosen, Served
 from training.admission import Admission
+from training.declarations import NAMED_BY_ENVIRONMENT, chosen, procedure
 from training.event_log import LearnerKey
 from training.intake import Intake
 from training.learner import Learner
 from training.live import LiveLearner
-from training.online_procedures import ONLINE, OnlineProcedure, declared
-
-NAMED_BY_ENVIRONMENT = "live"
-"""The one task whose contender MODEL_NAME picks."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class LiveTask:
     contender: str
     intake: Intake
     admission: Admission
+    chosen: Chosen = field(default_factory=Chosen)
 
     @property
     def live(self) -> LiveLearner:
@@ -44,52 +48,65 @@ class LiveTask:
         """Whether predictions are probabilities."""
         return self.task.target.kind == "binary"
 
+    def served(self) -> Served:
+        """Who answers /predict and /predict_many, as the champion alias was understood last (`pushed_champion`)."""
+        held = self.chosen.held
+        if held is None or held.frozen is None:
+            return Served("live", None if held is None else held.version, self.live)
+        return Served("frozen", held.version, held.frozen)
+
 
 def check(settings: Settings) -> None:
-    """Raises ConfigurationError for a MODEL_NAME that no model has: it is not for a default to step in."""
+    """Raises ConfigurationError for a MODEL_NAME that no model has: it is not for a default to step in.
+
+    There need not be a database yet: then the task is taken as it was known on this machine last.
+    """
     if settings.model_name and NAMED_BY_ENVIRONMENT in pushed_names(settings.tasks):
-        task, contender = _chosen(load_pushed(settings.tasks, NAMED_BY_ENVIRONMENT), settings.model_name)
-        _procedure(task, contender)
+        task, contender = declared(settings, NAMED_BY_ENVIRONMENT, _known(settings, NAMED_BY_ENVIRONMENT))
+        procedure(task, contender)
 
 
-def open_tasks(engine: sa.Engine, settings: Settings, complaints: Complaints) -> dict[str, LiveTask]:
-    """Every pushed task with the contender that learns it; a file that cannot be used is passed over, and told.
+def _known(settings: Settings, name: str) -> Configuration | None:
+    if settings.database_url:
+        try:
+            return configurations.in_force(settings, name)
+        except Exception as error:
+            if explained(error) is None:
+                raise
+    return last_heard(settings.bundles).get(name)
+
+
+def open_tasks(
+    engine: sa.Engine, settings: Settings, complaints: Complaints, configured: Mapping[str, Configuration]
+) -> dict[str, LiveTask]:
+    """Every pushed task with the contender that learns it; one that cannot be used is passed over, and told.
 
     Nothing is read from the database yet.
     """
     lives = {}
     for name in pushed_names(settings.tasks):
         try:
-            task, contender = _chosen(load_pushed(settings.tasks, name), settings.model_name)
-            lives[name] = _open(engine, task, contender)
+            lives[name] = open_task(engine, *declared(settings, name, configured.get(name)))
         except ContenderError as error:
-            complaints.open(f"task/{name}", "A task file cannot be used.", str(error), task=name)
+            complaints.open(f"task/{name}", "A task cannot be used as declared.", str(error), task=name)
     return lives
 
 
-def _open(engine: sa.Engine, task: PushedTask, contender: str) -> LiveTask:
-    key = LearnerKey(task.name, contender, task.contender_hash(contender))
-    procedure, outcome = _procedure(task, contender), task.target.kind
+def declared(settings: Settings, name: str, replaced: Configuration | None) -> tuple[PushedTask, str]:
+    """A pushed task as it is declared now, and the contender that is to learn it."""
+    return chosen(pushed_task(settings.tasks, name, replaced), settings.model_name)
+
+
+def open_task(engine: sa.Engine, task: PushedTask, contender: str) -> LiveTask:
+    """The task with a learner that is restored when it is first needed."""
+    learns, outcome = procedure(task, contender), task.target.kind
 
     def fresh() -> Learner:
-        return Learner(procedure.online(outcome, task.contenders[contender].seed), outcome)
+        return Learner(learns.online(outcome, task.contenders[contender].seed), outcome)
 
-    return LiveTask(task, contender, Intake(engine, LiveLearner(engine, key, fresh)), Admission(task))
-
-
-def _procedure(task: PushedTask, contender: str) -> OnlineProcedure:
-    named = task.contenders[contender]
-    return declared(named.procedure, named.parameters, task.target.kind)
+    return LiveTask(task, contender, Intake(engine, LiveLearner(engine, key(task, contender), fresh)), Admission(task))
 
 
-def _chosen(task: PushedTask, model_name: str) -> tuple[PushedTask, str]:
-    """The task, in which the contender that is to serve is declared, and that contender's name."""
-    if task.name != NAMED_BY_ENVIRONMENT or not model_name:
-        return task, task.serves
-    if model_name in task.contenders:
-        return task, model_name
-    if model_name in ONLINE:
-        contenders = {**task.contenders, model_name: OnlineContender(procedure=model_name)}
-        return task.model_copy(update={"contenders": contenders}), model_name
-    known = ", ".join(dict.fromkeys([*task.contenders, *ONLINE]))
-    raise ConfigurationError(f"MODEL_NAME is {model_name!r}, which no model is called.", f"Known: {known}.")
+def key(task: PushedTask, contender: str) -> LearnerKey:
+    """Whose learner it is."""
+    return LearnerKey(task.name, contender, task.contender_hash(contender))

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from core.connection import reachable
-from core.errors import IntegrityError
-from core.event_tables import checkpoints, event_predictions, registrations
+from core.errors import IntegrityError, NotFoundError
+from core.event_tables import checkpoints, event_predictions, events, registrations
 from training import event_log
 from training.event_log import LearnerKey
 from training.events import Event
@@ -56,16 +56,9 @@ class Frozen:
 
 
 def newest(engine: sa.Engine, key: LearnerKey) -> Stored | None:
-    """The newest checkpoint without its state; None when there is none."""
-    statement = (
-        sa.select(checkpoints.c.last_seq, checkpoints.c.stamp, sa.func.octet_length(checkpoints.c.state))
-        .where(*_of(checkpoints, key))
-        .order_by(checkpoints.c.last_seq.desc())
-        .limit(1)
-    )
-    with reachable(), engine.connect() as connection:
-        row = connection.execute(statement).one_or_none()
-    return None if row is None else Stored(*row)
+    """The newest checkpoint without its state, none of those beyond the log's end; None when there is none."""
+    end = sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0)).where(events.c.log == key.log).scalar_subquery()
+    return _find(engine, (*_of(checkpoints, key), checkpoints.c.last_seq <= end))
 
 
 def restore(engine: sa.Engine, key: LearnerKey, fresh: Callable[[], Learner]) -> Learner:
@@ -74,21 +67,20 @@ def restore(engine: sa.Engine, key: LearnerKey, fresh: Callable[[], Learner]) ->
     Raises IntegrityError when the state is not what was recorded of it, or when a replay does not say what was said.
     """
     stored = newest(engine, key)
+    return fresh() if stored is None else _thaw(engine, key, stored, fresh)
+
+
+def at(engine: sa.Engine, key: LearnerKey, last_seq: int, fresh: Callable[[], Learner]) -> Learner:
+    """The learner as it stood at the checkpoint after the event `last_seq`: one that a version was made of.
+
+    Raises NotFoundError when there is no such checkpoint; otherwise as `restore`.
+    """
+    stored = _find(engine, (*_of(checkpoints, key), checkpoints.c.last_seq == last_seq))
     if stored is None:
-        return fresh()
-    if stored.stamp != stamp(LEARNER_CODE):
-        return _rebuild(engine, key, fresh(), stored.last_seq)
-    statement = sa.select(checkpoints.c.state, checkpoints.c.digest).where(
-        *_of(checkpoints, key), checkpoints.c.last_seq == stored.last_seq
-    )
-    with reachable(), engine.connect() as connection:
-        state, digest = connection.execute(statement).one()
-    if hashlib.sha256(state).hexdigest() != digest:
-        raise IntegrityError(
-            f"The checkpoint of {key.contender} on {key.log} after event {stored.last_seq} is not what was recorded.",
-            "Delete that row of the table `checkpoints`; the learner is then rebuilt from an older one and the log.",
+        raise NotFoundError(
+            f"There is no checkpoint of {key.contender} on {key.log} after event {last_seq}.", "It was deleted."
         )
-    return Learner.thaw(state)
+    return _thaw(engine, key, stored, fresh)
 
 
 def write(connection: sa.Connection, key: LearnerKey, frozen: Frozen) -> None:
@@ -133,6 +125,34 @@ def stored_prediction(engine: sa.Engine, key: LearnerKey, seq: int) -> float | N
     statement = sa.select(event_predictions.c.value).where(*_of(event_predictions, key), event_predictions.c.seq == seq)
     with reachable(), engine.connect() as connection:
         return connection.execute(statement).scalar_one_or_none()
+
+
+def _find(engine: sa.Engine, conditions: tuple[sa.ColumnElement[bool], ...]) -> Stored | None:
+    statement = (
+        sa.select(checkpoints.c.last_seq, checkpoints.c.stamp, sa.func.octet_length(checkpoints.c.state))
+        .where(*conditions)
+        .order_by(checkpoints.c.last_seq.desc())
+        .limit(1)
+    )
+    with reachable(), engine.connect() as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else Stored(*row)
+
+
+def _thaw(engine: sa.Engine, key: LearnerKey, stored: Stored, fresh: Callable[[], Learner]) -> Learner:
+    if stored.stamp != stamp(LEARNER_CODE):
+        return _rebuild(engine, key, fresh(), stored.last_seq)
+    statement = sa.select(checkpoints.c.state, checkpoints.c.digest).where(
+        *_of(checkpoints, key), checkpoints.c.last_seq == stored.last_seq
+    )
+    with reachable(), engine.connect() as connection:
+        state, digest = connection.execute(statement).one()
+    if hashlib.sha256(state).hexdigest() != digest:
+        raise IntegrityError(
+            f"The checkpoint of {key.contender} on {key.log} after event {stored.last_seq} is not what was recorded.",
+            "Delete that row of the table `checkpoints`; the learner is then rebuilt from an older one and the log.",
+        )
+    return Learner.thaw(state)
 
 
 def _rebuild(engine: sa.Engine, key: LearnerKey, learner: Learner, until: int) -> Learner:

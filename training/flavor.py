@@ -15,20 +15,24 @@ import io
 import tarfile
 import tempfile
 import warnings
+from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.settings import export
+from training import row_flavor
 from training.positions import freeze, thaw
 from training.procedures import Floats, Model
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from training.online import Online
 
 _PICKLE = Path("data") / "model.pkl"
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "river", "scikit-learn")
@@ -77,31 +81,65 @@ def save(model: Model, folder: Path, feature_names: tuple[str, ...], example: Fl
     """Writes the model's folder and returns its digest. `example`: a few rows, (n, n_features), in task order."""
     import pandas as pd
 
-    mlflow_pyfunc = pyfunc()
-    from mlflow.models import Model as Card
+    names = list(feature_names)
+    return _write(
+        freeze(model),
+        folder,
+        created,
+        loader_module=__name__,
+        signature=_signature([(name, "double", True) for name in names]),
+        input_example=pd.DataFrame(example, columns=names),
+    )
+
+
+def save_rows(model: "Online", folder: Path, declared: Mapping[str, bool] | None, created: date) -> str:
+    """The same of a model that takes rows as they are sent (`training.row_flavor`).
+
+    `declared`: all features there are, and whether every row must have them. None: any subset of any features, so the
+    folder has no signature, for MLflow would drop the columns that are not in it.
+    """
+    columns = None
+    if declared is not None:
+        columns = [(name, "double", required) for name, required in declared.items()]
+        columns += [] if row_flavor.SERIES in declared else [(row_flavor.SERIES, "string", False)]
+    return _write(
+        freeze(model),
+        folder,
+        created,
+        loader_module=row_flavor.__name__,
+        signature=None if columns is None else _signature(columns),
+    )
+
+
+def _signature(columns: Sequence[tuple[str, str, bool]]) -> Any:
+    """Columns (name, type, whether it is required) in, one number a row out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
-    content = freeze(model)
-    names = list(feature_names)
+    return ModelSignature(
+        inputs=Schema([ColSpec(kind, name, required) for name, kind, required in columns]),
+        outputs=Schema([TensorSpec(np.dtype(np.float64), (-1,))]),
+    )
+
+
+def _write(content: bytes, folder: Path, created: date, **what: Any) -> str:
+    mlflow_pyfunc = pyfunc()
+    from mlflow.models import Model as Card
+
     card = Card(
         model_uuid=hashlib.sha256(content).hexdigest()[:32], utc_time_created=f"{created.isoformat()} 00:00:00.000000"
     )
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # MLflow compares the frame's columns with a range
+        warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
         pickled = Path(scratch) / _PICKLE.name
         pickled.write_bytes(content)
         mlflow_pyfunc.save_model(
             folder,
-            loader_module=__name__,
             data_path=str(pickled),
             mlflow_model=card,
-            signature=ModelSignature(
-                inputs=Schema([ColSpec("double", name) for name in names]),
-                outputs=Schema([TensorSpec(np.dtype(np.float64), (-1,))]),
-            ),
-            input_example=pd.DataFrame(example, columns=names),
             pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+            **what,
         )
     return folder_digest(folder)
 

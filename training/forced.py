@@ -74,7 +74,7 @@ def move(at: Workplace, stands: Reconciled, asked: Asked) -> Forced:
     now = stands.aliases.get(asked.alias)
     if now == version.version:
         with at.writing() as connection:
-            audit.record(connection, **_entry(asked, now, "nothing to do"))
+            _audit(connection, asked, now, "nothing to do")
         return Forced(asked.task, asked.alias, now, now, version.contender, False, asked.alias in stands.pinned)
     moves.keep_bundle(at, version)
     decision = _decision(at, stands, asked, version)
@@ -83,7 +83,7 @@ def move(at: Workplace, stands: Reconciled, asked: Asked) -> Forced:
         number = decisions.record(connection, decision, at.clock.now())
         intended = intended.decided(number, decision.evidence_hash)
         ledger.write(connection, "intent", intended, at.clock.now())
-        audit.record(connection, **_entry(asked, now, "intended", move=intended.id, decision=number))
+        _audit(connection, asked, now, "intended", move=intended.id, decision=number)
     moves.carry_out(at, [intended])
     return Forced(asked.task, asked.alias, now, version.version, version.contender, True, True)
 
@@ -127,7 +127,8 @@ def _decision(at: Workplace, stands: Reconciled, asked: Asked, version: Version)
     )
 
 
-def _entry(asked: Asked, before: int | None, outcome: str, **more: object) -> dict[str, object]:
-    detail = {"task": asked.task, "alias": asked.alias, "from": before, "to": asked.version, "why": asked.why, **more}
+def _audit(connection: sa.Connection, asked: Asked, before: int | None, outcome: str, **more: object) -> None:
+    """`intended`: the ledger says how the move ended."""
     action = "roll back" if asked.reason == ledger.ROLLED_BACK else "promote"
-    return {"who": asked.who, "action": action, "outcome": outcome, "detail": detail}
+    detail = {"task": asked.task, "alias": asked.alias, "from": before, "to": asked.version, "why": asked.why, **more}
+    audit.record(connection, who=asked.who, action=action, outcome=outcome, detail=detail)

@@ -148,7 +148,10 @@ def reigns(engine: sa.Engine, task: str, alias: str) -> list[Reign]:
 
 
 def last_not_by_decision(connection: sa.Connection, task: str) -> int:
-    """The id of the last row that the gate did not decide on (a person's move, a release, a move given up); 0 if none."""
+    """The id of the last row that the gate did not decide on; 0 if none.
+
+    Such are a person's move, a release, and a move given up.
+    """
     forced = sa.select(decisions.c.id).where(decisions.c.task == task, _is_forced())
     by_others = sa.or_(
         ledger.c.phase.in_(("external", "abandoned")), ledger.c.decision_id.is_(None), ledger.c.decision_id.in_(forced)

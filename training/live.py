@@ -55,6 +55,8 @@ class LiveLearner:
         """Reads and applies what was committed since. Holds `lock`."""
         with self._line.talk() as connection:
             head = event_log.head(connection, self.key.log)
+        if head < self.learner.seq:
+            self._learner = None  # the database is another one than before: a backup, say
         self.read_up_to(head)
 
     def read_up_to(self, head: int) -> None:

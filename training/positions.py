@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 
 from training.history import History
-from training.procedures import Model
 
 _PROTOCOL = 5
 
@@ -88,7 +87,7 @@ class Start:
         )
 
 
-def freeze(model: Model) -> bytes:
+def freeze(model: object) -> bytes:
     """A model's bytes. The round trip makes them canonical: a model that was resumed has those of one that was not."""
     return pickle.dumps(pickle.loads(pickle.dumps(model, _PROTOCOL)), _PROTOCOL)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from core.errors import ConfigurationError, RegistryUnreachableError
+from core.pushed import PushedTask
 from core.settings import Settings
 from core.tasks import Task
 from training.flavor import pyfunc
@@ -68,8 +69,11 @@ class Tracking:
         self._one_input_at_a_time = threading.Lock()  # two runs naming a dataset first at once: MLflow refuses one
 
     @classmethod
-    def open(cls, settings: Settings, task: Task, dataset: "Dataset") -> "Tracking":
-        """The task's experiment, made when there is none. Raises RegistryUnreachableError."""
+    def open(cls, settings: Settings, task: Task | PushedTask, dataset: "Dataset | None") -> "Tracking":
+        """The task's experiment, made when there is none. `dataset`: the input of its runs, where they have one.
+
+        Raises RegistryUnreachableError.
+        """
         pyfunc()
         from mlflow import MlflowClient
 
@@ -80,7 +84,7 @@ class Tracking:
             experiment_id = experiment.experiment_id if experiment else client.create_experiment(task.name)
             running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
             unfinished = {run.data.tags[KEY]: run.info for run in running if KEY in run.data.tags}
-            return cls(client, experiment_id, _input(dataset), unfinished)
+            return cls(client, experiment_id, None if dataset is None else _input(dataset), unfinished)
 
     def log(self, record: Record) -> Logged:
         """Writes a run, or completes the one that was begun for the same key. It stays open until `finish`."""
@@ -94,8 +98,9 @@ class Tracking:
             for start in range(0, max(len(points), 1), _METRICS_AT_ONCE):
                 batch = points[start : start + _METRICS_AT_ONCE]
                 self._client.log_batch(run_id, metrics=batch, params=[] if start else params)
-            with self._one_input_at_a_time:
-                self._client.log_inputs(run_id, [self._dataset])
+            if self._dataset is not None:
+                with self._one_input_at_a_time:
+                    self._client.log_inputs(run_id, [self._dataset])
             self._client.log_artifacts(run_id, str(record.folder))
         return Logged(run_id, f"{info.artifact_uri}/{MODEL}")
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from core.connection import reachable
 from core.database import bundles, versions
 from core.errors import IntegrityError
+from core.pushed import PushedTask
 from core.tasks import Task
 
 
@@ -63,7 +64,7 @@ def numbered(engine: sa.Engine, task: str, numbers: Collection[int]) -> dict[int
         return {row.version: Version(**row._mapping) for row in connection.execute(statement)}
 
 
-def newest(engine: sa.Engine, task: Task, series: str, contender: str) -> Version | None:
+def newest(engine: sa.Engine, task: Task | PushedTask, series: str, contender: str) -> Version | None:
     """The version of a contender, as declared now, that has learned most of a series; None before the first."""
     statement = _select(task.name).where(
         versions.c.series == series,
@@ -71,6 +72,21 @@ def newest(engine: sa.Engine, task: Task, series: str, contender: str) -> Versio
         versions.c.contender_hash == task.contender_hash(contender),
     )
     return _first(engine, statement.order_by(versions.c.trained_through.desc()))
+
+
+def made(
+    engine: sa.Engine, task: str, series: str, contender: str, contender_hash: str, trained_through: date
+) -> Version | None:
+    """The version of a contender that has learned a series through a date; None when there is none yet."""
+    return _first(
+        engine,
+        _select(task).where(
+            versions.c.series == series,
+            versions.c.contender == contender,
+            versions.c.contender_hash == contender_hash,
+            versions.c.trained_through == trained_through,
+        ),
+    )
 
 
 def highest(engine: sa.Engine, task: str) -> int:

@@ -1,8 +1,9 @@
-"""What a service whose state is all in Postgres needs beside its routes: its start, its health, its database errors."""
+"""What a service whose state is all in Postgres needs beside its routes: its door, its health, its start and end."""
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import Literal
+from multiprocessing.util import Finalize
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from flask import Response, request
@@ -15,13 +16,17 @@ from core.faults import explained
 from core.jobs import exit_code
 from core.logs import configure_logs, get_log
 from core.settings import Settings, load_settings
-from web import problems
+from web import guard, limits, problems
 from web.app import SERVICE, add_liveness
-from web.auth import is_loopback
+from web.auth import Access
+from web.limits import Limits
 from web.problems import Kind, documented
 from web.server import serve
 
+ACCESS = "access"
 AWAY = documented("Postgres does not answer (`unreachable`) or has not been migrated (`not_migrated`).")
+TRAINS: dict[str | int, Any] = {**guard.RESPONSES, **limits.RESPONSES, "503": AWAY}
+"""What a route that needs the role `trainer` answers besides its own."""
 _NOT_MIGRATED = Kind(503, "not_migrated", "The database has no tables for this yet")
 
 HOME_PAGE = """<!DOCTYPE html>
@@ -46,8 +51,16 @@ class Health(BaseModel):
     database: Literal["reachable"]
 
 
-def prepare(app: OpenAPI, engine: sa.Engine) -> None:
-    """Adds `/health` and `/health/live`, and says every error of Postgres in words."""
+def prepare(app: OpenAPI, engine: sa.Engine, settings: Settings, host: str) -> None:
+    """Adds the door and the limits, `/health` and `/health/live`, and says every error of Postgres in words.
+
+    `host` is the interface on which the service listens. `app.extensions["access"]` is the Access, whose audit log is
+    not written until `attend` is called.
+    """
+    access = Access(engine, host)
+    guard.install(app, access)
+    Limits(app, settings.rate_limit, access)
+    app.extensions[ACCESS] = access
 
     @app.get("/health", tags=[SERVICE], summary="Whether it can be used", responses={"200": Health, "503": AWAY})
     def health() -> dict[str, str]:
@@ -60,10 +73,23 @@ def prepare(app: OpenAPI, engine: sa.Engine) -> None:
     def database_error(error: sa.exc.DBAPIError) -> Response:
         known = explained(error)
         if isinstance(known, ConfigurationError):
-            return problems.respond(_NOT_MIGRATED, str(known))
+            return not_migrated(known)
         return problems.respond(*problems.told(known or error, problems.KINDS, request.path))
 
+    def not_migrated(error: ConfigurationError) -> Response:
+        return problems.respond(_NOT_MIGRATED, str(error))
+
     app.register_error_handler(sa.exc.DBAPIError, database_error)
+    app.register_error_handler(ConfigurationError, not_migrated)
+
+
+def attend(app: OpenAPI) -> OpenAPI:
+    """Begins to write the audit log of a worker, until it ends; returns the app."""
+    access: Access = app.extensions[ACCESS]
+    access.start()
+    # The server has no hook for a worker's end; multiprocessing calls this after the last request was answered.
+    Finalize(None, access.stop, exitpriority=100)
+    return app
 
 
 def run(name: str, address: Callable[[Settings], tuple[str, int]], about: str, argv: Sequence[str] | None) -> int:
@@ -76,19 +102,8 @@ def run(name: str, address: Callable[[Settings], tuple[str, int]], about: str, a
         configure_logs(settings.log_format)
         settings.require_database_url()
         host, port = address(settings)
-        variable = f"CONTENDER_{name.upper()}"
-        _require_loopback(host, f"{variable}_HOST")
-        serve(f"{name}.worker:make", host=host, port=port, workers=1, variable=variable)
+        serve(f"{name}.worker:make", host=host, port=port, workers=1, variable=f"CONTENDER_{name.upper()}")
     except ContenderError as error:
         log.error(error.problem, remedy=error.remedy)
         return exit_code(error)
     return 0
-
-
-def _require_loopback(host: str, variable: str) -> None:
-    """Raises ConfigurationError for an interface that others can reach: whatever tokens there are, none is checked."""
-    if not is_loopback(host):
-        raise ConfigurationError(
-            f"The service is told to listen on {host}, where other machines reach it, and it checks no tokens.",
-            f"Set {variable}=127.0.0.1 (the default), and let a proxy with its own authentication face the network.",
-        )

@@ -1,65 +1,18 @@
 """What a newcomer does, with the real commands: up, ask, move an alias by hand, up again, stop; without a network."""
 
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-import requests
 
-from contender.services import free_port
-
-REPOSITORY = Path(__file__).parent.parent.parent
-
-
-@dataclass(frozen=True)
-class Laptop:
-    """A home of its own, free ports, and Yahoo out of reach."""
-
-    home: Path
-    api_port: int
-    mlflow_port: int
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            **{name: value for name, value in os.environ.items() if not name.startswith("CONTENDER_")},
-            "CONTENDER_HOME": str(self.home),
-            "CONTENDER_API_PORT": str(self.api_port),
-            "CONTENDER_MLFLOW_PORT": str(self.mlflow_port),
-            "CONTENDER_YAHOO_URL": "http://127.0.0.1:9",
-            "COLUMNS": "160",
-        }
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "contender", *arguments],
-            cwd=REPOSITORY,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=280,
-        )
-
-    def get(self, path: str) -> requests.Response:
-        return requests.get(f"http://127.0.0.1:{self.api_port}{path}", timeout=10)
-
-    def registry(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Calls MLflow's REST API as its web page does."""
-        url = f"http://127.0.0.1:{self.mlflow_port}/api/2.0/mlflow/{path}"
-        answer = requests.request(method, url, json=body, timeout=10)
-        answer.raise_for_status()
-        told: dict[str, Any] = answer.json()
-        return told
+from tests.e2e.laptop import REPOSITORY, Laptop
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:
@@ -71,7 +24,7 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> None:
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    laptop = Laptop(tmp_path_factory.mktemp("laptop") / "home", free_port(), free_port())
+    laptop = Laptop(tmp_path_factory.mktemp("laptop") / "home")
     yield laptop
     laptop.run("down")
 
@@ -86,7 +39,7 @@ def test_the_first_run_takes_both_tasks_to_a_served_champion(
 ) -> None:
     assert first_run.returncode == 0, first_run.stdout + first_run.stderr
     assert "GSPC" in first_run.stdout, "the fallback to the sample is said loudly"
-    assert f"curl http://127.0.0.1:{laptop.api_port}/predictionForTomorrow" in first_run.stdout
+    assert f"curl {laptop.url('api')}/predictionForTomorrow" in first_run.stdout
     assert "Traceback" not in first_run.stdout + first_run.stderr
 
     answer = laptop.get("/predictionForTomorrow").json()
@@ -114,7 +67,7 @@ def test_status_shows_every_service_and_champion(laptop: Laptop, first_run: subp
     told = laptop.run("status")
 
     assert told.returncode == 0
-    assert told.stdout.count("running") == 3
+    assert told.stdout.count("running") == 5
     assert "not running" not in told.stdout
     assert "airline" in told.stdout
     assert "spy" in told.stdout
@@ -221,7 +174,7 @@ def test_after_down_a_foreground_run_goes_on_and_ctrl_c_stops_everything(
     assert foreground.returncode == 0
     assert "nothing is lost" in rest
     assert not (laptop.home / "services.json").exists()
-    for name in ("mlflow", "api"):
+    for name in ("mlflow", "api", "ingestion", "features"):
         assert not psutil.pid_exists(started[name]["pid"])
     assert not (laptop.home / "postgres" / "data" / "postmaster.pid").exists()
 
@@ -232,7 +185,7 @@ def test_a_busy_port_is_told_with_its_remedy_and_no_traceback(tmp_path: Path) ->
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", 0))
         squatter.listen()
-        busy = Laptop(tmp_path / "home", squatter.getsockname()[1], free_port())
+        busy = Laptop(tmp_path / "home", {"api": squatter.getsockname()[1]})
 
         told = busy.run("up", "--detach")
 

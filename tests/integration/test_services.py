@@ -1,7 +1,9 @@
 """The embedded services after accidents: stale pid files, killed leaders, services files that somebody changed."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from contender import state
+from contender import crew, roster, state
 from contender.services import Postgres, Process, free_port, require_free_port, session, spawn
 from core.errors import ConfigurationError
 from core.settings import Settings
@@ -114,8 +116,59 @@ def test_a_services_file_that_cannot_be_understood_is_told(tmp_path: Path, conte
 
 
 def test_what_is_written_down_is_read_again(tmp_path: Path) -> None:
-    stack = state.Stack("postgresql+psycopg2://x", "http://m", "http://a", mlflow=state.Running.of(os.getpid()))
+    running = state.Running.of(os.getpid())
+    urls = {"mlflow": "http://m", "features": "http://f"}
+    stack = state.Stack("postgresql+psycopg2://x", urls, {"mlflow": running})
 
     state.write(Settings(home=tmp_path), stack)
 
     assert state.read(Settings(home=tmp_path)) == stack
+    assert stack.runs("mlflow")
+    assert not stack.runs("features")
+
+
+def test_what_an_older_version_wrote_down_is_understood(tmp_path: Path) -> None:
+    running = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    older = {"database_url": "d", "mlflow_url": "m", "api_url": "a", "supervisor": None, "mlflow": running, "api": None}
+    (tmp_path / "services.json").write_text(json.dumps(older))
+
+    stack = state.read(Settings(home=tmp_path))
+
+    assert stack == state.Stack("d", {"mlflow": "m", "api": "a"}, {"mlflow": state.Running.of(os.getpid())})
+
+
+def test_what_an_older_version_left_running_is_joined_and_the_rest_gets_addresses(tmp_path: Path) -> None:
+    settings = Settings(
+        home=tmp_path,
+        mlflow_port=free_port(),
+        api_port=free_port(),
+        ingestion_port=free_port(),
+        features_port=free_port(),
+    )
+    older = state.Stack("d", {"mlflow": "http://m"}, {"mlflow": state.Running.of(os.getpid())})
+    state.write(settings, older)
+
+    found = crew.find(settings)
+
+    assert list(found.processes) == ["mlflow"]
+    assert found.stack.urls["mlflow"] == "http://m"
+    assert found.stack.urls["ingestion"] == f"http://127.0.0.1:{settings.ingestion_port}"
+
+
+@pytest.mark.parametrize("service", roster.ALL, ids=lambda service: service.name)
+def test_each_service_names_the_variable_of_its_port(service: roster.Service, tmp_path: Path) -> None:
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        settings = Settings(home=tmp_path).model_copy(update={f"{service.name}_port": squatter.getsockname()[1]})
+
+        with pytest.raises(ConfigurationError, match=f"{service.called} needs.*CONTENDER_{service.name.upper()}_PORT="):
+            roster.require_ports([service], settings)
+
+
+def test_two_services_with_one_port_are_told_before_either_starts(tmp_path: Path) -> None:
+    port = free_port()
+    settings = Settings(home=tmp_path, api_port=port, features_port=port)
+
+    with pytest.raises(ConfigurationError, match=f"Port {port} is given to the API and to the features service"):
+        roster.require_ports((roster.API, roster.FEATURES), settings)

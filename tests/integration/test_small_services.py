@@ -176,7 +176,7 @@ def test_under_load_a_restart_of_postgres_is_told_and_nothing_else(
 @pytest.mark.parametrize("name", ["ingestion", "features"])
 @pytest.mark.parametrize(
     ("variables", "said"),
-    [({"HOST": "0.0.0.0"}, "checks no tokens"), ({"PORT": "eighty"}, "_PORT: "), ({"N_LAGS": "0"}, "N_LAGS: ")],
+    [({"HOST": "0.0.0.0"}, "contender token create"), ({"PORT": "eighty"}, "_PORT: "), ({"N_LAGS": "0"}, "N_LAGS: ")],
 )
 def test_what_cannot_work_is_a_start_up_error(
     settings: Settings, name: str, variables: dict[str, str], said: str

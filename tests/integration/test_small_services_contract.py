@@ -1,6 +1,7 @@
 """The ingestion and the features service answer as their documents say, whatever they are asked."""
 
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -50,12 +51,11 @@ def test_a_database_without_tables_is_told_as_such(
     create_app: Callable[[Settings], OpenAPI], settings: Settings, engine: sa.Engine
 ) -> None:
     client = create_app(settings.model_copy(update={"schema_name": f"{settings.schema_name}_none"})).test_client()
-    path = "/status" if create_app is ingestion.api.create_app else "/info"
+    for path in ("/status", "/next") if create_app is ingestion.api.create_app else ("/info",):
+        told = client.get(path)
 
-    told = client.get(path)
-
-    assert (told.status_code, told.get_json()["type"]) == (503, "not_migrated")
-    assert "contender migrate" in told.get_json()["detail"]
+        assert (told.status_code, told.get_json()["type"]) == (503, "not_migrated")
+        assert "contender migrate" in told.get_json()["detail"]
 
 
 @BOTH
@@ -82,6 +82,8 @@ def test_asking_for_the_head_of_the_next_observation_takes_none(stream: FlaskCli
         ("/next?lease=soon", 422, "lease"),
         ("/next?series=%00", 422, "series"),
         ("/next?task=A", 422, "task"),
+        ("/next?task=mine", 404, "live, phishing"),
+        ("/next?task=airline&lease=60", 404, "live, phishing"),
         ("/next?serie=SPY", 422, "series, lease, task"),
         ("/next?series=SPX", 404, "Known series: airline, phishing."),
         ("/status?series=SPX", 404, "Known series: airline, phishing."),
@@ -92,6 +94,18 @@ def test_a_question_that_cannot_be_answered_says_why(stream: FlaskClient, path: 
 
     assert (told.status_code, told.mimetype) == (status, "application/problem+json")
     assert named in told.get_json()["detail"]
+    assert stream.get("/next").get_json()["observation_id"] == 1
+
+
+def test_a_task_to_which_rows_are_pushed_may_be_named(stream: FlaskClient) -> None:
+    assert stream.get("/next?lease=60&task=phishing").status_code == 200
+
+
+def test_without_the_task_that_a_series_is_for_nothing_is_leased(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    stream = ingestion.api.create_app(settings.model_copy(update={"tasks": tmp_path / "tasks"})).test_client()
+
+    assert stream.get("/next?lease=60").status_code == 404
     assert stream.get("/next").get_json()["observation_id"] == 1
 
 

@@ -45,12 +45,12 @@ def begun(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Begun]
 
 def test_a_signal_between_the_start_and_the_note_stops_the_run_after_the_note(settings: Settings, begun: Begun) -> None:
     with Interrupts(), pytest.raises(Stopped):
-        state.start(settings, state.Stack(mlflow_url="http://m"), "mlflow", begun)
+        state.start(settings, state.Stack(urls={"mlflow": "http://m"}), "mlflow", begun)
 
     written = state.read(settings)
     assert written is not None
-    assert written.mlflow == state.Running.of(begun.processes[0].pid)
-    assert written.mlflow_url == "http://m"
+    assert written.processes["mlflow"] == state.Running.of(begun.processes[0].pid)
+    assert written.urls == {"mlflow": "http://m"}
 
 
 def test_afterwards_signals_mean_what_they_meant_and_the_child_heeds_them(settings: Settings, begun: Begun) -> None:
@@ -60,8 +60,7 @@ def test_afterwards_signals_mean_what_they_meant_and_the_child_heeds_them(settin
     process, stack = state.start(settings, state.Stack(), "api", begun)
 
     assert signal.getsignal(number) == before
-    assert stack.api is not None
-    assert stack.api.alive()
+    assert stack.runs("api")
     os.kill(process.pid, number)
     assert process.child is not None
     assert process.child.wait(20) == -number

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from core.errors import NotFoundError
-from core.event_tables import events, stream_leases, streams
+from core.event_tables import events, quarantined_events, stream_leases, streams
 from ingestion.observations import Observation, record
 from ingestion.stream import Handed, NoMore, Status, Stream
 
@@ -44,6 +44,13 @@ def learn(engine: sa.Engine, log: str, number: int, *, kind: str = "row", target
         seq = connection.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0) + 1)).scalar_one()
         values = {"log": log, "seq": seq, "kind": kind, "event_id": str(number), "target": target}
         connection.execute(sa.insert(events).values(**values, features=None if kind == "label" else {}))
+
+
+def refuse(engine: sa.Engine, log: str, number: int, *, target: float | None = 1.0) -> None:
+    """Puts a row under an observation's number into quarantine."""
+    with engine.begin() as connection:
+        values = {"log": log, "kind": "row", "event_id": str(number), "target": target, "reason": "r", "detail": "d"}
+        connection.execute(sa.insert(quarantined_events).values(**values))
 
 
 def store(engine: sa.Engine, series: str, values: dict[date, dict[str, float]], fetched_at: datetime) -> None:
@@ -123,6 +130,20 @@ def test_a_label_acknowledges_and_a_prediction_does_not(
 ) -> None:
     stream.next("airline", lease_seconds=60)
     learn(engine, "live", 1, kind=kind, target=target)
+
+    run_out(engine, 1)
+
+    assert number(stream.next("airline")) == (1 if comes_again else 2)
+
+
+@pytest.mark.parametrize(
+    ("log", "target", "comes_again"), [("live", 1.0, False), ("live", None, True), ("phishing", 1.0, True)]
+)
+def test_a_row_in_quarantine_was_taken_notice_of(
+    stream: Stream, engine: sa.Engine, log: str, target: float | None, comes_again: bool
+) -> None:
+    stream.next("airline", lease_seconds=60)
+    refuse(engine, log, 1, target=target)
 
     run_out(engine, 1)
 

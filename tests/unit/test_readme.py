@@ -7,10 +7,15 @@ import pytest
 from typer.testing import CliRunner
 
 from contender.cli import app
+from core import access_tables, event_tables
+from core.database import metadata
+from core.pushed import PushedTask
 from core.settings import Settings, variable
-from core.task_files import load_task
+from core.task_files import load_pushed, load_task
 from features.transforms import TRANSFORMS
 from training.contenders import PROCEDURES, make
+from training.declarations import check_pushed
+from training.online_procedures import ONLINE
 
 REPOSITORY = Path(__file__).parent.parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -73,3 +78,36 @@ def test_the_example_task_of_the_task_page_is_one(tmp_path: Path) -> None:
     task = load_task(tmp_path, "visitors")
 
     assert [make(task, name) for name in task.contenders]
+
+
+def test_the_example_of_a_pushed_task_is_one(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "tasks.md").read_text()
+    example = re.search(r"```yaml\n(name: heating\n.*?)```", page, re.S)
+    assert example is not None
+    (tmp_path / "heating.yaml").write_text(example[1])
+
+    check_pushed(load_pushed(tmp_path, "heating"), model_name="")
+
+
+def test_the_task_page_lists_every_field_of_a_pushed_task() -> None:
+    section = (REPOSITORY / "docs" / "tasks.md").read_text().split("## Tasks to which rows are pushed")[1]
+
+    for name in set(PushedTask.model_fields) - {"name", "title", "source"}:
+        assert f"| `{name}` |" in section, name
+
+
+def test_the_learning_page_and_the_readme_list_every_model() -> None:
+    page = (REPOSITORY / "docs" / "learning.md").read_text()
+    readme = (REPOSITORY / "README.md").read_text()
+
+    for name, procedure in ONLINE.items():
+        assert f"`{name}`" in page, name
+        assert f"`{name}`" in readme or procedure.outcome == "binary" or f"={name} " in readme, name
+
+
+def test_the_operation_page_lists_every_table() -> None:
+    page = (REPOSITORY / "docs" / "operation.md").read_text()
+    assert event_tables.metadata is access_tables.metadata is metadata
+
+    for name in metadata.tables:
+        assert f"| `{name}` |" in page, name

@@ -1,24 +1,30 @@
 from contender.announcement import _lines
 
-API, MLFLOW = "http://127.0.0.1:8000", "http://127.0.0.1:5000"
+MLFLOW = "http://127.0.0.1:5000"
+URLS = {"api": "http://127.0.0.1:8000", "mlflow": MLFLOW, "ingestion": "http://127.0.0.1:8002"}
+TOKEN = ".contender/admin-token"
+
+
+def lines(tasks: dict[str, bool], token: str | None = TOKEN, *, detach: bool = True) -> list[str]:
+    return _lines(URLS, tasks, token, detach=detach)
 
 
 def test_in_the_foreground_tomorrow_belongs_to_another_terminal() -> None:
-    said = "\n".join(_lines(API, MLFLOW, {"spy": True}, detach=False))
+    said = "\n".join(lines({"spy": True}, detach=False))
 
     assert "`contender run` in another terminal or cron takes in tomorrow's data." in said
     assert "Stop with Ctrl-C" in said
 
 
 def test_detached_it_is_the_next_command() -> None:
-    said = "\n".join(_lines(API, MLFLOW, {"spy": True}, detach=True))
+    said = "\n".join(lines({"spy": True}))
 
     assert "`contender run` tomorrow takes in tomorrow's data." in said
     assert "contender down" in said
 
 
 def test_links_lead_to_mlflows_training_view_and_only_to_models_that_exist() -> None:
-    said = _lines(API, MLFLOW, {"airline": True, "new": False, "spy": True}, detach=True)
+    said = lines({"airline": True, "new": False, "spy": True})
 
     assert [line.strip() for line in said if "/#/" in line] == [
         f"{MLFLOW}/#/models/airline?workflowType=machine_learning",
@@ -28,11 +34,21 @@ def test_links_lead_to_mlflows_training_view_and_only_to_models_that_exist() -> 
 
 
 def test_without_spy_the_command_asks_a_task_that_is_there() -> None:
-    assert f"  curl {API}/tasks/airline/prediction" in _lines(API, MLFLOW, {"airline": True}, detach=True)
+    assert "  curl http://127.0.0.1:8000/tasks/airline/prediction" in lines({"airline": True})
+
+
+def test_without_any_task_of_a_source_there_is_the_learning_to_try() -> None:
+    said = lines({})
+
+    assert "  curl -s 127.0.0.1:8002/next" in said
+    assert not [line for line in said if "prediction" in line]
+
+
+def test_the_box_says_where_the_admin_token_is_kept_if_it_made_one() -> None:
+    assert [line for line in lines({"spy": True}) if line.endswith(f"kept in {TOKEN}")]
+    assert not [line for line in lines({"spy": True}, token=None) if "token" in line]
 
 
 def test_every_line_fits_a_terminal_of_80_columns() -> None:
-    tasks = {"airline": True, "spy": True}
-
-    for line in _lines(API, MLFLOW, tasks, detach=False):
+    for line in lines({"airline": True, "spy": True}, detach=False):
         assert len(line.replace("[bold]", "").replace("[/bold]", "")) <= 76, line

@@ -54,3 +54,17 @@ def test_when_not_one_file_can_be_used_each_is_told_and_nothing_goes_on(
 def test_a_folder_without_task_files_is_told(tmp_path: Path, progress: Progress) -> None:
     with pytest.raises(ConfigurationError, match="CONTENDER_TASKS"):
         declared(tmp_path, progress)
+
+
+def test_the_file_of_a_pushed_task_is_checked_and_goes_through_no_loop(
+    tmp_path: Path, said: io.StringIO, progress: Progress
+) -> None:
+    (tmp_path / "phishing.yaml").write_text((TASKS / "phishing.yaml").read_text())
+    live = (TASKS / "live.yaml").read_text()
+    (tmp_path / "live.yaml").write_text(live.replace("procedure: snarimax", "procedure: sarimax"))
+
+    found = declared(tmp_path, progress)
+
+    assert found.tasks == ()
+    assert [failure.task for failure in found.skipped] == ["live"]
+    assert "There is no online procedure 'sarimax'" in said.getvalue()

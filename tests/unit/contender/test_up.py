@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from contender import cli, local, state
+from contender import cli, crew, local, state
+from contender.crew import Crew
 from contender.declared import Failure
 from contender.services import ServiceError
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, ContenderError, UnreachableError
 from core.settings import Settings
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
@@ -32,10 +33,11 @@ class Stand:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.failures: tuple[Failure, ...] = ()
+        self.missing: dict[str, ContenderError] = {}
         self.ensure: Callable[..., Any] = self._services
         self.wait: Callable[..., Any] = press(signal.SIGINT)
         self.stopped = 0
-        monkeypatch.setattr(local, "_find", lambda _: local.Found(state.Stack(), None, None))
+        monkeypatch.setattr(crew, "find", lambda _: Crew(state.Stack(), {}))
         monkeypatch.setattr(local, "_ensure", lambda *given, **named: self.ensure(*given, **named))
         monkeypatch.setattr(local, "_wait", lambda *given: self.wait(*given))
         monkeypatch.setattr(local, "down", self._down)
@@ -43,7 +45,7 @@ class Stand:
         monkeypatch.setattr(cli, "announcer", lambda _, *, detach: lambda _: None)
 
     def _services(self, settings: Settings, *_: Any, **__: Any) -> Any:
-        return SimpleNamespace(settings=settings, failures=self.failures)
+        return SimpleNamespace(settings=settings, failures=self.failures, missing=self.missing)
 
     def _down(self, _: Settings) -> bool:
         self.stopped += 1
@@ -100,6 +102,26 @@ def test_a_task_that_failed_is_named_at_the_end_and_told_by_the_exit_code_but_al
     assert stand.stopped == 0
 
 
+def test_a_small_service_that_did_not_start_is_told_by_the_exit_code_but_all_serves_on(stand: Stand) -> None:
+    stand.missing = {"features": UnreachableError("features did not answer.")}
+
+    assert up("--detach") == (75, [])
+    assert stand.stopped == 0
+
+
+def test_a_model_that_there_is_not_is_told_before_anything_starts(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_NAME", "knn_regresor")
+    stand.ensure = pytest.fail
+
+    code, said = up("--detach")
+
+    assert code == 42
+    assert said[0] == "MODEL_NAME is 'knn_regresor', which no model is called."
+    assert "knn_regressor" in said[1]
+
+
 def test_without_a_task_file_that_can_be_used_nothing_is_started(
     stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,3 +135,27 @@ def test_without_a_task_file_that_can_be_used_nothing_is_started(
     assert said[0] == "mine: skipped, for its task file cannot be used"
     assert said[-2] == f"No task file in {tmp_path} can be used."
     assert stand.stopped == 0
+
+
+class Gone:
+    """A process that has ended; `lives` looks may find it alive before."""
+
+    def __init__(self, lives: int = 0) -> None:
+        self.lives = lives
+        self.log = Path("api.log")
+
+    def alive(self) -> bool:
+        self.lives -= 1
+        return self.lives >= 0
+
+
+def test_what_ends_is_told_once_and_only_the_api_ends_the_run(tmp_path: Path) -> None:
+    told: list[str] = []
+    processes: Any = {"mlflow": Gone(), "api": Gone(lives=2), "ingestion": Gone(lives=99), "features": Gone()}
+    missing: dict[str, ContenderError] = {"features": UnreachableError("features did not answer.")}
+    services = local.Services(Settings(home=tmp_path), {}, processes, None, (), missing)
+
+    with pytest.raises(ContenderError, match="The API has ended"):
+        local._wait(services, SimpleNamespace(note=told.append), SimpleNamespace(check=lambda: None))  # type: ignore[arg-type]
+
+    assert told == ["MLflow has ended. The API goes on with its last good models; jobs wait until MLflow is back."]

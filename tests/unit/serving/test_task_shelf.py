@@ -1,10 +1,13 @@
 """The API and the task files: one that cannot be used takes neither the others nor its own past away."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from core.configurations import Configuration
+from core.task_files import load_task
 from serving.complaints import Complaints
 from serving.task_shelf import TaskShelf
 
@@ -41,3 +44,21 @@ def test_a_file_that_names_a_transform_which_does_not_exist_leaves_what_it_said_
 
     put(tmp_path, "mine", AIRLINE.replace("title: ", "title: Mended. "), at=3)
     assert shelf.read()["mine"].title.startswith("Mended.")
+
+
+def test_a_configuration_counts_instead_of_the_file_and_a_new_one_is_noticed(tmp_path: Path) -> None:
+    put(tmp_path, "airline", AIRLINE, at=1)
+    declared = load_task(tmp_path, "airline").model_dump(mode="json")
+    counts: dict[str, Configuration] = {}
+    shelf = TaskShelf(tmp_path, Complaints(), lambda: counts)
+
+    def titled(number: int, title: str | None) -> str:
+        declaration = None if title is None else {**declared, "title": title}
+        counts["airline"] = Configuration("airline", number, declaration, "anna", "", datetime(2020, 1, 1, tzinfo=UTC))
+        return shelf.read()["airline"].title
+
+    from_file = shelf.read()["airline"].title
+    assert [titled(1, "One?"), titled(2, "Two?"), titled(3, None)] == ["One?", "Two?", from_file]
+    assert titled(4, "") == ""
+    put(tmp_path, "airline", "name: [", at=2)
+    assert titled(4, "") == ""

@@ -1,0 +1,122 @@
+"""The thread of each worker that follows the champion alias of pushed tasks.
+
+On the newest version of the contender that learns here, the alias means the live learner, which is ahead of it. On an
+older one it means that version, frozen as its checkpoint is; so does another contender's version when a person has put
+the alias there (otherwise the declaration or MODEL_NAME has picked the contender that learns, and the alias is about to
+follow). Frozen answers are those of /predict and /predict_many: rows are learned and scored by the live learner, whose
+predictions /predict_learn answers with. Whatever fails here, who answered before answers on.
+"""
+
+import threading
+from collections.abc import Mapping
+
+import numpy as np
+import sqlalchemy as sa
+
+from core.errors import ContenderError, DataRefusedError, NotFoundError, RegistryUnreachableError
+from core.settings import Settings
+from serving.complaints import Complaints
+from serving.live_tasks import LiveTask
+from serving.rhythm import Rhythm
+from serving.served import Choice, FrozenLearner
+from training import checkpoints, ledger, outbox, registry, versions
+from training.ledger import CHAMPION
+from training.outbox import Asked
+from training.pushed_learners import fresh
+
+_FIRST_POLL_SECONDS = 5.0
+
+
+class PushedChampions:
+    """Keeps every pushed task's `served()` at what the registry says, or said last."""
+
+    def __init__(self, engine: sa.Engine, settings: Settings, lives: Mapping[str, LiveTask]) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._lives = lives
+        self._complaints = Complaints()
+        self._polled = threading.Event()
+        self._rhythm = Rhythm("pushed-champions", settings.alias_poll_seconds, self.poll)
+        self.heard: Mapping[str, int | None] = {}
+        """Where the alias of each task stood at the last poll; empty when the registry did not answer."""
+
+    def start(self) -> None:
+        """Begins; returns when it is known who answers, unless that takes long."""
+        if self._settings.mlflow_url:
+            self._rhythm.start()
+            self._polled.wait(_FIRST_POLL_SECONDS)
+
+    def stop(self, seconds: float = 2.0) -> None:
+        """Ends, after a poll that is under way."""
+        self._rhythm.stop(seconds)
+
+    def poll(self) -> None:
+        """Asks once where every alias stands, and follows."""
+        lives = dict(self._lives)
+        heard: dict[str, int | None] = {}
+        try:
+            for name in lives:
+                heard[name] = (registry.aliases(self._settings, name) or {}).get(CHAMPION)
+        except RegistryUnreachableError as error:
+            heard = {}
+            self._complaints.open("registry", "MLflow does not answer; who answers stays.", error.problem)
+        else:
+            self._complaints.close("registry", "MLflow answers again.")
+        self.heard = heard
+        for name, live in lives.items():
+            try:
+                self._follow(live, heard)
+                self._complaints.close(f"champion/{name}", f"The champion of {name} is followed again.")
+            except ContenderError as error:
+                self._complaints.open(
+                    f"champion/{name}", "The champion cannot be followed; who answered before answers on.", str(error),
+                    task=name,
+                )  # fmt: skip
+        self._polled.set()
+
+    def _follow(self, live: LiveTask, heard: Mapping[str, int | None]) -> None:
+        """Chooses who answers; while the registry is silent, the choice made last stands: in doubt, the ledger's."""
+        if live.log in heard:
+            self._choose(live, heard[live.log])
+        elif live.chosen.held is None:
+            standing = ledger.standing(self._engine, live.log).get(CHAMPION)
+            self._choose(live, None if standing is None else standing.version)
+
+    def _choose(self, live: LiveTask, number: int | None) -> None:
+        newest = outbox.newest_version(self._engine, live.live.key)
+        if number is None or number == newest:
+            live.chosen.held = Choice(newest)
+            return
+        held = live.chosen.held
+        if held is not None and held.frozen is not None and held.version == number:
+            return
+        asked = outbox.of_version(self._engine, live.log, number)
+        if asked is None:
+            if versions.find(self._engine, live.log, number) is not None:
+                return  # just registered: the row of the outbox is settled after the alias was moved
+            raise NotFoundError(
+                f"Version {number} of {live.log!r} was not made of a checkpoint of ours.",
+                "Move the alias to a version that this installation has registered.",
+            )
+        if asked.key == live.live.key or self._is_by_hand(live.log, number):
+            live.chosen.held = Choice(number, self._freeze(live, asked, number))
+        else:
+            live.chosen.held = Choice(newest)
+
+    def _is_by_hand(self, log: str, number: int) -> bool:
+        standing = ledger.standing(self._engine, log).get(CHAMPION)
+        return standing is None or standing.pinned or standing.version != number
+
+    def _freeze(self, live: LiveTask, asked: Asked, number: int) -> FrozenLearner:
+        """The learner of a version, which repeats what it said when the version was made."""
+        learner = checkpoints.at(self._engine, asked.key, asked.last_seq, fresh(live.task, asked.key))
+        version = versions.find(self._engine, live.log, number)
+        golden = {"rows": [], "series": [], "expected": []} if version is None else version.golden
+        said = [learner.ask(row, series) for row, series in zip(golden["rows"], golden["series"], strict=True)]
+        told, expected = np.array(said, dtype=float), np.array(golden["expected"], dtype=float)
+        if not np.allclose(told, expected, rtol=1e-6, atol=1e-9, equal_nan=True):
+            raise DataRefusedError(
+                f"Version {number} of {live.log!r} does not repeat the predictions it was recorded with.",
+                "Its libraries may have changed since: move the alias to another version.",
+            )
+        return FrozenLearner(learner)

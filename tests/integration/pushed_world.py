@@ -1,0 +1,120 @@
+"""A pushed task of its own in a real MLflow: rows to learn, checkpoints, sessions, and the job that registers."""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+import yaml
+
+from core.clock import FixedClock
+from core.event_tables import registrations
+from core.pushed import Checkpointing, OnlineContender, PushedTarget, PushedTask
+from core.settings import Settings
+from serving.keeper import Keeper
+from serving.live_tasks import LiveTask, open_task
+from serving.pushed_champion import PushedChampions
+from training import register, registry
+from training.events import Draft, Features
+from training.learner import Learner
+from training.ledger import CHAMPION
+from training.register import RegisterReport
+
+BEGIN = datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+def a_pushed_task(**changes: object) -> PushedTask:
+    """A task that no other test has, with two contenders and a checkpoint after every event."""
+    return PushedTask(
+        name=f"pushed-{uuid.uuid4().hex[:8]}",
+        title="What comes next?",
+        source="pushed",
+        target=PushedTarget(kind="value"),
+        contenders={
+            "linear": OnlineContender(procedure="linear_regression"),
+            "knn": OnlineContender(procedure="knn_regressor", parameters={"neighbours": 3}),
+        },
+        serves="linear",
+        checkpoint=Checkpointing(events=1, seconds=0.2),
+    ).model_copy(update=changes)
+
+
+def features(number: int) -> Features:
+    """Two features of three, so that none is in every row."""
+    every = {"in_1": number % 7 * 1.1, "in_2": number % 5 * 0.7, "in_3": number % 3 * 1.3}
+    return {name: value for name, value in every.items() if name != f"in_{number % 3 + 1}"}
+
+
+def rows(begin: int, count: int) -> list[Draft]:
+    """Rows that a model can learn something from."""
+    numbers = range(begin, begin + count)
+    return [Draft("row", features(n), n % 2 if n % 2 else n % 7 * 2.0 + n % 5) for n in numbers]
+
+
+@dataclass
+class PushedWorld:
+    """One worker's part of a pushed task, without its threads: what they would do is done when it is told."""
+
+    settings: Settings
+    engine: sa.Engine
+    task: PushedTask = field(default_factory=a_pushed_task)
+    day: int = 0
+    learned: int = 0
+
+    def __post_init__(self) -> None:
+        folder = self.settings.home.parent / "pushed-tasks"
+        folder.mkdir(exist_ok=True)
+        self.settings = self.settings.model_copy(update={"tasks": folder, "alias_poll_seconds": 0.2})
+        self.declare(self.task)
+
+    def declare(self, task: PushedTask) -> None:
+        """Writes the task's file and starts a worker on it."""
+        self.task = task
+        self.file.write_text(yaml.safe_dump(task.model_dump(mode="json")))
+        self.live: LiveTask = open_task(self.engine, task, task.serves)
+        self.lives = {task.name: self.live}
+        self.champions = PushedChampions(self.engine, self.settings, self.lives)
+
+    @property
+    def file(self) -> Path:
+        return self.settings.tasks / f"{self.task.name}.yaml"
+
+    @property
+    def clock(self) -> FixedClock:
+        return FixedClock(BEGIN + timedelta(days=self.day))
+
+    def learn(self, count: int) -> None:
+        """Learns so many rows, and writes a checkpoint."""
+        self.live.intake.take(rows(self.learned, count))
+        self.learned += count
+        Keeper(self.engine, self.lives, self.clock).look()
+
+    def register(self, **changes: object) -> RegisterReport:
+        """Runs the job."""
+        return register.run(self.settings.model_copy(update=changes), self.clock, self.task.name)
+
+    def version(self, count: int) -> tuple[int, Learner]:
+        """Learns on a new day, and registers: the version's number, and the learner as it stood."""
+        self.day += 1
+        self.learn(count)
+        (version,) = self.register().versions
+        return version.version, Learner.thaw(self.live.live.learner.freeze())
+
+    def champion(self) -> int | None:
+        """Where MLflow says that the alias stands."""
+        return (registry.aliases(self.settings, self.task.name) or {}).get(CHAMPION)
+
+    def move_by_hand(self, version: int) -> None:
+        """Does what a person does in MLflow's pages."""
+        registry.set_alias(self.settings, self.task.name, CHAMPION, version)
+
+    def numbers(self) -> list[int]:
+        """The versions that MLflow has, oldest first."""
+        return sorted(one.version for one in registry.versions_above(self.settings, self.task.name, 0))
+
+    def outbox(self) -> list[sa.Row[tuple[Any, ...]]]:
+        """The rows of the outbox, oldest first."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(sa.select(registrations).order_by(registrations.c.id)))

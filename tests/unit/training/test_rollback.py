@@ -1,0 +1,33 @@
+import pytest
+
+from training.ledger import Reign
+from training.rollback import target
+
+
+def held(*versions: int) -> list[Reign]:
+    """Versions in the order in which they took the alias; a negative one was put there by a rollback."""
+    return [Reign(abs(version), version < 0) for version in versions]
+
+
+@pytest.mark.parametrize(
+    ("versions", "usable", "expected"),
+    [
+        ((), (), None),
+        ((1,), (1,), None),
+        ((1, 1), (1,), None),
+        ((1, 2), (1, 2), 1),
+        ((1, 2, 2), (1, 2), 1),
+        ((1, 2, 3), (1, 3), 1),
+        ((1, 2), (2,), None),
+        ((1, 2, 1), (1, 2), 2),
+        ((1, 2, -1), (1, 2), 1),
+        ((1, 2, -1, 1), (1, 2), 1),
+        ((1, 2, -1, 3), (1, 2, 3), 1),
+        ((1, 2, 3, -2, 4, -2), (1, 2, 3, 4), 2),
+        ((1, -7), (1, 7), 7),
+    ],
+)
+def test_a_rollback_goes_to_the_last_usable_champion_before_and_stays_where_it_went(
+    versions: tuple[int, ...], usable: tuple[int, ...], expected: int | None
+) -> None:
+    assert target(held(*versions), usable) == expected

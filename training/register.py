@@ -1,0 +1,132 @@
+"""The job that makes versions in MLflow of what waits in the outbox: `python -m training.register`.
+
+It goes through all pushed tasks and ends; `--task NAME` names one. The API starts it when something waits, and it may
+be started by hand or by cron at any time: one works, and others that are started meanwhile end with 75. Killed at any
+point and run again, it ends as if it had run through. Nothing that learns or serves waits for it.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core import configurations, locks
+from core.clock import Clock, SystemClock
+from core.connection import connect, reachable
+from core.errors import ContenderError, UnreachableError
+from core.faults import explained
+from core.jobs import exit_code
+from core.logs import configure_logs, get_log
+from core.pushed import PushedTask
+from core.settings import Settings, load_settings
+from core.task_files import pushed_names
+from training import crowning, outbox, pushed_registration
+from training.declarations import chosen
+from training.ledger import Move
+from training.outbox import Asked
+from training.pushed_learners import key
+from training.versions import Version
+from training.workplace import Workplace
+
+LEASE = "register"
+
+
+@dataclass(frozen=True)
+class RegisterReport:
+    """What became a version, where the alias `champion` went, and what failed; it waits on."""
+
+    versions: tuple[Version, ...]
+    moves: tuple[Move, ...]
+    failures: tuple[ContenderError, ...]
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        if not (self.versions or self.moves or self.failures):
+            return "nothing to do: no checkpoint waits to be registered"
+        made = [f"{one.task} {one.version} ({one.contender} {one.trained_through})" for one in self.versions]
+        moved = [f"champion of {one.task}: {one.from_version or '-'} → {one.to_version}" for one in self.moves]
+        failed = [f"{len(self.failures)} failed and wait on"] if self.failures else []
+        return "; ".join([f"registered {', '.join(made) or 'nothing'}", *moved, *failed])
+
+
+def run(settings: Settings, clock: Clock, only: str | None = None) -> RegisterReport:
+    """Registers what waits, oldest first, and lets the aliases follow.
+
+    What cannot be registered is passed over, for the next run. Raises RegistryUnreachableError when MLflow does not
+    answer, BusyError when another process is at it.
+    """
+    engine = connect(settings.require_database_url(), schema=settings.schema_name)
+    versions: list[Version] = []
+    moves: list[Move] = []
+    failures: list[ContenderError] = []
+    try:
+        with locks.hold(engine, LEASE) as lease:
+            at = Workplace(settings, engine, lease, clock)
+            replaced = configurations.newest(engine)
+            for name in [only] if only else pushed_names(settings.tasks):
+                try:
+                    declared = configurations.pushed_task(settings.tasks, name, replaced.get(name))
+                    task, contender = chosen(declared, settings.model_name)
+                except ContenderError as error:
+                    failures.append(error)
+                    continue
+                for asked in outbox.waiting(engine, name):
+                    try:
+                        versions.append(_register(at, task, contender, asked, moves))
+                    except UnreachableError as error:
+                        _fail(at, asked, error)
+                        raise
+                    except ContenderError as error:
+                        _fail(at, asked, error)
+                        failures.append(error)
+                moves += _crown(at, task, contender)
+    finally:
+        engine.dispose()
+    return RegisterReport(tuple(versions), tuple(moves), tuple(failures))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job once and returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training.register", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--task", help="one pushed task; all of them unless given")
+    only = parser.parse_args(argv).task
+    log = get_log("register")
+    try:
+        settings = load_settings()
+        configure_logs(settings.log_format)
+        report = run(settings, SystemClock(), only)
+    except Exception as error:
+        told = explained(error)
+        if told is None:
+            raise
+        log.error(told.problem, remedy=told.remedy, exit_code=exit_code(told))
+        return exit_code(told)
+    for failure in report.failures:
+        log.error(failure.problem, remedy=failure.remedy)
+    code = exit_code(report.failures[0]) if report.failures else 0
+    log.info(report.sentence(), exit_code=code)
+    return code
+
+
+def _register(at: Workplace, task: PushedTask, contender: str, asked: Asked, moves: list[Move]) -> Version:
+    """Settles it last of all: whoever sees a settled version finds the alias on it, where it follows."""
+    version = pushed_registration.register(at, task, asked)
+    if asked.key == key(task, contender):
+        moves += _crown(at, task, contender)
+    with at.writing() as connection:
+        outbox.settle(connection, asked, version.version, at.clock.now())
+    return version
+
+
+def _crown(at: Workplace, task: PushedTask, contender: str) -> list[Move]:
+    move = crowning.crown(at.engine, at.settings, task, contender, at.clock)
+    return [] if move is None else [move]
+
+
+def _fail(at: Workplace, asked: Asked, error: ContenderError) -> None:
+    with reachable(), at.engine.begin() as connection:
+        outbox.fail(connection, asked, str(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
