@@ -1,8 +1,11 @@
 """The loop: ingestion, features, training, promotion for every task, each step the same job that the cluster runs."""
 
+import traceback
+
 from contender.declared import Declared, Failure
 from contender.progress import Progress
 from core.clock import Clock
+from core.errors import ContenderError
 from core.faults import explained
 from core.jobs import Job
 from core.settings import Settings
@@ -44,13 +47,24 @@ def run_all(settings: Settings, declared: Declared, clock: Clock, progress: Prog
     for task in declared.tasks:
         try:
             run_task(settings, in_force(settings, task.name), clock, progress)
-        except Exception as error:
-            told = explained(error)
-            if told is None:
-                raise
+        except Exception as error:  # noqa: BLE001 (a fault of ours in one task must not hold up the others either)
+            told = explained(error) or _fault(settings, task.name, error)
             progress.failure(told.problem, told.remedy)
             failures.append(Failure(task.name, told))
     return tuple(failures)
+
+
+def _fault(settings: Settings, task: str, error: Exception) -> ContenderError:
+    """Writes down where a fault of ours happened, and says it in a sentence."""
+    log = settings.home / "logs" / "faults.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"{task}\n{''.join(traceback.format_exception(error))}\n")
+    first = (str(error).strip().splitlines() or [""])[0]
+    return ContenderError(
+        f"The task {task} met a fault of Contender: {type(error).__name__}: {first}".rstrip(".: ") + ".",
+        f"Where it happened is in {log}. What is stored is as it was; the other tasks go on.",
+    )
 
 
 def tell_again(failures: tuple[Failure, ...], progress: Progress) -> None:

@@ -146,7 +146,7 @@ def unreadable_services(path: Path) -> ConfigurationError:
     """The error for a services file that something else has changed."""
     return ConfigurationError(
         f"{path}, in which `contender up` writes down what runs, cannot be understood.",
-        "Delete it, end what listens on the ports of MLflow and the API, and start again; no data are in it.",
+        "Delete it, end what listens on the ports of its services, and start again; no data are in it.",
     )
 
 

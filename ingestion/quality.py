@@ -16,6 +16,7 @@ _RANGE_TOLERANCE = 1e-3
 """Open and close may leave the day's range by this much of the price: sources round, and adjust each column alone."""
 _MOST_SHIFTED = 0.1
 """A day's shift puts a fifth of the sessions on days without one; a few such rows are single faults."""
+_LARGEST = 1e100  # the square of a larger one is soon no number any more
 _SCALE_MOVED, _SCALE_ROWS = 0.01, 5
 
 NO_DATE = "its date cannot be read"
@@ -158,6 +159,9 @@ def _fault(fields: dict[str, float], names: Sequence[str]) -> str | None:
     unreadable = [name for name in names if not isfinite(fields[name])]
     if unreadable:
         return f"{', '.join(unreadable)}: not a finite number"
+    enormous = [name for name in names if abs(fields[name]) > _LARGEST]
+    if enormous:
+        return f"{', '.join(enormous)}: beyond {_LARGEST:g}"
     if names == MONTH_FIELDS:
         return None
     return next((reason for reason, holds in _SESSION_FAULTS if holds(fields)), None)

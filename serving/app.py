@@ -84,7 +84,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> OpenAPI:
     public.add_predictions(app, service.board, service.desk, clock)
     service.learning.add_to(app, service.metrics, {**problems.KINDS, **_KINDS})
     management.add(app, Office(service.engine, settings, clock, service.learning.learning))
-    public.add_service(app, service.board, service.metrics, clock, settings.alias_poll_seconds)
+    lives = service.learning.lives
+    public.add_service(app, service.board, service.metrics, clock, settings.alias_poll_seconds, lives)
     _count_requests(app, service.metrics)
     app.wsgi_app = Shortcut(app.wsgi_app, service.board, service.desk, service.metrics)  # type: ignore[method-assign]
     service.start()

@@ -60,7 +60,7 @@ class Bundles:
         self._engine = engine
 
     def load(self, version: Version) -> Loaded:
-        """A version, from disk, or from MLflow, or, when MLflow does not answer, from Postgres.
+        """A version, from disk, or from MLflow, or, when MLflow has it not or otherwise than it was, from Postgres.
 
         Raises IntegrityError when the folder is not the one that was trained (nothing is unpickled then), and
         DataRefusedError when the model cannot be loaded or does not repeat its golden predictions.
@@ -128,14 +128,15 @@ class Bundles:
         try:
             try:
                 registry.download(self._settings, version.task, version.version, draft)
-            except RegistryUnreachableError:
+                _check_digest(draft, version)
+            except (RegistryUnreachableError, NotFoundError, IntegrityError):
                 content = versions.bundle(self._engine, version.artifact_digest)
                 if content is None:
                     raise
+                shutil.rmtree(draft, ignore_errors=True)
                 flavor.unpack(content, draft)
                 _check_digest(draft, version)
             else:
-                _check_digest(draft, version)
                 with reachable(), self._engine.begin() as connection:
                     versions.keep_bundle(connection, version.artifact_digest, flavor.pack(draft))
             with suppress(OSError):  # another worker was quicker

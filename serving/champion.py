@@ -100,11 +100,14 @@ class ChampionFollower:
         """Follows the data, then the champion."""
         self._guarded("data", "Newer data cannot be used yet.", self._follow_data)
         try:
-            self._follow_champion(heard)
+            is_served = self._follow_champion(heard)
         except (ContenderError, OSError) as error:
             self._count_failure(error)
-        else:
+            is_served = False
+        if is_served:
             self._means.complaints.close(self._about("champion"), f"The champion of {self._task.name} serves again.")
+        elif heard.version is not None:
+            self._serve_on()
 
     def _follow_data(self) -> None:
         newest = data.newest(self._means.engine, self._task, self._means.clock.now())
@@ -118,30 +121,38 @@ class ChampionFollower:
             self._put(champion)
         self._data = newest
 
-    def _follow_champion(self, heard: Heard) -> None:
+    def _serve_on(self) -> None:
+        """The alias stands on a version that cannot be had: what serves is no longer what the registry names."""
+        current = self._champion()
+        if current is not None and current.source == "mlflow":
+            self._put(replace(current, source="last-good copy"))
+
+    def _follow_champion(self, heard: Heard) -> bool:
+        """Whether what the alias names is served."""
         current = self._champion()
         if heard.version is not None:
             self._means.complaints.close(self._about("alias"), f"The champion alias of {self._task.name} is back.")
-            self._take(heard.version, "mlflow")
-        elif current is None:
+            return self._take(heard.version, "mlflow")
+        if current is None:
             known = ledger.standing(self._means.engine, self._task.name).get(ledger.CHAMPION)
             if known is not None and known.version is not None:
-                self._take(known.version, "last-good copy")
+                return self._take(known.version, "last-good copy")
         elif heard.reached and current.source == "mlflow":
             self._means.complaints.open(
                 self._about("alias"), "The champion alias is gone; the last champion serves on.", "no alias"
             )
             self._put(replace(current, source="last-good copy"))
+        return True
 
-    def _take(self, wanted: int, source: ModelSource) -> None:
-        """Makes a version the champion, unless it is, or was refused a moment ago."""
+    def _take(self, wanted: int, source: ModelSource) -> bool:
+        """Makes a version the champion, unless it is; False when it was refused a moment ago, and is again."""
         current = self._champion()
         is_served = current is not None and (current.version.version, current.source) == (wanted, source)
         if is_served and not self._is_anew:
-            return
+            return True
         self._wanted = wanted
         if wanted == self._refused and monotonic() < self._not_before:
-            return
+            return False
         version = versions.find(self._means.engine, self._task.name, wanted)
         if version is None:
             raise NotFoundError(
@@ -154,6 +165,7 @@ class ChampionFollower:
             loaded = self._means.bundles.load(version)
             self._put(Champion(version, loaded.feature_names, loaded.model, source))
         self._refused, self._is_anew = None, False
+        return True
 
     def _put(self, champion: Champion) -> None:
         """Computes what the champion says of the latest data, and puts it on the board."""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from core.errors import ContenderError, NotFoundError
 from serving.live_tasks import LiveTask
-from serving.pushed_rows import Action, Ahead, Rows, read_ahead, read_rows
+from serving.pushed_rows import Action, Ahead, InvalidRowsError, Rows, read_ahead, read_rows
 from training import quarantined
 from training.admission import Refusal
 from training.events import Draft, EventConflictError
@@ -105,7 +105,7 @@ class Learning:
     def _predict(self, live: LiveTask, draft: Draft) -> Outcome:
         """A prediction of which nothing is kept: it is not held against what came before, for it teaches nothing."""
         found = live.admission.undeclared(draft)
-        return _refused(draft, found) if found else live.live.predict(draft.features or {}, draft.series_id)
+        return InvalidRowsError(found.detail) if found else live.live.predict(draft.features or {}, draft.series_id)
 
 
 def encode(body: Any) -> bytes:

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from core.settings import export
 
@@ -79,11 +80,13 @@ class Metrics:
         for route in {route for route, _, _ in noted}:
             self.seconds.labels(route).observe_many([seconds for at, _, seconds in noted if at == route])
 
-    def page(self) -> bytes:
-        """The metrics of all processes, in Prometheus's text format."""
+    def page(self, *others: Collector) -> bytes:
+        """The metrics of all processes, and those of `others`, in Prometheus's text format."""
         self.flush()
         registry = CollectorRegistry()
         registry.register(_AllProcesses(self._folder))
+        for other in others:
+            registry.register(other)
         return generate_latest(registry)
 
 

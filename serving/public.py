@@ -1,5 +1,6 @@
 """The routes that everyone may ask: thin, each a question to the board or the desk."""
 
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
@@ -11,10 +12,22 @@ from core.clock import Clock
 from core.tasks import Task
 from serving import metrics
 from serving.board import Board
+from serving.learner_metrics import LearnerMetrics
+from serving.live_tasks import LiveTask
 from serving.metrics import Metrics
 from serving.predictor import Standing
 from serving.replies import Desk
-from serving.schemas import Info, Prediction, Readiness, TaskInfo, TaskList, TaskPath, ThresholdQuery
+from serving.schemas import (
+    Health,
+    Info,
+    Prediction,
+    PushedTaskInfo,
+    Readiness,
+    TaskInfo,
+    TaskList,
+    TaskPath,
+    ThresholdQuery,
+)
 from serving.shortcut import BY_TASK, TOMORROW, TOMORROW_TASK
 from web.app import SERVICE, add_liveness
 from web.problems import documented
@@ -58,7 +71,14 @@ def add_predictions(app: OpenAPI, board: Board, desk: Desk, clock: Clock) -> Non
         return answer(path.task, query.threshold)
 
 
-def add_service(app: OpenAPI, board: Board, metrics_of_all: Metrics, clock: Clock, poll_seconds: float) -> None:
+def add_service(
+    app: OpenAPI,
+    board: Board,
+    metrics_of_all: Metrics,
+    clock: Clock,
+    poll_seconds: float,
+    lives: Mapping[str, LiveTask],
+) -> None:
     """Adds the routes that tell of champions, health and metrics."""
 
     def contact(heard: float | None) -> dict[str, Any]:
@@ -81,11 +101,12 @@ def add_service(app: OpenAPI, board: Board, metrics_of_all: Metrics, clock: Cloc
 
     @app.get("/info", tags=[SERVICE], summary="Champions, versions, data, evidence", responses={"200": Info})
     def info() -> dict[str, Any]:
-        return {**readiness(), "tasks": all_tasks(board, clock)}
+        pushed = [pushed_info(live).model_dump(mode="json", exclude_none=True) for _, live in sorted(lives.items())]
+        return {**readiness(), "tasks": all_tasks(board, clock), "pushed_tasks": pushed}
 
-    @app.get("/health", tags=[SERVICE], summary="The same as /health/ready", responses={"200": Readiness})
+    @app.get("/health", tags=[SERVICE], summary="The same, and whether models are loaded", responses={"200": Health})
     def health() -> dict[str, Any]:
-        return readiness()
+        return {**readiness(), "model_loaded": all(live.live.is_loaded for live in lives.values())}
 
     add_liveness(app)
 
@@ -97,7 +118,25 @@ def add_service(app: OpenAPI, board: Board, metrics_of_all: Metrics, clock: Cloc
 
     @app.get("/metrics", tags=[SERVICE], summary="Metrics of all workers", responses={"200": text})
     def metrics_page() -> Response:
-        return Response(metrics_of_all.page(), content_type=metrics.CONTENT_TYPE)
+        return Response(metrics_of_all.page(LearnerMetrics(lives)), content_type=metrics.CONTENT_TYPE)
+
+
+def pushed_info(live: LiveTask) -> PushedTaskInfo:
+    """A pushed task and what learns it."""
+    told: dict[str, Any] = {}
+    if live.live.is_loaded:
+        with live.live.lock:
+            told = {"last_event_id": live.live.learner.seq, "rows_learned": live.live.learner.rows_learned}
+    return PushedTaskInfo(
+        name=live.task.name,
+        title=live.task.title,
+        target=live.task.target.kind,
+        contender=live.contender,
+        contenders=list(live.task.contenders),
+        model_loaded=live.live.is_loaded,
+        metrics=f"/model_metrics?task={live.task.name}",
+        **told,
+    )
 
 
 def all_tasks(board: Board, clock: Clock) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from training.events import Draft, Features
 
 MOST_ROWS = 1_000
 MOST_STEPS = 1_000
+RESERVED_SERIES = "model_info"
 _MOST_CHARACTERS = 200
 
 Action = Literal["predict", "train", "predict_learn"]
@@ -110,6 +111,8 @@ def _text(value: str | int | UnsetType | None, name: str, where: str) -> str | N
     if value is UNSET or value is None:
         return None
     text = str(value)
+    if name == "series_id" and text == RESERVED_SERIES:
+        raise InvalidRowsError(f"series_id{where} is {text}, which /model_metrics uses for the model itself.")
     if not 0 < len(text) <= _MOST_CHARACTERS or not text.isprintable():
         raise InvalidRowsError(f"{name}{where} must have 1 to {_MOST_CHARACTERS} printable characters.")
     return text

@@ -126,7 +126,28 @@ class Readiness(BaseModel):
     champions: dict[str, int | None] = Field(description="Version served of each task; null: none yet.")
 
 
+class Health(Readiness):
+    """The same, and whether the learners of the pushed tasks stand in memory."""
+
+    model_loaded: bool
+
+
+class PushedTaskInfo(BaseModel):
+    """A pushed task, and what learns it. Counts stand as this worker knows them."""
+
+    name: str
+    title: str
+    target: Literal["value", "binary"]
+    contender: str = Field(description="The contender that learns and answers.")
+    contenders: list[str]
+    model_loaded: bool
+    last_event_id: int | None = Field(default=None, description="The last event of the log that it has learned.")
+    rows_learned: int | None = None
+    metrics: str = Field(description="Where its figures are.")
+
+
 class Info(Readiness):
     """All there is to know of the service."""
 
     tasks: list[TaskInfo]
+    pushed_tasks: list[PushedTaskInfo]

@@ -34,6 +34,11 @@ class LiveLearner:
                     self._learner = checkpoints.restore(self._engine, self.key, self._fresh)
         return self._learner
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the learner stands in memory."""
+        return self._learner is not None
+
     @contextmanager
     def at_head(self) -> Iterator[Learner]:
         """The learner, caught up to what is committed now, for as long as the block runs."""

@@ -186,6 +186,7 @@ def test_an_outlier_is_kept_with_its_reason_and_not_learned(client: FlaskClient,
         ("/predict", ROW | {"id": ""}, 422, "invalid"),
         ("/predict", ROW | {"series_id": "a\nb"}, 422, "invalid"),
         ("/predict", [ROW] * 1001, 413, "too_large"),
+        ("/predict", ROW | {"series_id": "model_info"}, 422, "invalid"),
         ("/predict_many", {"features": {}, "steps": 0}, 422, "invalid"),
         ("/predict_many", {"features": {}, "steps": 1001}, 413, "too_large"),
     ],
@@ -263,3 +264,17 @@ def test_feedback_is_kept_and_can_be_read(client: FlaskClient) -> None:
         "prediction_id": "7",
         "rating": 2,
     }
+
+
+def test_the_pages_of_the_service_tell_of_the_learners(client: FlaskClient) -> None:
+    for value in (1.0, 2.0, 4.0):
+        post(client, "/predict_learn", {"features": {"in_1": value}, "target": value + 1, "series_id": "airline"})
+
+    assert client.get("/health").get_json()["model_loaded"] is True
+    live = next(task for task in client.get("/info").get_json()["pushed_tasks"] if task["name"] == "live")
+    assert (live["contender"], live["last_event_id"], live["rows_learned"]) == ("linear_regression", 3, 3)
+    page = client.get("/metrics").get_data(as_text=True)
+    labels = '{model="linear_regression",series="airline",task="live"}'
+    assert f"ml_model_predictions_total{labels} 2.0" in page
+    for name in ("ml_model_mae", "ml_model_rmse", "ml_model_last_prediction"):
+        assert f"{name}{labels}" in page

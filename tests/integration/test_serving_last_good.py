@@ -41,6 +41,7 @@ def test_an_artifact_that_was_changed_is_refused_and_the_old_model_serves_on(wor
         failures = api.service.metrics.reload_failures.labels(world.stage.task.name, "integrity")
         wait_for(lambda: failures._value.get() > 0)
         assert api.version(world.path) == naive.version
+        assert api.ask(world.path)["model_source"] == "last-good copy"
 
         content[len(content) // 2] ^= 1
         pickled.write_bytes(content)
@@ -115,6 +116,18 @@ def test_the_ledgers_champion_serves_when_registry_and_disk_have_nothing_to_say(
         assert api.version(world.path) == naive.version
         assert api.ask(world.path)["model_source"] == "last-good copy"
         assert api.ask("/health/ready")["registry"]["state"] == "never heard"
+
+
+def test_a_champion_whose_files_are_gone_everywhere_else_comes_from_postgres(world: World) -> None:
+    naive, _ = world.versions
+    world.crown(naive)
+    with open_api(world.settings) as api:
+        wait_for(lambda: api.version(world.path) == naive.version)
+    shutil.rmtree(artifact(world, naive.version).parent.parent)
+    shutil.rmtree(world.settings.bundles)
+
+    with open_api(world.settings) as api:
+        wait_for(lambda: api.version(world.path) == naive.version)
 
 
 def test_a_damaged_copy_on_disk_is_fetched_again(world: World) -> None:

@@ -50,6 +50,7 @@ def test_good_bars_pass_and_are_known_three_hours_after_their_close() -> None:
         ({"open": nan, "close": nan}, "open, close: not a finite number"),
         ({"high": inf}, "high: not a finite number"),
         ({"volume": nan}, "volume: not a finite number"),
+        ({"close": 1e300}, "close: beyond 1e+100"),
         ({"low": 0.0}, "a price of zero or less"),
         ({"close": -101.0}, "a price of zero or less"),
         ({"high": 98.0}, "its high is below its low"),
