@@ -244,7 +244,7 @@ def test_every_checkpoint_with_what_follows_it_is_the_uninterrupted_run(aftermat
     with aftermath.engine.connect() as connection:
         kept = connection.execute(sa.select(checkpoints.c.last_seq, checkpoints.c.state)).all()
 
-    assert len(kept) == store.KEPT
+    assert len(kept) >= store.KEPT  # one more is kept where a version is to be made of it
     learners = [store.restore(aftermath.engine, aftermath.key, fresh), *(Learner.thaw(state) for _, state in kept)]
     assert {learner.seq for learner in learners} == {last_seq for last_seq, _ in kept}
     for learner in learners:
