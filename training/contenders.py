@@ -83,5 +83,7 @@ def warm(task: Task) -> None:
     procedures = {declared.procedure for declared in task.contenders.values()}
     if any(issubclass(PROCEDURES[name], incremental.IncrementalProcedure) for name in procedures & set(PROCEDURES)):
         from river import linear_model, optim, preprocessing, time_series  # noqa: F401
+
+        from training import river_parts  # noqa: F401
     if "hist_gradient_boosting" in procedures:
         import sklearn.ensemble  # noqa: F401

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from contender.interrupts import Interrupts, Stopped
 from contender.services import Process, session, spawn
 from core.settings import SERVICES_FILE, Settings
 
-SLEEP = ["-c", "import time; time.sleep(60)"]
+SLEEP = ["-c", "import time; print('asleep', flush=True); time.sleep(60)"]
 
 
 class Begun:
@@ -25,6 +26,8 @@ class Begun:
 
     def __call__(self) -> Process:
         self.processes.append(spawn("sleeper", SLEEP, self.settings))
+        while "asleep" not in self.processes[0].log.read_text():  # before that, Python ends in its own way
+            time.sleep(0.01)
         if self.number:
             os.kill(os.getpid(), self.number)
         return self.processes[0]
