@@ -31,9 +31,10 @@ format: .venv/dev  ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/dev  ## measure: the loop, the API, the time from alias to answer
+bench: .venv/dev  ## measure: the loop, the API, the time from alias to answer, rows learned
 	$(BIN)/python bench/loop.py
 	$(BIN)/python bench/serving.py
+	$(BIN)/python bench/learning.py
 
 lock: .venv/dev  ## write requirements.txt and requirements-dev.txt anew from the .in files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.txt
