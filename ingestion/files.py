@@ -88,6 +88,8 @@ class CsvFile(_File):
     name = "csv"
 
     def _frame(self, content: BytesIO) -> pl.DataFrame:
+        if b"\0" in content.getbuffer().tobytes():
+            raise pl.exceptions.ComputeError("it is not text, for it holds bytes of zero")
         return _without_yfinance_head(pl.read_csv(content, infer_schema=False))
 
 

@@ -185,6 +185,13 @@ def test_a_file_with_a_header_only_is_refused(settings: Settings, tmp_path: Path
         run(settings, task(tmp_path / "bars.csv"), NOW)
 
 
+def test_a_file_that_is_no_text_is_refused(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "bars.csv").write_bytes(b"\x00\x01\xff\xfe")
+
+    with pytest.raises(DataRefusedError, match="it is not text"):
+        run(settings, task(tmp_path / "bars.csv"), NOW)
+
+
 def test_a_file_is_read_by_url_and_an_absent_one_is_told_from_a_silent_server(
     settings: Settings, tmp_path: Path
 ) -> None:
