@@ -28,7 +28,7 @@ from core.connection import connect, migrate
 from core.settings import Settings, keep_loopback_from_proxies
 from training import event_log
 from training.event_log import LearnerKey
-from training.events import Draft, Event
+from training.events import Draft, Event, Features
 from training.learner import Learner
 from training.online_procedures import declared
 
@@ -38,13 +38,10 @@ LIST = 100
 REPLAYED = 30_000
 
 
-def rows(count: int) -> list[dict[str, object]]:
+def rows(count: int) -> list[tuple[Features, float]]:
     chance = random.Random(7)
     return [
-        {
-            "features": {f"in_{lag}": chance.gauss(100, 10) for lag in range(1, FEATURES + 1)},
-            "target": chance.gauss(100, 10),
-        }
+        ({f"in_{lag}": chance.gauss(100, 10) for lag in range(1, FEATURES + 1)}, chance.gauss(100, 10))
         for _ in range(count)
     ]
 
@@ -72,45 +69,44 @@ def toy(settings: Settings) -> Iterator[str]:
 
 
 def over_http(console: Console, settings: Settings, rounds: int, seconds: int) -> None:
-    one, many = json.dumps(rows(1)[0]), json.dumps(rows(LIST))
+    sent = [{"features": features, "target": target} for features, target in rows(LIST)]
+    one, many = json.dumps(sent[0]), json.dumps(sent)
     asked = [("1 row, 16 connections", one, 16, 1), ("1 row, 1 connection", one, 1, 1)]
     asked += [(f"{LIST} rows, 16 connections", many, 16, LIST), (f"{LIST} rows, 1 connection", many, 1, LIST)]
-    table = Table("asked", "server", box=box.SIMPLE, show_edge=False, collapse_padding=True)
-    for name in ("rows/s", "p50 ms", "p99 ms", "failed", "ratio"):
+    table = Table("workers", "asked", box=box.SIMPLE, show_edge=False, collapse_padding=True)
+    for name in ("rows/s", "p50 ms", "p99 ms", "failed", "beside it", "ratio"):
         table.add_column(name, justify="right", overflow="fold")
-    with api(settings, 1) as single, api(settings, 2) as double, toy(settings) as in_memory:
-        bare = bare_rate(predicts=True)
-        for what, body, connections, size in asked:
-            servers = {"1 worker": single, "2 workers": double} | ({"in memory": in_memory} if size == 1 else {})
-            taken = {name: [load(url, seconds, connections, body) for _ in range(1)] for name, url in servers.items()}
-            for _ in range(rounds - 1):
-                for name, url in servers.items():
-                    taken[name].append(load(url, seconds, connections, body))
-            floor = statistics.median(one.rate for one in taken["in memory"]) if size == 1 else bare / size
-            for name, loads in taken.items():
-                rate = statistics.median(one.rate for one in loads)
+    for workers in (1, 2):
+        with api(settings, workers) as ours, toy(settings) as in_memory:
+            for what, body, connections, size in asked:
+                taken, floors = [], []
+                for _ in range(rounds):
+                    is_single = size == 1
+                    floors.append(load(in_memory, seconds, connections, body).rate if is_single else bare_rate(True))
+                    taken.append(load(ours, seconds, connections, body))
                 table.add_row(
-                    what if name == "1 worker" else "",
-                    name,
-                    f"{rate * size:,.0f}",
-                    f"{statistics.median(one.p50 for one in loads):.2f}",
-                    f"{statistics.median(one.p99 for one in loads):.1f}",
-                    str(sum(one.failed for one in loads)),
-                    f"{rate / floor:.2f}",
-                    end_section=name == list(taken)[-1],
+                    str(workers),
+                    what,
+                    f"{statistics.median(one.rate for one in taken) * size:,.0f}",
+                    f"{statistics.median(one.p50 for one in taken):.2f}",
+                    f"{statistics.median(one.p99 for one in taken):.1f}",
+                    str(sum(one.failed for one in taken)),
+                    f"{statistics.median(floors):,.0f}",
+                    f"{statistics.median(o.rate * size / f for o, f in zip(taken, floors, strict=True)):.2f}",
                 )
     console.print(table)
     console.print(
-        f"medians of {rounds} turns of {seconds} s; ratio: to the server in memory, of lists to a bare River loop"
+        f"medians of {rounds} turns of {seconds} s; beside it, in turns: for single rows the server in memory, for "
+        "lists a bare River loop that predicts and learns"
     )
 
 
-def bare_rate(*, predicts: bool, count: int = 5_000) -> float:
+def bare_rate(predicts: bool, count: int = 5_000) -> float:
     """Rows a second of the same River model in a loop, with nothing around it."""
     from river import linear_model, preprocessing
 
     taken = []
-    data = [(row["features"], row["target"]) for row in rows(count)]
+    data = rows(count)
     for _ in range(3):
         model = preprocessing.StandardScaler() | preprocessing.TargetStandardScaler(linear_model.LinearRegression())
         started = time.perf_counter()
@@ -127,7 +123,7 @@ def replay(console: Console, settings: Settings) -> None:
     engine = connect(settings.database_url)
     key = LearnerKey("bench-replay", "linear_regression", "0")
     with event_log.session(engine) as connection:
-        data = [Draft("row", row["features"], row["target"]) for row in rows(REPLAYED)]  # type: ignore[arg-type]
+        data = [Draft("row", features, target) for features, target in rows(REPLAYED)]
         for begin in range(0, REPLAYED, 5_000):
             event_log.append(connection, key.log, data[begin : begin + 5_000])
 
@@ -138,7 +134,7 @@ def replay(console: Console, settings: Settings) -> None:
         for what, predicts in (("learn only", False), ("predict, score, learn", True)):
             ratios, rates = [], []
             for _ in range(5):
-                bare = bare_rate(predicts=predicts)
+                bare = bare_rate(predicts)
                 learner = Learner(declared("linear_regression", {}, "value").online("value", 7), "value")
                 started = time.perf_counter()
                 for block in blocks():

@@ -1,8 +1,5 @@
 """The command `contender`: the one-command run, its status and its end, and each job by hand."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from getpass import getuser
 from typing import Annotated
 
@@ -12,18 +9,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contender import local, roster, state, tokens
+from contender import local, service_specs, state, tokens
 from contender.announcement import announcer, champions
+from contender.command import told
 from contender.declared import declared
-from contender.interrupts import Stopped
 from contender.loop import jobs, run_all, run_task, tell_again
 from contender.progress import Progress
-from core.clock import Clock, SystemClock, parse_as_of
+from core.clock import Clock, parse_as_of
 from core.connection import connect, migrate
-from core.faults import explained
 from core.jobs import exit_code
-from core.logs import configure_logs
-from core.settings import Settings, load_settings, point_caches
+from core.settings import Settings
 from core.tasks import Task
 
 NOT_RUNNING = 3  # as service scripts answer for a program that does not run
@@ -45,7 +40,7 @@ def up(
 ) -> None:
     """Start PostgreSQL, MLflow and the services, run the loop for every task, and serve predictions."""
     console = Console()
-    with _told(console) as (settings, clock):
+    with told(console) as (settings, clock):
         failure = local.up(
             settings,
             _clock(as_of) or clock,
@@ -61,7 +56,7 @@ def up(
 def down() -> None:
     """Stop everything that `contender up` started. Nothing stored is lost."""
     console = Console()
-    with _told(console) as (settings, _):
+    with told(console) as (settings, _):
         stopped = local.down(settings)
         console.print("Everything is stopped; nothing is lost." if stopped else "Nothing was running.")
 
@@ -70,20 +65,22 @@ def down() -> None:
 def status() -> None:
     """Show what runs, where, and who the champions are. Exit code 3 when something does not run."""
     console = Console()
-    with _told(console) as (settings, _):
+    with told(console) as (settings, _):
         stack = state.read(settings)
         if stack is None:
             console.print("Nothing runs. Start with `make up`.")
             raise typer.Exit(NOT_RUNNING)
         table = Table("service", "state", "where", box=None, pad_edge=False)
         rows = [("PostgreSQL", f"data in {settings.home}/postgres", _database_answers(stack.database_url))]
-        rows += [(service.title, stack.urls.get(service.name, ""), stack.runs(service.name)) for service in roster.ALL]
+        rows += [
+            (service.title, stack.urls.get(service.name, ""), stack.runs(service.name)) for service in service_specs.ALL
+        ]
         for name, address, runs in rows:
             table.add_row(name, "[green]running[/green]" if runs else "[red]not running[/red]", escape(address))
         console.print(table)
-        if stack.runs(roster.API.name):
+        if stack.runs(service_specs.API.name):
             console.print()
-            console.print(champions(stack.urls[roster.API.name]))
+            console.print(champions(stack.urls[service_specs.API.name]))
         if not all(runs for _, _, runs in rows):
             raise typer.Exit(NOT_RUNNING)
 
@@ -95,7 +92,7 @@ def run(
 ) -> None:
     """Take one task, or all, through the whole loop: ingestion, features, training, promotion."""
     console = Console()
-    with _told(console) as (settings, clock):
+    with told(console) as (settings, clock):
         clock = _clock(as_of) or clock
         if task is not None:
             run_task(settings, _load(settings, task), clock, Progress(console))
@@ -114,7 +111,7 @@ def unpin(
     from training.unpin import unpin as release
 
     console = Console()
-    with _told(console) as (settings, clock):
+    with told(console) as (settings, clock):
         released = release(settings, _load(settings, task), clock, who=who or getuser(), why=why)
         console.print(f"Released: {', '.join(released)}." if released else "No alias was pinned.")
 
@@ -123,7 +120,7 @@ def unpin(
 def migrate_database() -> None:
     """Bring the database's tables to this version (`contender up` does it by itself)."""
     console = Console()
-    with _told(console) as (settings, _):
+    with told(console) as (settings, _):
         engine = connect(settings.require_database_url(), schema=settings.schema_name)
         migrate(engine, schema=settings.schema_name)
         engine.dispose()
@@ -133,7 +130,7 @@ def migrate_database() -> None:
 def _job_command(step: str, verb: str, help_text: str) -> None:
     def command(task: TaskName, as_of: AsOf = None) -> None:
         console = Console()
-        with _told(console) as (settings, clock):
+        with told(console) as (settings, clock):
             report = jobs()[step](settings, _load(settings, task), _clock(as_of) or clock)
             console.print(escape(report.sentence()))
 
@@ -144,27 +141,6 @@ _job_command("ingestion", "ingest", "Fetch what is new of a task's series.")
 _job_command("features", "features", "Build the task's dataset from what is stored.")
 _job_command("training", "train", "Walk every contender forward over new rows and register new versions.")
 _job_command("promotion", "promote", "Compare champion and challengers and move the aliases on evidence.")
-
-
-@contextmanager
-def _told(console: Console) -> Iterator[tuple[Settings, Clock]]:
-    """Settings and clock for a command; an error is told in words and becomes an exit code."""
-    try:
-        settings = load_settings()
-        configure_logs(settings.log_format)
-        point_caches(settings)
-        yield settings, SystemClock()
-    except Exception as error:
-        told = explained(error)
-        if told is None:
-            raise
-        Progress(console).failure(told.problem, told.remedy)
-        raise typer.Exit(exit_code(told)) from None
-    except Stopped as stopped:
-        raise typer.Exit(stopped.exit_code) from None
-    except KeyboardInterrupt:
-        Progress(console).note("Stopped; what was done is kept. The same command goes on from here.")
-        raise typer.Exit(Stopped(signal.SIGINT).exit_code) from None
 
 
 def _load(settings: Settings, task: str) -> Task:

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contender import crew, roster, state
-from contender.crew import STOP_SECONDS, Crew
+from contender import running_services, service_specs, state
 from contender.declared import Declared, Failure, declared
 from contender.interrupts import Interrupts, Stopped
 from contender.loop import jobs, run_all, tell_again
 from contender.machine import check, only_one
 from contender.progress import Progress
+from contender.running_services import STOP_SECONDS, RunningServices
 from contender.services import Process
 from contender.tokens import ensure_admin_token
 from core.clock import Clock
@@ -21,9 +21,9 @@ from core.connection import connect, migrate
 from core.errors import ContenderError
 from core.settings import Settings
 
-_BESIDE = (roster.INGESTION, roster.FEATURES)
+_BESIDE = (service_specs.INGESTION, service_specs.FEATURES)
 """Services without which all else goes on."""
-_BEFORE_MLFLOW = [service.name for service in roster.ALL if service is not roster.MLFLOW]
+_BEFORE_MLFLOW = [service.name for service in service_specs.ALL if service is not service_specs.MLFLOW]
 _WITHOUT_MLFLOW = "MLflow has ended. The API goes on with its last good models; jobs wait until MLflow is back."
 
 
@@ -58,7 +58,7 @@ def up(
     _check_model(settings)
     with only_one(settings), Interrupts() as interrupts:
         joined = detach and _serves(settings)
-        found = crew.find(settings)
+        found = running_services.find(settings)
         stop_at_end, is_up = not joined, False
         ending = "Everything is stopped; nothing is lost. The same command goes on from here."
         progress.before_step = interrupts.check
@@ -90,12 +90,12 @@ def up(
 def down(settings: Settings) -> bool:
     """Stops whatever runs in this home, Postgres last. False when nothing was running."""
     known = state.read(settings)
-    postgres = roster.postgres(settings)
+    postgres = service_specs.postgres(settings)
     was_running = known is not None or postgres.has_started()
     if known is not None:
-        for names in ([state.SUPERVISOR], _BEFORE_MLFLOW, [roster.MLFLOW.name]):
+        for names in ([state.SUPERVISOR], _BEFORE_MLFLOW, [service_specs.MLFLOW.name]):
             left = [
-                crew.process(settings, name, running)
+                running_services.process(settings, name, running)
                 for name in names
                 if (running := known.processes.get(name)) and running.pid != os.getpid() and running.left()
             ]
@@ -107,20 +107,20 @@ def down(settings: Settings) -> bool:
 
 
 def _ensure(
-    settings: Settings, clock: Clock, progress: Progress, found: Crew, tasks: Declared, *, supervised: bool
+    settings: Settings, clock: Clock, progress: Progress, found: RunningServices, tasks: Declared, *, supervised: bool
 ) -> Services:
     settings.cache.mkdir(parents=True, exist_ok=True)
     if found.stack.database_url:
-        joins = roster.API.name in found.processes
+        joins = service_specs.API.name in found.processes
         left = "The last run ended without stopping; going on from there."
         progress.note("Joining what already runs." if joins else left)
 
     with progress.step("PostgreSQL") as done:
-        url = roster.postgres(settings).database("contender")
+        url = service_specs.postgres(settings).database("contender")
         supervisor = state.Running.of(os.getpid()) if supervised else None
         found.stack = replace(found.stack, database_url=url).with_process(state.SUPERVISOR, supervisor)
         state.write(settings, found.stack)
-        mlflow_url = found.stack.urls[roster.MLFLOW.name]
+        mlflow_url = found.stack.urls[service_specs.MLFLOW.name]
         settings = settings.model_copy(update={"database_url": url, "mlflow_url": mlflow_url})
         engine = connect(settings.database_url, schema=settings.schema_name)
         migrate(engine, schema=settings.schema_name)
@@ -128,19 +128,19 @@ def _ensure(
         admin_token = ensure_admin_token(settings)
         done(f"data in {settings.home.name}/postgres")
     imports = threading.Thread(target=jobs, name="imports", daemon=True)  # seconds that MLflow's start leaves idle
-    with progress.step(roster.MLFLOW.title) as done:
-        found.begin(roster.MLFLOW, settings)
+    with progress.step(service_specs.MLFLOW.title) as done:
+        found.begin(service_specs.MLFLOW, settings)
         imports.start()
-        said = found.wait(roster.MLFLOW)
+        said = found.wait(service_specs.MLFLOW)
         imports.join()
         done(said)
     for service in _BESIDE:  # they come up while the loop runs
         found.begin(service, settings)
     failures = run_all(settings, tasks, clock, progress)
     progress.heading("serving")
-    with progress.step(roster.API.title) as done:
-        found.begin(roster.API, settings)
-        done(found.wait(roster.API))
+    with progress.step(service_specs.API.title) as done:
+        found.begin(service_specs.API, settings)
+        done(found.wait(service_specs.API))
     missing: dict[str, ContenderError] = {}
     for service in _BESIDE:
         try:
@@ -161,15 +161,15 @@ def _check_model(settings: Settings) -> None:
 
 def _serves(settings: Settings) -> bool:
     known = state.read(settings)
-    return known is not None and known.runs(roster.API.name)
+    return known is not None and known.runs(service_specs.API.name)
 
 
 def _wait(services: Services, progress: Progress, interrupts: Interrupts) -> None:
     """Waits until the API ends or a signal comes; says so when another service ends, and goes on without it."""
-    said = {roster.MLFLOW.name: _WITHOUT_MLFLOW}
+    said = {service_specs.MLFLOW.name: _WITHOUT_MLFLOW}
     said |= {service.name: f"{service.title}: the service has ended; all else goes on." for service in _BESIDE}
     watched = {name: services.processes[name] for name in said if name not in services.missing}
-    api = services.processes[roster.API.name]
+    api = services.processes[service_specs.API.name]
     while api.alive():
         threading.Event().wait(0.5)
         interrupts.check()

@@ -14,13 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contender.progress import Progress
+from contender.command import told
 from core import tokens
 from core.connection import connect
-from core.faults import explained
-from core.jobs import exit_code
-from core.logs import configure_logs
-from core.settings import Settings, load_settings
+from core.settings import Settings
 from core.tokens import Role
 
 ADMIN_FILE = "admin-token"
@@ -119,18 +116,10 @@ def _person() -> str:
 
 @contextmanager
 def _database(notes: Console) -> Iterator[sa.Engine]:
-    """The database for a command; an error is told in words and becomes an exit code."""
-    try:
-        settings = load_settings()
-        configure_logs(settings.log_format)
+    """The database for a command."""
+    with told(notes) as (settings, _):
         engine = connect(settings.require_database_url(), schema=settings.schema_name)
         try:
             yield engine
         finally:
             engine.dispose()
-    except Exception as error:
-        told = explained(error)
-        if told is None:
-            raise
-        Progress(notes).failure(told.problem, told.remedy)
-        raise typer.Exit(exit_code(told)) from None

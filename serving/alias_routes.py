@@ -9,7 +9,7 @@ from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel, Field
 
 from core.tokens import Role
-from serving.office import CHANGES, READS_TASK, Body, LimitQuery, Number, Office, route, tell
+from serving.management_context import CHANGES, READS_TASK, Body, LimitQuery, ManagementContext, Number, route, tell
 from serving.schemas import TaskPath
 from training import forced, ledger, registered
 from training.forced import Asked
@@ -96,14 +96,14 @@ class LedgerList(BaseModel):
     rows: list[LedgerRow]
 
 
-def add(app: OpenAPI, office: Office) -> None:
+def add(app: OpenAPI, context: ManagementContext) -> None:
     """Adds them."""
     base = "/management/tasks/<task>"
 
     @app.get(f"{base}/versions", **route("Versions, their tags and aliases", {"200": VersionList}, READS_TASK))
     @require(Role.ADMIN)
     def list_versions(path: TaskPath, query: LimitQuery) -> Response:
-        found = registered.listed(office.engine, office.settings, office.require(path.task), query.limit)
+        found = registered.listed(context.engine, context.settings, context.require(path.task), query.limit)
         return tell(VersionList(task=path.task, versions=[VersionItem(**asdict(version)) for version in found]))
 
     @app.post(
@@ -120,9 +120,9 @@ def add(app: OpenAPI, office: Office) -> None:
     )
     @require(Role.ADMIN)
     def promote(path: TaskPath, body: PromoteBody) -> Response:
-        task = office.require(path.task)
+        task = context.require(path.task)
         asked = Asked(task, body.alias, body.version, principal().who, body.why, ledger.PROMOTED)
-        return tell(MoveMade(**asdict(forced.promote(office.engine, office.settings, asked, office.clock))))
+        return tell(MoveMade(**asdict(forced.promote(context.engine, context.settings, asked, context.clock))))
 
     @app.post(
         f"{base}/rollback",
@@ -138,8 +138,8 @@ def add(app: OpenAPI, office: Office) -> None:
     )
     @require(Role.ADMIN)
     def rollback(path: TaskPath, body: RollbackBody) -> Response:
-        task, who = office.require(path.task), principal().who
-        made = roll_back(office.engine, office.settings, task, office.clock, to=body.to, who=who, why=body.why)
+        task, who = context.require(path.task), principal().who
+        made = roll_back(context.engine, context.settings, task, context.clock, to=body.to, who=who, why=body.why)
         return tell(MoveMade(**asdict(made)))
 
     @app.get(f"{base}/ledger", **route("Every move of the task's aliases", {"200": LedgerList}, READS_TASK))
@@ -154,6 +154,6 @@ def add(app: OpenAPI, office: Office) -> None:
                 **{name: getattr(entry.move, name) for name in ("alias", "from_version", "to_version", "who", "why")},
                 decision_id=entry.move.decision_id,
             )
-            for entry in ledger.newest(office.engine, office.require(path.task), query.limit)
+            for entry in ledger.newest(context.engine, context.require(path.task), query.limit)
         ]
         return tell(LedgerList(task=path.task, rows=rows))

@@ -15,8 +15,8 @@ from serving import learning_service, management, public
 from serving.board import Board, NoChampionError, NoDataError
 from serving.follower import Follower
 from serving.learning_service import LearningService
+from serving.management_context import ManagementContext
 from serving.metrics import Metrics
-from serving.office import Office
 from serving.prediction_log import PredictionLog
 from serving.predictor import NoPredictionError, NoThresholdError
 from serving.replies import Desk
@@ -83,7 +83,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> OpenAPI:
     app.extensions[EXTENSION] = service
     public.add_predictions(app, service.board, service.desk, clock)
     service.learning.add_to(app, service.metrics, {**problems.KINDS, **_KINDS})
-    management.add(app, Office(service.engine, settings, clock, service.learning.learning))
+    management.add(app, ManagementContext(service.engine, settings, clock, service.learning.learning))
     lives = service.learning.lives
     public.add_service(app, service.board, service.metrics, clock, settings.alias_poll_seconds, lives)
     _count_requests(app, service.metrics)

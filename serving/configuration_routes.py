@@ -9,7 +9,17 @@ from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel, Field
 
 from core.tokens import Role
-from serving.office import CHANGES, LARGEST_INTEGER, READS_TASK, Body, LimitQuery, Number, Office, route, tell
+from serving.management_context import (
+    CHANGES,
+    LARGEST_INTEGER,
+    READS_TASK,
+    Body,
+    LimitQuery,
+    ManagementContext,
+    Number,
+    route,
+    tell,
+)
 from serving.schemas import TaskPath
 from training import configuring
 from training.configuring import Changed
@@ -67,17 +77,17 @@ class ConfigurationChanged(BaseModel):
     within_seconds: float = Field(description="How soon the API's workers begin to follow; jobs do so when they start.")
 
 
-def add(app: OpenAPI, office: Office) -> None:
+def add(app: OpenAPI, context: ManagementContext) -> None:
     """Adds them."""
     base = "/management/tasks/<task>/configuration"
 
     def tell_change(made: Changed) -> Response:
-        return tell(ConfigurationChanged(**asdict(made), within_seconds=office.settings.alias_poll_seconds))
+        return tell(ConfigurationChanged(**asdict(made), within_seconds=context.settings.alias_poll_seconds))
 
     @app.get(base, **route("What a task is declared to be", {"200": ConfigurationTold}, READS_TASK))
     @require(Role.ADMIN)
     def read_configuration(path: TaskPath, query: LimitQuery) -> Response:
-        shown = configuring.show(office.engine, office.settings, office.require(path.task), query.limit)
+        shown = configuring.show(context.engine, context.settings, context.require(path.task), query.limit)
         history = [
             ConfigurationItem(**asdict(one), origin="file" if one.declaration is None else "configuration")
             for one in shown.history
@@ -97,9 +107,9 @@ def add(app: OpenAPI, office: Office) -> None:
     def replace_configuration(path: TaskPath, body: ReplaceBody) -> Response:
         return tell_change(
             configuring.replace(
-                office.engine,
-                office.settings,
-                office.require(path.task),
+                context.engine,
+                context.settings,
+                context.require(path.task),
                 body.declaration,
                 expected_number=body.expected_number,
                 who=principal().who,
@@ -116,9 +126,9 @@ def add(app: OpenAPI, office: Office) -> None:
     def restore_configuration(path: TaskPath, body: RestoreBody) -> Response:
         return tell_change(
             configuring.restore(
-                office.engine,
-                office.settings,
-                office.require(path.task),
+                context.engine,
+                context.settings,
+                context.require(path.task),
                 body.to,
                 expected_number=body.expected_number,
                 who=principal().who,

@@ -20,6 +20,7 @@ from serving.live_tasks import LiveTask
 from serving.reloads import Reloads
 from serving.rhythm import Rhythm
 from training.admission import Admission
+from training.pushed_learners import key
 
 
 class LiveShelf:
@@ -78,7 +79,7 @@ class LiveShelf:
     def _renew(self, name: str, replaced: Configuration | None) -> None:
         old = self._lives[name]
         task, contender = live_tasks.declared(self._settings, name, replaced)
-        is_due, is_same = name in self._due, live_tasks.key(task, contender) == old.live.key
+        is_due, is_same = name in self._due, key(task, contender) == old.live.key
         if not is_due and is_same:
             self._lives[name] = replace(old, task=task, admission=Admission(task))
             return

@@ -17,10 +17,9 @@ from serving.configured import last_heard
 from serving.served import Chosen, Served
 from training.admission import Admission
 from training.declarations import NAMED_BY_ENVIRONMENT, chosen, procedure
-from training.event_log import LearnerKey
 from training.intake import Intake
-from training.learner import Learner
 from training.live import LiveLearner
+from training.pushed_learners import fresh, key
 
 
 @dataclass(frozen=True)
@@ -99,14 +98,6 @@ def declared(settings: Settings, name: str, replaced: Configuration | None) -> t
 
 def open_task(engine: sa.Engine, task: PushedTask, contender: str) -> LiveTask:
     """The task with a learner that is restored when it is first needed."""
-    learns, outcome = procedure(task, contender), task.target.kind
-
-    def fresh() -> Learner:
-        return Learner(learns.online(outcome, task.contenders[contender].seed), outcome)
-
-    return LiveTask(task, contender, Intake(engine, LiveLearner(engine, key(task, contender), fresh)), Admission(task))
-
-
-def key(task: PushedTask, contender: str) -> LearnerKey:
-    """Whose learner it is."""
-    return LearnerKey(task.name, contender, task.contender_hash(contender))
+    procedure(task, contender)  # what cannot be made is told now, not at the first row
+    learns = key(task, contender)
+    return LiveTask(task, contender, Intake(engine, LiveLearner(engine, learns, fresh(task, learns))), Admission(task))

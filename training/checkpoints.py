@@ -160,11 +160,7 @@ def _rebuild(engine: sa.Engine, key: LearnerKey, learner: Learner, until: int) -
     line = event_log.Line(engine)
 
     def read(after: int, last: int) -> Iterator[Event]:
-        while after < last:
-            with line.talk() as connection:
-                block = event_log.read(connection, key, after, min(last, after + event_log.BLOCK))
-            yield from block
-            after = block[-1].seq
+        return event_log.replay(line, key, after, last)
 
     try:
         while learner.seq < until:

@@ -157,3 +157,12 @@ def read(connection: "Connection", key: LearnerKey, after: int, until: int) -> l
         parameters = {"after": after, "until": until, **vars(key)}
         cursor.copy_expert(cursor.mogrify(_READ, parameters), text)
     return _decode_lines(b"[" + text.getvalue()[:-1].replace(b"\n", b",") + b"]")
+
+
+def replay(line: Line, key: LearnerKey, after: int, until: int) -> Iterator[Event]:
+    """The same, however many they are, read in blocks as they are wanted."""
+    while after < until:
+        with line.talk() as connection:
+            block = read(connection, key, after, min(until, after + BLOCK))
+        yield from block
+        after = block[-1].seq

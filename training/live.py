@@ -120,7 +120,4 @@ class LiveLearner:
             return event_log.read(connection, self.key, after, until)
 
     def _reread(self, after: int, until: int) -> Iterator[Event]:
-        while after < until:
-            block = self._read(after, min(until, after + event_log.BLOCK))
-            yield from block
-            after = block[-1].seq
+        return event_log.replay(self._line, self.key, after, until)

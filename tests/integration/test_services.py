@@ -13,7 +13,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from contender import crew, roster, state
+from contender import running_services, service_specs, state
 from contender.services import Postgres, Process, free_port, require_free_port, session, spawn
 from core.errors import ConfigurationError
 from core.settings import Settings
@@ -148,22 +148,22 @@ def test_what_an_older_version_left_running_is_joined_and_the_rest_gets_addresse
     older = state.Stack("d", {"mlflow": "http://m"}, {"mlflow": state.Running.of(os.getpid())})
     state.write(settings, older)
 
-    found = crew.find(settings)
+    found = running_services.find(settings)
 
     assert list(found.processes) == ["mlflow"]
     assert found.stack.urls["mlflow"] == "http://m"
     assert found.stack.urls["ingestion"] == f"http://127.0.0.1:{settings.ingestion_port}"
 
 
-@pytest.mark.parametrize("service", roster.ALL, ids=lambda service: service.name)
-def test_each_service_names_the_variable_of_its_port(service: roster.Service, tmp_path: Path) -> None:
+@pytest.mark.parametrize("service", service_specs.ALL, ids=lambda service: service.name)
+def test_each_service_names_the_variable_of_its_port(service: service_specs.Service, tmp_path: Path) -> None:
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", 0))
         squatter.listen()
         settings = Settings(home=tmp_path).model_copy(update={f"{service.name}_port": squatter.getsockname()[1]})
 
         with pytest.raises(ConfigurationError, match=f"{service.called} needs.*CONTENDER_{service.name.upper()}_PORT="):
-            roster.require_ports([service], settings)
+            service_specs.require_ports([service], settings)
 
 
 def test_two_services_with_one_port_are_told_before_either_starts(tmp_path: Path) -> None:
@@ -171,4 +171,4 @@ def test_two_services_with_one_port_are_told_before_either_starts(tmp_path: Path
     settings = Settings(home=tmp_path, api_port=port, features_port=port)
 
     with pytest.raises(ConfigurationError, match=f"Port {port} is given to the API and to the features service"):
-        roster.require_ports((roster.API, roster.FEATURES), settings)
+        service_specs.require_ports((service_specs.API, service_specs.FEATURES), settings)

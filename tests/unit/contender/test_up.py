@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from contender import cli, crew, local, state
-from contender.crew import Crew
+from contender import cli, command, local, running_services, state
 from contender.declared import Failure
+from contender.running_services import RunningServices
 from contender.services import ServiceError
 from core.errors import ConfigurationError, ContenderError, UnreachableError
 from core.settings import Settings
@@ -37,11 +37,11 @@ class Stand:
         self.ensure: Callable[..., Any] = self._services
         self.wait: Callable[..., Any] = press(signal.SIGINT)
         self.stopped = 0
-        monkeypatch.setattr(crew, "find", lambda _: Crew(state.Stack(), {}))
+        monkeypatch.setattr(running_services, "find", lambda _: RunningServices(state.Stack(), {}))
         monkeypatch.setattr(local, "_ensure", lambda *given, **named: self.ensure(*given, **named))
         monkeypatch.setattr(local, "_wait", lambda *given: self.wait(*given))
         monkeypatch.setattr(local, "down", self._down)
-        monkeypatch.setattr(cli, "configure_logs", lambda _: None)
+        monkeypatch.setattr(command, "configure_logs", lambda _: None)
         monkeypatch.setattr(cli, "announcer", lambda _, *, detach: lambda _: None)
 
     def _services(self, settings: Settings, *_: Any, **__: Any) -> Any:

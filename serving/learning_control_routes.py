@@ -11,10 +11,20 @@ from pydantic import BaseModel, Field
 from core import audit
 from core.task_files import pushed_names
 from core.tokens import Role
-from serving import reloads, upkeep
-from serving.office import CHANGES, LARGEST_BIGINT, READS, READS_TASK, Body, LimitQuery, Office, route, tell
+from serving import learning_control, reloads
+from serving.learning_control import Turn
+from serving.management_context import (
+    CHANGES,
+    LARGEST_BIGINT,
+    READS,
+    READS_TASK,
+    Body,
+    LimitQuery,
+    ManagementContext,
+    route,
+    tell,
+)
 from serving.schemas import TaskPath
-from serving.upkeep import Turn
 from training import quarantined
 from web.guard import principal, require
 
@@ -116,22 +126,22 @@ class AuditList(BaseModel):
     rows: list[AuditRow]
 
 
-def add(app: OpenAPI, office: Office) -> None:
+def add(app: OpenAPI, context: ManagementContext) -> None:
     """Adds them."""
     base = "/management/tasks/<task>"
 
     def turn(task: str, which: Turn, why: str) -> Response:
-        live = upkeep.pushed(office.learning, office.settings, office.require(task))
-        made = upkeep.turn(office.engine, live, which, who=principal().who, why=why)
+        live = learning_control.pushed(context.learning, context.settings, context.require(task))
+        made = learning_control.turn(context.engine, live, which, who=principal().who, why=why)
         state: Literal["on", "paused"] = "paused" if made.is_paused else "on"
         return tell(LearningState(task=task, learning=state, event_id=made.seq, changed=made.changed))
 
     @app.post(f"{base}/reload", **route("Let every worker load the task again", {"202": ReloadAsked}, CHANGES))
     @require(Role.ADMIN)
     def reload(path: TaskPath, body: Body) -> Response:
-        number = reloads.ask(office.engine, office.require(path.task), who=principal().who, why=body.why)
-        what = _PUSHED if path.task in pushed_names(office.settings.tasks) else _STORED
-        seconds = office.settings.alias_poll_seconds
+        number = reloads.ask(context.engine, context.require(path.task), who=principal().who, why=body.why)
+        what = _PUSHED if path.task in pushed_names(context.settings.tasks) else _STORED
+        seconds = context.settings.alias_poll_seconds
         return tell(ReloadAsked(task=path.task, reload=number, within_seconds=seconds, what=what), 202)
 
     @app.post(
@@ -158,8 +168,8 @@ def add(app: OpenAPI, office: Office) -> None:
     )
     @require(Role.ADMIN)
     def list_quarantine(path: TaskPath, query: QuarantineQuery) -> Response:
-        live = upkeep.pushed(office.learning, office.settings, office.require(path.task))
-        rows = quarantined.listed(office.engine, live.log, waiting_only=not query.all, limit=query.limit)
+        live = learning_control.pushed(context.learning, context.settings, context.require(path.task))
+        rows = quarantined.listed(context.engine, live.log, waiting_only=not query.all, limit=query.limit)
         return tell(QuarantineList(task=path.task, rows=[QuarantinedRow(**asdict(row)) for row in rows]))
 
     @app.post(
@@ -174,12 +184,12 @@ def add(app: OpenAPI, office: Office) -> None:
     )
     @require(Role.ADMIN)
     def release(path: QuarantinedPath, body: Body) -> Response:
-        live = upkeep.pushed(office.learning, office.settings, office.require(path.task))
-        seq = upkeep.release(office.engine, live, path.id, who=principal().who, why=body.why)
+        live = learning_control.pushed(context.learning, context.settings, context.require(path.task))
+        seq = learning_control.release(context.engine, live, path.id, who=principal().who, why=body.why)
         return tell(Released(task=path.task, id=path.id, event_id=seq))
 
     @app.get("/management/audit", **route("Who did what", {"200": AuditList}, READS))
     @require(Role.ADMIN)
     def read_audit(query: AuditQuery) -> Response:
-        rows = audit.newest(office.engine, limit=query.limit, before=query.before)
+        rows = audit.newest(context.engine, limit=query.limit, before=query.before)
         return tell(AuditList(rows=[AuditRow(**asdict(row)) for row in rows]))

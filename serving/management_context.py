@@ -14,7 +14,7 @@ from core.configurations import StaleNumberError
 from core.errors import ContenderError
 from core.settings import Settings
 from serving.learning import Learning
-from serving.upkeep import NotPushedError, ReleasedError
+from serving.learning_control import NotPushedError, ReleasedError
 from training.configuring import DeclarationError, require_task
 from web import guard, limits
 from web.problems import Kind, documented
@@ -48,7 +48,7 @@ CHANGES: dict[str | int, Any] = {
 
 
 @dataclass(frozen=True)
-class Office:
+class ManagementContext:
     """What the management endpoints of one worker work with."""
 
     engine: sa.Engine

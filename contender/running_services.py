@@ -3,15 +3,15 @@
 from dataclasses import replace
 from functools import partial
 
-from contender import roster, state
-from contender.roster import Service
+from contender import service_specs, state
+from contender.service_specs import Service
 from contender.services import Process
 from core.settings import Settings
 
 STOP_SECONDS = 30
 
 
-class Crew:
+class RunningServices:
     """The services as they stand, written down whenever one is started."""
 
     def __init__(self, stack: state.Stack, processes: dict[str, Process]) -> None:
@@ -31,19 +31,19 @@ class Crew:
         return url
 
 
-def find(settings: Settings) -> Crew:
+def find(settings: Settings) -> RunningServices:
     """What runs already. What was left of anything else is stopped, and the ports needed are seen to be free."""
     known = state.read(settings) or state.Stack()
-    for service in roster.ALL:
+    for service in service_specs.ALL:
         running = known.processes.get(service.name)
         if running is not None and not running.alive() and running.left():
             process(settings, service.name, running).stop(grace_seconds=STOP_SECONDS)
-    names = [service.name for service in roster.ALL if known.runs(service.name)]
-    missing = [service for service in roster.ALL if service.name not in names]
-    roster.require_ports(missing, settings)
+    names = [service.name for service in service_specs.ALL if known.runs(service.name)]
+    missing = [service for service in service_specs.ALL if service.name not in names]
+    service_specs.require_ports(missing, settings)
     urls = {**known.urls, **{service.name: service.url(settings) for service in missing}}
     found = {name: process(settings, name, known.processes[name]) for name in names}
-    return Crew(replace(known, urls=urls), found)
+    return RunningServices(replace(known, urls=urls), found)
 
 
 def process(settings: Settings, name: str, running: state.Running) -> Process:
