@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help up down status test check format lock bench clean
+.PHONY: help up down status test check format lock bench postman newman clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -36,12 +36,18 @@ bench: .venv/dev  ## measure: the loop, the API, the time from alias to answer, 
 	$(BIN)/python bench/serving.py
 	$(BIN)/python bench/learning.py
 
+postman: .venv/run  ## write the Postman collection anew from the services' OpenAPI documents
+	$(BIN)/python -m postman
+
+newman: .venv/run  ## send the Postman collection to services of its own, twice, and check every answer (needs Node.js)
+	$(BIN)/python -m postman.run
+
 lock: .venv/dev  ## write requirements.txt and requirements-dev.txt anew from the .in files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements.txt requirements-dev.in -o requirements-dev.txt
 
 clean:  ## remove the virtual environment and caches (the state in .contender stays)
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv postman/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Contender needs Python 3.11 or later, and none was found. Install it, or: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }

@@ -28,7 +28,7 @@ from core.connection import connect, migrate
 from core.settings import Settings, keep_loopback_from_proxies
 from training import event_log
 from training.event_log import LearnerKey
-from training.events import Draft, Event, Features
+from training.events import Draft, Features
 from training.learner import Learner
 from training.online_procedures import declared
 
@@ -70,7 +70,7 @@ def toy(settings: Settings) -> Iterator[str]:
 
 def over_http(console: Console, settings: Settings, rounds: int, seconds: int) -> None:
     sent = [{"features": features, "target": target} for features, target in rows(LIST)]
-    one, many = json.dumps(sent[0]), json.dumps(sent)
+    one, many, bare = json.dumps(sent[0]), json.dumps(sent), rows(REPLAYED)
     asked = [("1 row, 16 connections", one, 16, 1), ("1 row, 1 connection", one, 1, 1)]
     asked += [(f"{LIST} rows, 16 connections", many, 16, LIST), (f"{LIST} rows, 1 connection", many, 1, LIST)]
     table = Table("workers", "asked", box=box.SIMPLE, show_edge=False, collapse_padding=True)
@@ -82,7 +82,11 @@ def over_http(console: Console, settings: Settings, rounds: int, seconds: int) -
                 taken, floors = [], []
                 for _ in range(rounds):
                     is_single = size == 1
-                    floors.append(load(in_memory, seconds, connections, body).rate if is_single else bare_rate(True))
+                    floors.append(
+                        load(in_memory, seconds, connections, body).rate
+                        if is_single
+                        else bare_rate(bare, predicts=True)
+                    )
                     taken.append(load(ours, seconds, connections, body))
                 table.add_row(
                     str(workers),
@@ -101,21 +105,17 @@ def over_http(console: Console, settings: Settings, rounds: int, seconds: int) -
     )
 
 
-def bare_rate(predicts: bool, count: int = 5_000) -> float:
-    """Rows a second of the same River model in a loop, with nothing around it."""
+def bare_rate(data: list[tuple[Features, float]], *, predicts: bool) -> float:
+    """Rows a second of the same River model in a loop over rows in memory, with nothing around it."""
     from river import linear_model, preprocessing
 
-    taken = []
-    data = rows(count)
-    for _ in range(3):
-        model = preprocessing.StandardScaler() | preprocessing.TargetStandardScaler(linear_model.LinearRegression())
-        started = time.perf_counter()
-        for features, target in data:
-            if predicts:
-                model.predict_one(features)
-            model.learn_one(features, target)
-        taken.append(count / (time.perf_counter() - started))
-    return max(taken)
+    model = preprocessing.StandardScaler() | preprocessing.TargetStandardScaler(linear_model.LinearRegression())
+    started = time.perf_counter()
+    for features, target in data:
+        if predicts:
+            model.predict_one(features)
+        model.learn_one(features, target)
+    return len(data) / (time.perf_counter() - started)
 
 
 def replay(console: Console, settings: Settings) -> None:
@@ -123,21 +123,18 @@ def replay(console: Console, settings: Settings) -> None:
     engine = connect(settings.database_url)
     key = LearnerKey("bench-replay", "linear_regression", "0")
     with event_log.session(engine) as connection:
-        data = [Draft("row", features, target) for features, target in rows(REPLAYED)]
+        data = rows(REPLAYED)
+        drafts = [Draft("row", features, target) for features, target in data]
         for begin in range(0, REPLAYED, 5_000):
-            event_log.append(connection, key.log, data[begin : begin + 5_000])
-
-        def blocks() -> Iterator[list[Event]]:
-            for begin in range(0, REPLAYED, event_log.BLOCK):
-                yield event_log.read(connection, key, begin, begin + event_log.BLOCK)
-
+            event_log.append(connection, key.log, drafts[begin : begin + 5_000])
+        line = event_log.Line(engine)
         for what, predicts in (("learn only", False), ("predict, score, learn", True)):
             ratios, rates = [], []
-            for _ in range(5):
-                bare = bare_rate(predicts)
+            for _ in range(7):
+                bare = bare_rate(data, predicts=predicts)
                 learner = Learner(declared("linear_regression", {}, "value").online("value", 7), "value")
                 started = time.perf_counter()
-                for block in blocks():
+                for block in event_log.blocks(line, key, 0, REPLAYED):
                     if predicts:
                         learner.apply(block, lambda *_: ())
                     else:
@@ -146,8 +143,9 @@ def replay(console: Console, settings: Settings) -> None:
                 ratios.append(rates[-1] / bare)
             console.print(
                 f"replay from Postgres, {what}: {statistics.median(rates):,.0f} rows/s, "
-                f"{statistics.median(ratios):.2f} of a bare River loop in memory"
+                f"{statistics.median(ratios):.2f} of a bare River loop over the same rows in memory"
             )
+        line.close()
     engine.dispose()
 
 

@@ -36,14 +36,14 @@ SeriesId = Annotated[
 class SeriesPath(BaseModel):
     """Which series."""
 
-    series_id: SeriesId
+    series_id: SeriesId = Field(json_schema_extra={"example": "airline"})
 
 
 class Value(BaseModel):
     """The newest value of a series. Other fields are passed over."""
 
-    series_id: SeriesId = Field(examples=["airline"])
-    value: float = Field(strict=True, allow_inf_nan=False, examples=[112])
+    series_id: SeriesId = Field(json_schema_extra={"example": "airline"})
+    value: float = Field(strict=True, allow_inf_nan=False, json_schema_extra={"example": 112})
 
 
 class Row(BaseModel):

@@ -52,14 +52,18 @@ class VersionList(BaseModel):
 class PromoteBody(Body):
     """Which version shall have an alias."""
 
-    version: Number
-    alias: Literal["champion", "challenger"] = "champion"
+    version: Number = Field(json_schema_extra={"example": 1})
+    alias: Literal["champion", "challenger"] = Field(default="champion", json_schema_extra={"example": "champion"})
 
 
 class RollbackBody(Body):
     """Where the champion goes back to."""
 
-    to: Number | None = Field(default=None, description="A version; without it, the champion before the present one.")
+    to: Number | None = Field(
+        default=None,
+        description="A version; without it, the champion before the present one.",
+        json_schema_extra={"example": 1},
+    )
 
 
 class MoveMade(BaseModel):

@@ -54,14 +54,20 @@ class ConfigurationTold(BaseModel):
 class ReplaceBody(Body):
     """What shall count instead."""
 
-    declaration: dict[str, Any] = Field(description="The whole task, as its file would say it.")
-    expected_number: int = Field(ge=0, le=LARGEST_INTEGER, strict=True, description="The number that was read.")
+    declaration: dict[str, Any] = Field(
+        description="The whole task, as its file would say it.", json_schema_extra={"example": {"name": "airline"}}
+    )
+    expected_number: int = Field(
+        ge=0, le=LARGEST_INTEGER, strict=True, description="The number that was read.", json_schema_extra={"example": 0}
+    )
 
 
 class RestoreBody(Body):
     """What shall count again."""
 
-    to: Number | Literal["file"] = Field(description="The number of an earlier configuration, or `file`.")
+    to: Number | Literal["file"] = Field(
+        description="The number of an earlier configuration, or `file`.", json_schema_extra={"example": "file"}
+    )
     expected_number: int | None = Field(
         default=None, ge=0, le=LARGEST_INTEGER, strict=True, description="The number that was read; null: any."
     )

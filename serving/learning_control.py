@@ -1,7 +1,7 @@
 """Pauses and resumes the learning of pushed tasks, and releases what was put into quarantine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import sqlalchemy as sa
@@ -71,7 +71,8 @@ def release(engine: sa.Engine, live: LiveTask, number: int, *, who: str, why: st
     except BusyError as error:
         raise ReleasedError(error.problem, error.remedy) from None
     draft = row.draft
-    seq = _append(live, draft if draft.event_id else replace(draft, event_id=f"released-{number}"))
+    event_id = draft.event_id or f"released-{number}"
+    seq = _append(live, Draft(draft.kind, draft.features, draft.target, event_id, draft.series_id))
     quarantined.release(engine, number, seq, who=who, why=why)
     _audit(engine, who, "release", "done", {"task": live.task.name, "row": number, "event_id": seq, "why": why})
     return seq

@@ -24,7 +24,7 @@ from serving.management_context import (
     route,
     tell,
 )
-from serving.schemas import TaskPath
+from serving.schemas import PushedTaskPath, TaskPath
 from training import quarantined
 from web.guard import principal, require
 
@@ -89,10 +89,10 @@ class QuarantineList(BaseModel):
     rows: list[QuarantinedRow]
 
 
-class QuarantinedPath(TaskPath):
+class QuarantinedPath(PushedTaskPath):
     """Which refused row."""
 
-    id: int = Field(ge=1, le=LARGEST_BIGINT)
+    id: int = Field(ge=1, le=LARGEST_BIGINT, json_schema_extra={"example": 1})
 
 
 class Released(BaseModel):
@@ -150,7 +150,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
         **route("Pause the learning of a pushed task", {"200": LearningState}, CHANGES, s409=_NOT_PUSHED),
     )
     @require(Role.ADMIN)
-    def pause(path: TaskPath, body: Body) -> Response:
+    def pause(path: PushedTaskPath, body: Body) -> Response:
         return turn(path.task, "pause", body.why)
 
     @app.post(
@@ -159,7 +159,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
         **route("Resume the learning of a pushed task", {"200": LearningState}, CHANGES, s409=_NOT_PUSHED),
     )
     @require(Role.ADMIN)
-    def resume(path: TaskPath, body: Body) -> Response:
+    def resume(path: PushedTaskPath, body: Body) -> Response:
         return turn(path.task, "resume", body.why)
 
     @app.get(
@@ -167,7 +167,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
         **route("Rows that were refused", {"200": QuarantineList}, READS_TASK, s409=_NOT_PUSHED),
     )
     @require(Role.ADMIN)
-    def list_quarantine(path: TaskPath, query: QuarantineQuery) -> Response:
+    def list_quarantine(path: PushedTaskPath, query: QuarantineQuery) -> Response:
         live = learning_control.pushed(context.learning, context.settings, context.require(path.task))
         rows = quarantined.listed(context.engine, live.log, waiting_only=not query.all, limit=query.limit)
         return tell(QuarantineList(task=path.task, rows=[QuarantinedRow(**asdict(row)) for row in rows]))

@@ -1,11 +1,8 @@
 """The routes by which rows are pushed, predicted and learned: thin; `serving.fast_lane` answers most before them."""
 
-from typing import Any
+from typing import Any, get_args
 
 from flask import Response, request
-from flask_openapi3.models.media_type import MediaType
-from flask_openapi3.models.request_body import RequestBody
-from flask_openapi3.models.schema import Schema
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 
@@ -20,6 +17,8 @@ from serving.learning_schemas import (
     Forecast,
     ModelMetrics,
     OnePrediction,
+    OneTrained,
+    Predicted,
     PushedTaskQuery,
     Trained,
 )
@@ -39,12 +38,13 @@ _PROBLEMS: dict[str | int, Any] = {
 }
 _TAKES: dict[str | int, Any] = {
     **_PROBLEMS,
-    "207": {"description": "Of a list some rows were refused: each has its answer or its problem, in order."},
     "409": documented("The id was used before with other content (`conflict`)."),
     "422": documented("A row does not fit (`invalid`) or was put into quarantine (`quarantined`)."),
 }
 _ACCESS: dict[str | int, Any] = {status: guard.RESPONSES[status] for status in ("401", "403")}
 _LEARNS = _TAKES | _ACCESS
+_PREDICTED: dict[str | int, Any] = {"200": Predicted, "207": learning_schemas.partly(OnePrediction)}
+_TRAINED: dict[str | int, Any] = {"200": Trained, "207": learning_schemas.partly(OneTrained)}
 
 
 def add(app: OpenAPI, learning: Learning) -> None:
@@ -57,13 +57,11 @@ def add(app: OpenAPI, learning: Learning) -> None:
         request.get_json()  # refuses another media type, and what is not JSON
         return respond(learning.do(action, query.task, request.get_data()))
 
-    @app.post("/predict", tags=[LEARNING], summary="Predict", responses={"200": OnePrediction, **_TAKES})
+    @app.post("/predict", tags=[LEARNING], summary="Predict", responses={**_PREDICTED, **_TAKES})
     def predict(query: PushedTaskQuery) -> Response:
         return act("predict", query)
 
-    @app.post(
-        "/train", tags=[LEARNING], summary="Learn", security=guard.SECURITY, responses={"200": Trained, **_LEARNS}
-    )
+    @app.post("/train", tags=[LEARNING], summary="Learn", security=guard.SECURITY, responses={**_TRAINED, **_LEARNS})
     @guard.require(Role.TRAINER)
     def train(query: PushedTaskQuery) -> Response:
         return act("train", query)
@@ -72,7 +70,7 @@ def add(app: OpenAPI, learning: Learning) -> None:
         "/predict_learn",
         tags=[LEARNING],
         summary="Predict, then learn",
-        responses={"200": OnePrediction, **_LEARNS},
+        responses={**_PREDICTED, **_LEARNS},
         security=guard.SECURITY,
     )
     @guard.require(Role.TRAINER)
@@ -116,13 +114,8 @@ def add(app: OpenAPI, learning: Learning) -> None:
     def get_feedback(query: FeedbackQuery) -> dict[str, Any]:
         return {"feedback": feedback.listed(learning.engine, learning.live(query.task).log, query.limit)}
 
-    for path, schema in (
-        ("/predict", learning_schemas.rows(target=False)),
-        ("/train", learning_schemas.rows(target=True)),
-        ("/predict_learn", learning_schemas.rows(target=True)),
-        ("/predict_many", learning_schemas.ahead()),
-    ):
+    bodies = {f"/{action}": learning_schemas.rows(action) for action in get_args(Action)}
+    for path, body in {**bodies, "/predict_many": learning_schemas.ahead()}.items():
         operation = app.paths[path].post
         assert operation is not None, path  # noqa: S101 (added above)
-        media = MediaType(schema=Schema(**schema))
-        operation.requestBody = RequestBody(content={"application/json": media}, required=True)
+        operation.requestBody = body

@@ -67,7 +67,11 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     why: str = Field(
-        min_length=1, max_length=1_000, pattern=r"^[^\u0000]+$", description="The reason, for those who look later."
+        min_length=1,
+        max_length=1_000,
+        pattern=r"^[^\u0000]+$",
+        description="The reason, for those who look later.",
+        json_schema_extra={"example": "Seen to by hand."},
     )
 
 

@@ -25,14 +25,14 @@ class TooManyRowsError(ContenderError):
     """A list, or a number of steps, that is longer than the service takes."""
 
 
-class _Row(msgspec.Struct):
+class _Row(msgspec.Struct, gc=False):
     features: Features | UnsetType = UNSET
     target: float | bool | UnsetType = UNSET
     id: str | int | UnsetType | None = UNSET
     series_id: str | UnsetType | None = UNSET
 
 
-class _Ahead(_Row):
+class _Ahead(_Row, gc=False):
     steps: int = 5
 
 
@@ -68,8 +68,12 @@ def read_rows(body: bytes, action: Action) -> Rows:
             raise TooManyRowsError(
                 f"The list has {len(decoded):,} rows; one request takes {MOST_ROWS:,}.", "Send it in pieces."
             )
-        return Rows([_draft(row, action, f" of row {number}") for number, row in enumerate(decoded, 1)], is_list=True)
-    return Rows([_draft(decoded, action, "")], is_list=False)
+        rows = Rows([_draft(row, action, number) for number, row in enumerate(decoded, 1)], is_list=True)
+    else:
+        rows = Rows([_draft(decoded, action, 0)], is_list=False)
+    if rb"\u0000" in body and any("\0" in name for draft in rows.drafts for name in draft.features or ()):
+        raise InvalidRowsError("A feature's name holds the character U+0000, which the log cannot keep.")
+    return rows
 
 
 def read_ahead(body: bytes) -> Ahead:
@@ -83,36 +87,40 @@ def read_ahead(body: bytes) -> Ahead:
     if asked.steps > MOST_STEPS:
         raise TooManyRowsError(f"steps is {asked.steps:,}; one request takes {MOST_STEPS:,}.", "Ask for fewer.")
     features = {} if asked.features is UNSET else asked.features
-    return Ahead(features, _text(asked.series_id, "series_id", ""), asked.steps)
+    series = None if asked.series_id is UNSET else _text(asked.series_id, "series_id", 0)
+    return Ahead(features, series, asked.steps)
 
 
-def _draft(row: _Row, action: Action, where: str) -> Draft:
-    features = None if row.features is UNSET else row.features
-    target = None if row.target is UNSET else float(row.target)
-    event_id = _text(row.id, "id", where)
-    series = _text(row.series_id, "series_id", where)
+def _draft(row: _Row, action: Action, number: int) -> Draft:
+    """One row; `number` is its place in a list, 0 for a row that came alone."""
+    event_id = None if row.id is UNSET else _text(row.id, "id", number)
+    series = None if row.series_id is UNSET else _text(row.series_id, "series_id", number)
     if action == "predict":
-        if features is None:
-            raise InvalidRowsError(f"features{where} is missing.")
-        return Draft("predict", features, None, event_id, series)
-    if target is None:
-        raise InvalidRowsError(f"target{where} is missing.")
-    if features is not None:
-        return Draft("row", features, target, event_id, series)
+        if row.features is UNSET:
+            raise InvalidRowsError(f"features{_of(number)} is missing.")
+        return Draft("predict", row.features, None, event_id, series)
+    if row.target is UNSET:
+        raise InvalidRowsError(f"target{_of(number)} is missing.")
+    if row.features is not UNSET:
+        return Draft("row", row.features, float(row.target), event_id, series)
     if action == "train" and event_id is not None:
-        return Draft("label", None, target, event_id, series)
+        return Draft("label", None, float(row.target), event_id, series)
     raise InvalidRowsError(
-        f"features{where} is missing.",
+        f"features{_of(number)} is missing.",
         "Only /train takes a target alone, with the id under which its features were or will be sent.",
     )
 
 
-def _text(value: str | int | UnsetType | None, name: str, where: str) -> str | None:
-    if value is UNSET or value is None:
+def _text(value: str | int | None, name: str, number: int) -> str | None:
+    if value is None:
         return None
     text = str(value)
     if name == "series_id" and text == RESERVED_SERIES:
-        raise InvalidRowsError(f"series_id{where} is {text}, which /model_metrics uses for the model itself.")
+        raise InvalidRowsError(f"series_id{_of(number)} is {text}, which /model_metrics uses for the model itself.")
     if not 0 < len(text) <= _MOST_CHARACTERS or not text.isprintable():
-        raise InvalidRowsError(f"{name}{where} must have 1 to {_MOST_CHARACTERS} printable characters.")
+        raise InvalidRowsError(f"{name}{_of(number)} must have 1 to {_MOST_CHARACTERS} printable characters.")
     return text
+
+
+def _of(number: int) -> str:
+    return f" of row {number}" if number else ""

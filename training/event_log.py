@@ -7,8 +7,10 @@ visible exactly when all smaller ones are.
 
 import io
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,33 +28,42 @@ if TYPE_CHECKING:
 BLOCK = 2_000
 """Events of one read: large enough that a round trip costs little, small enough to hold in memory."""
 
-_FEW = 32
-"""Events that go in with one statement, in the round trip of the COMMIT; more go by COPY, cheaper by the row."""
-
 _LOCK = """
 BEGIN;
 SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/events/' || %(log)s, 0));
 """
-_HEAD = "SELECT coalesce(max(seq), 0), NULL FROM events WHERE log = %(log)s"
 _HEAD_AND_KNOWN = """
 SELECT (SELECT coalesce(max(seq), 0) FROM events WHERE log = %(log)s),
     (SELECT json_agg(json_build_array(event_id, seq, features, target))::text
      FROM events WHERE log = %(log)s AND event_id = ANY(%(ids)s))
 """
-_COLUMNS = "events (log, seq, kind, event_id, series_id, features, target, ref_seq)"
-_COPY = f"COPY {_COLUMNS} FROM STDIN"
-_INSERT = f"INSERT INTO {_COLUMNS} VALUES "  # noqa: S608 (two literals)
-_ROW = "(%s, %s, %s, %s, %s, %s, %s, %s)"
-_COMMIT = "SELECT pg_notify(current_schema() || '.events', %s); COMMIT"
+# The rows as one text, numbered by the database where nothing has to be looked up first: a whole group then costs one
+# round trip, and one wait for the interpreter. The number of the last one outlives the COMMIT as a setting.
+_INSERT = """
+INSERT INTO events (log, seq, kind, event_id, series_id, features, target, ref_seq)
+SELECT %(log)s, h.head + r.place, r.kind, r.event_id, r.series_id, r.features, r.target, r.ref_seq
+FROM (SELECT coalesce(max(seq), 0) AS head FROM events WHERE log = %(log)s) h,
+    json_to_recordset(%(rows)s) AS r(place bigint, kind text, event_id text, series_id text, features json,
+        target double precision, ref_seq bigint);
+SELECT set_config('contender.newest', max(seq)::text, false),
+    pg_notify(current_schema() || '.events', %(log)s || ' ' || max(seq)) FROM events WHERE log = %(log)s;
+COMMIT;
+SELECT current_setting('contender.newest')::bigint
+"""
+# Other halves by a lookup each, not by a join: on a table that just filled, whose statistics are old, the planner joins
+# with all of it, and a read grows from 2 ms to 300.
 _READ = """
 COPY (
-    SELECT concat('[', e.seq, ',"', e.kind, '",', coalesce(e.features::text, r.features::text, 'null'), ',',
-        coalesce(e.target::text, r.target::text, 'null'), ',', coalesce(to_json(e.series_id)::text, 'null'), ',',
-        coalesce(e.ref_seq::text, 'null'), ',', coalesce(p.value::text, 'null'), ']')
+    SELECT concat('[', e.seq, ',"', e.kind, '",',
+        coalesce(e.features, CASE WHEN e.kind = 'label' THEN
+            (SELECT r.features FROM events r WHERE r.log = e.log AND r.seq = e.ref_seq) END, 'null'), ',',
+        coalesce(e.target::text, CASE WHEN e.kind = 'predict' THEN
+            (SELECT r.target FROM events r WHERE r.log = e.log AND r.seq = e.ref_seq)::text END, 'null'), ',',
+        coalesce(to_json(e.series_id)::text, 'null'), ',', coalesce(e.ref_seq::text, 'null'), ',',
+        coalesce(CASE WHEN e.kind = 'label' THEN
+            (SELECT p.value FROM event_predictions p WHERE p.log = e.log AND p.seq = e.ref_seq
+                AND p.contender = %(contender)s AND p.contender_hash = %(contender_hash)s)::text END, 'null'), ']')
     FROM events e
-    LEFT JOIN events r ON r.log = e.log AND r.seq = e.ref_seq
-    LEFT JOIN event_predictions p ON p.log = e.log AND p.seq = e.ref_seq
-        AND p.contender = %(contender)s AND p.contender_hash = %(contender_hash)s
     WHERE e.log = %(log)s AND e.seq > %(after)s AND e.seq <= %(until)s
     ORDER BY e.seq
 ) TO STDOUT (FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')
@@ -125,20 +136,17 @@ def append(connection: "Connection", log: str, drafts: Sequence[Draft]) -> Placi
     """Appends what is new of a group, all of it or nothing, and returns once it is committed."""
     with connection.cursor() as cursor:
         ids = [draft.event_id for draft in drafts if draft.event_id is not None]
-        cursor.execute(_LOCK + (_HEAD_AND_KNOWN if ids else _HEAD), {"log": log, "ids": ids})
+        if not ids:
+            cursor.execute(_LOCK + _INSERT, {"log": log, "rows": event_rows.of_drafts(drafts)})
+            ((newest,),) = cursor.fetchall()
+            return place(drafts, {}, newest - len(drafts))
+        cursor.execute(_LOCK + _HEAD_AND_KNOWN, {"log": log, "ids": ids})
         ((head, known),) = cursor.fetchall()
         placing = place(drafts, known_by_id(_decode_known(known or "[]")), head)
-        if not placing.events:
-            cursor.execute("ROLLBACK")
-            return placing
-        commit = cursor.mogrify(_COMMIT, (f"{log} {placing.events[-1].seq}",))
-        rows = event_rows.rows(log, placing)
-        if len(placing.events) > _FEW:
-            cursor.copy_expert(_COPY, io.StringIO("".join(map(event_rows.line, rows))))
-            cursor.execute(commit)
+        if placing.events:
+            cursor.execute(_INSERT, {"log": log, "rows": event_rows.of_placing(placing, head)})
         else:
-            values = b", ".join([cursor.mogrify(_ROW, row) for row in rows])
-            cursor.execute(_INSERT.encode() + values + b"; " + commit)
+            cursor.execute("ROLLBACK")
     return placing
 
 
@@ -159,10 +167,26 @@ def read(connection: "Connection", key: LearnerKey, after: int, until: int) -> l
     return _decode_lines(b"[" + text.getvalue()[:-1].replace(b"\n", b",") + b"]")
 
 
-def replay(line: Line, key: LearnerKey, after: int, until: int) -> Iterator[Event]:
-    """The same, however many they are, read in blocks as they are wanted."""
-    while after < until:
+def blocks(line: Line, key: LearnerKey, after: int, until: int) -> Iterator[list[Event]]:
+    """The same, however many they are, block by block; while one is used the next is read."""
+
+    def block(begin: int) -> list[Event]:
         with line.talk() as connection:
-            block = read(connection, key, after, min(until, after + BLOCK))
-        yield from block
-        after = block[-1].seq
+            return read(connection, key, begin, min(until, begin + BLOCK))
+
+    if until - after <= BLOCK:
+        if after < until:
+            yield block(after)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as ahead:
+        coming = ahead.submit(block, after)
+        for begin in range(after + BLOCK, until, BLOCK):
+            events = coming.result()
+            coming = ahead.submit(block, begin)
+            yield events
+        yield coming.result()
+
+
+def replay(line: Line, key: LearnerKey, after: int, until: int) -> Iterator[Event]:
+    """The same, one by one."""
+    return chain.from_iterable(blocks(line, key, after, until))

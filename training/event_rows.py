@@ -1,50 +1,49 @@
-"""Events as rows of the table `events`, and as COPY reads them."""
+"""Events as rows of the table `events`: JSON, which Postgres takes as one text however many they are."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from training.events import encode_features
+import msgspec
+
+from training.events import Draft, Features
 from training.placing import Placing
 
-_NULL = "\\N"
 
+class _Row(msgspec.Struct, omit_defaults=True, gc=False):
+    """A row of the table. `place` counts from the log's head: 1 is the next. Features keep their keys in order."""
 
-class EventRow(NamedTuple):
-    """A row of the table, its columns in order. `features` is JSON, its keys as they were sent."""
-
-    log: str
-    seq: int
+    place: int
     kind: str
-    event_id: str | None
-    series_id: str | None
-    features: str | None
-    target: float | None
-    ref_seq: int | None
+    features: Features | None = None
+    target: float | None = None
+    event_id: str | None = None
+    series_id: str | None = None
+    ref_seq: int | None = None
 
 
-def rows(log: str, placing: Placing) -> Iterator[EventRow]:
+_encode = msgspec.json.Encoder().encode
+
+
+def of_drafts(drafts: Sequence[Draft]) -> str:
+    """Drafts that become events as they are: none of them has an id."""
+    rows = [
+        _Row(place, draft.kind, draft.features, draft.target, None, draft.series_id)
+        for place, draft in enumerate(drafts, 1)
+    ]
+    return _encode(rows).decode()
+
+
+def of_placing(placing: Placing, head: int) -> str:
     """What is to be written of a group. Of a row in two halves each event holds its own."""
-    for event, event_id in zip(placing.events, placing.event_ids, strict=True):
-        kind = event.kind
-        features = encode_features(event.features).decode() if kind in ("row", "predict") else None
-        target = event.target if kind in ("row", "label") else None
-        yield EventRow(log, event.seq, kind, event_id, event.series_id, features, target, event.ref_seq)
-
-
-def line(row: EventRow) -> str:
-    """A row as a line of COPY."""
-    log, seq, kind, event_id, series_id, features, target, ref_seq = row
-    return (
-        f"{_escaped(log)}\t{seq}\t{kind}\t{_escaped(event_id)}\t{_escaped(series_id)}\t{_escaped(features)}\t"
-        f"{_NULL if target is None else repr(target)}\t{_NULL if ref_seq is None else ref_seq}\n"
-    )
-
-
-def _escaped(text: str | None) -> str:
-    if text is None:
-        return _NULL
-    if "\\" in text:
-        text = text.replace("\\", "\\\\")
-    if "\t" in text or "\n" in text or "\r" in text:
-        text = text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-    return text
+    rows = [
+        _Row(
+            event.seq - head,
+            event.kind,
+            None if event.kind == "label" else event.features,
+            None if event.kind == "predict" else event.target,
+            event_id,
+            event.series_id,
+            event.ref_seq,
+        )
+        for event, event_id in zip(placing.events, placing.event_ids, strict=True)
+    ]
+    return _encode(rows).decode()

@@ -1,6 +1,5 @@
 """What stands in an event log: rows with their target, features alone, labels that come later or earlier, pauses."""
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -10,15 +9,12 @@ from core.errors import ContenderError
 Features = dict[str, float]
 Kind = Literal["row", "predict", "label", "pause", "resume"]
 
-encode_features = msgspec.json.Encoder().encode
-
 
 class EventConflictError(ContenderError):
     """An idempotency key that was used before with other content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """An event that has no place in the log yet.
 
     `row`: features and target; `predict`: features, whose target comes later or has come; `label`: the target of an

@@ -19,6 +19,8 @@ class LiveLearner:
     def __init__(self, engine: sa.Engine, key: LearnerKey, fresh: Callable[[], Learner]) -> None:
         self.key = key
         self.lock = threading.Lock()
+        self.is_fed = False
+        """Whether a group is on its way into the log from here: whoever brings it comes up to it."""
         self._engine = engine
         self._fresh = fresh
         self._line = event_log.Line(engine)
@@ -48,7 +50,7 @@ class LiveLearner:
 
     def follow(self, head: int | None) -> None:
         """Comes up to an event that somebody committed; None: to the newest there is."""
-        if head is not None and self._learner is not None and self._learner.seq >= head:
+        if head is not None and (self.is_fed or (self._learner is not None and self._learner.seq >= head)):
             return
         with self.lock:
             if head is None:
@@ -67,8 +69,8 @@ class LiveLearner:
     def read_up_to(self, head: int) -> None:
         """Reads and applies the events up to a number, in blocks. Holds `lock`."""
         learner = self.learner
-        while learner.seq < head:
-            self._apply(learner, self._read(learner.seq, min(head, learner.seq + event_log.BLOCK)))
+        for events in event_log.blocks(self._line, self.key, learner.seq, head):
+            self._apply(learner, events)
 
     def take(self, events: Sequence[Event]) -> None:
         """Applies events just committed; reads from the log when others came before them. Holds `lock`."""
@@ -115,9 +117,9 @@ class LiveLearner:
             self._learner = None
             raise
 
-    def _read(self, after: int, until: int) -> list[Event]:
-        with self._line.talk() as connection:
-            return event_log.read(connection, self.key, after, until)
-
     def _reread(self, after: int, until: int) -> Iterator[Event]:
-        return event_log.replay(self._line, self.key, after, until)
+        line = event_log.Line(self._engine)  # its own: the other one may be reading ahead
+        try:
+            yield from event_log.replay(line, self.key, after, until)
+        finally:
+            line.close()

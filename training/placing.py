@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import msgspec
-
-from training.events import Draft, Event, EventConflictError, Features, Placed
+from training.events import Draft, Event, EventConflictError, Features, Kind, Placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ def place(drafts: Sequence[Draft], known: Mapping[str, Known], head: int) -> Pla
     placing = Placing([], [], [])
     for draft in drafts:
         if draft.event_id is None:
-            _add(placing, head, Event(0, draft.kind, draft.features, draft.target, draft.series_id), None)
+            _add(placing, head, draft.kind, draft.features, draft.target, draft)
         else:
             before = standing.get(draft.event_id, Known())
             standing[draft.event_id] = _place_known(placing, head, draft, before)
@@ -64,22 +62,33 @@ def _place_known(placing: Placing, head: int, draft: Draft, before: Known) -> Kn
         placing.answers.append(Placed(seq, before.features_seq if draft.features is not None else None, is_new=False))
         return before
     if adds_features and adds_target:
-        seq = _add(placing, head, Event(0, "row", draft.features, draft.target, draft.series_id), draft.event_id)
+        seq = _add(placing, head, "row", draft.features, draft.target, draft)
         return Known(seq, draft.features, seq, draft.target)
     if adds_features:
-        event = Event(0, "predict", draft.features, before.target, draft.series_id, ref_seq=before.target_seq)
-        seq = _add(placing, head, event, draft.event_id)
+        seq = _add(placing, head, "predict", draft.features, before.target, draft, ref_seq=before.target_seq)
         return replace(before, features_seq=seq, features=draft.features)
-    event = Event(0, "label", before.features, draft.target, draft.series_id, ref_seq=before.features_seq)
-    seq = _add(placing, head, event, draft.event_id, said_at=before.features_seq if draft.features else None)
+    seq = _add(placing, head, "label", before.features, draft.target, draft, ref_seq=before.features_seq)
     return replace(before, target_seq=seq, target=draft.target)
 
 
-def _add(placing: Placing, head: int, event: Event, event_id: str | None, said_at: int | None = None) -> int:
+def _add(
+    placing: Placing,
+    head: int,
+    kind: Kind,
+    features: Features | None,
+    target: float | None,
+    draft: Draft,
+    ref_seq: int | None = None,
+) -> int:
+    """Adds the event that a draft becomes, with the other half of its row where that came before."""
     seq = head + len(placing.events) + 1
-    placing.events.append(msgspec.structs.replace(event, seq=seq))
-    placing.event_ids.append(event_id)
-    placing.answers.append(Placed(seq, seq if event.kind in ("row", "predict") else said_at, is_new=True))
+    if kind == "label":
+        said_at = None if draft.features is None else ref_seq
+    else:
+        said_at = seq if kind in ("row", "predict") else None
+    placing.events.append(Event(seq, kind, features, target, draft.series_id, ref_seq))
+    placing.event_ids.append(draft.event_id)
+    placing.answers.append(Placed(seq, said_at, is_new=True))
     return seq
 
 

@@ -22,6 +22,20 @@ class Scaler(preprocessing.StandardScaler):  # type: ignore[misc]
             variance = variances[name]
             variances[name] = variance + (before * (value - mean) - variance) / count
 
+    def learn_transform_one(self, x: dict[str, float]) -> dict[str, float]:
+        """`learn_one`, then `transform_one`, in one pass."""
+        counts, means, variances = self.counts, self.means, self.vars
+        scaled = {}
+        for name, value in x.items():
+            count = counts[name] = counts[name] + 1
+            before = value - means[name]
+            mean = means[name] = means[name] + before / count
+            after = value - mean
+            variance = variances[name]
+            variance = variances[name] = variance + (before * after - variance) / count
+            scaled[name] = after / variance**0.5 if variance else 0.0
+        return scaled
+
     def transform_one(self, x: dict[str, float]) -> dict[str, float]:
         """(value - mean) / standard deviation; 0 for a feature that was never learned or never varied."""
         if x.keys() <= self.vars.keys():
@@ -55,11 +69,11 @@ class ScaledRegression:
 
     def learn_one(self, x: dict[str, float], y: float) -> None:
         """One step, on the row and its target as they stand to what came so far, this row included."""
-        self.scaler.learn_one(x)
+        row = self.scaler.learn_transform_one(x)
         self.target.update(y)
         deviation = self.target.get() ** 0.5
         scaled = (y - self.target.mean.get()) / deviation if deviation else 0.0
-        self.regression.learn_one(preprocessing.StandardScaler.transform_one(self.scaler, x), scaled)
+        self.regression.learn_one(row, scaled)
 
     def predict_one(self, x: dict[str, float]) -> float:
         """The value."""

@@ -16,7 +16,7 @@ class Scores(Protocol):
         ...
 
     def report(self) -> dict[str, Any]:
-        """The figures by name; a figure without rows is None."""
+        """The figures by name; a figure without rows is None, and so is one that no float can hold."""
         ...
 
 
@@ -124,11 +124,11 @@ def _last(rows: list[tuple[float, float]]) -> dict[str, float | None]:
     if not rows:
         return {"last_prediction": None, "last_actual": None, "last_error": None}
     said, target = rows[-1]
-    return {"last_prediction": said, "last_actual": target, "last_error": target - said}
+    return {"last_prediction": said, "last_actual": target, "last_error": _mean(target - said, 1)}
 
 
 def _mean(total: float, count: int) -> float | None:
-    return total / count if count else None
+    return total / count if count and math.isfinite(total) else None
 
 
 def _log_loss(said: float, is_one: bool) -> float:

@@ -1,5 +1,6 @@
 """The API with an administrator: a task that has versions, a pushed one, and both in a folder of their own."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from core.settings import Settings
 from core.tasks import Feature
 from core.tokens import Role
 from serving.live_tasks import LiveTask
+from tests.conftest import REPOSITORY
 from tests.integration.guarded import bearer, token
 from tests.integration.serving_world import POLL_SECONDS, Api, World, make_world, open_api
 from tests.integration.stage import Stage, a_task
@@ -84,9 +86,12 @@ def told(response: TestResponse) -> tuple[int, str]:
 
 
 @contextmanager
-def managed(settings: Settings, engine: sa.Engine, folder: Path) -> Iterator[Managed]:
-    """The API in this process; versions of `naive` and `linear` are there, and no champion."""
-    with _opened(make_world(settings, engine, folder), folder) as at:
+def managed(settings: Settings, engine: sa.Engine, folder: Path, *more: str) -> Iterator[Managed]:
+    """The API in this process; versions of `naive` and `linear` are there, and no champion. `more`: tasks of ours."""
+    world = make_world(settings, engine, folder)
+    for name in more:
+        shutil.copy(REPOSITORY / "tasks" / f"{name}.yaml", folder)
+    with _opened(world, folder) as at:
         yield at
 
 
