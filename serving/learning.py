@@ -88,8 +88,7 @@ class Learning:
         drafts = rows.drafts
         if action == "predict" and not any(draft.event_id for draft in drafts):
             return [self._predict(live, draft) for draft in drafts]
-        ranges = live.live.learner.ranges
-        refusals = [live.admission.refusal(ranges, draft) for draft in drafts]
+        refusals = live.admission.refusals(live.live.learner.ranges, drafts)
         if not any(refusals):
             return [_outcome(answer) for answer in live.intake.take(drafts)] if drafts else []
         admitted = [draft for draft, found in zip(drafts, refusals, strict=True) if found is None]

@@ -1,5 +1,6 @@
 """Who may enter the log: a row is held against its task's declaration and against what came before."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -66,24 +67,28 @@ class Admission:
         self._task = task
         self._limits: dict[str, tuple[float, float]] = {}
         self._limits_of = -1
+        self._declares_features = bool(task.inputs) or task.others == "refuse"
+        declared = task.target
+        self._declares_target = declared.kind == "binary" or (declared.minimum, declared.maximum) != (None, None)
 
     def undeclared(self, draft: Draft) -> Refusal | None:
         """In what a row is not what the task declares; None when it is."""
-        task = self._task
-        if draft.features is not None and (task.inputs or task.others == "refuse"):
-            found = _features(task, draft.features)
+        if self._declares_features and draft.features is not None:
+            found = _features(self._task, draft.features)
             if found is not None:
                 return found
-        return None if draft.target is None else _target(task, draft.target)
+        return _target(self._task, draft.target) if self._declares_target and draft.target is not None else None
 
-    def refusal(self, ranges: Ranges, draft: Draft) -> Refusal | None:
-        """Why a row may not enter; None when it may."""
-        return self.undeclared(draft) or (self._outlier(ranges, draft) if self._task.guard.deviations else None)
-
-    def _outlier(self, ranges: Ranges, draft: Draft) -> Refusal | None:
+    def refusals(self, ranges: Ranges, drafts: Sequence[Draft]) -> list[Refusal | None]:
+        """Why each row may not enter; None where it may."""
+        if not self._task.guard.deviations:
+            return [self.undeclared(draft) for draft in drafts]
         if ranges.rows - self._limits_of > max(THEN_EVERY, ranges.rows // 100) or self._limits_of < 0:
             self._limits, self._limits_of = ranges.limits(self._task.guard), ranges.rows
         limits = self._limits
+        return [self.undeclared(draft) or self._outlier(limits, draft) for draft in drafts]
+
+    def _outlier(self, limits: Mapping[str, tuple[float, float]], draft: Draft) -> Refusal | None:
         if draft.features is not None:
             for name, value in draft.features.items():
                 limit = limits.get(name)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from training import event_log
-from training.events import Draft, EventConflictError
+from training.events import Draft, EventConflictError, Placed
 from training.live import LiveLearner
 from training.placing import Placing
 
@@ -132,13 +132,11 @@ class Intake:
     def _learn(self, group: list[_Ticket], placing: Placing) -> None:
         try:
             self.live.take(placing.events)
-            answers: list[Answer] = []
-            for placed in placing.answers:
-                if isinstance(placed, EventConflictError):
-                    answers.append(placed)
-                else:
-                    said = None if placed.said_at is None else self.live.said(placed.said_at)
-                    answers.append(Taken(placed.seq, said, placed.is_new))
+            said = self.live.said([placed.said_at for placed in placing.answers if isinstance(placed, Placed)])
+            answers: list[Answer] = [
+                Taken(placed.seq, next(said), placed.is_new) if isinstance(placed, Placed) else placed
+                for placed in placing.answers
+            ]
         except Exception as failure:  # noqa: BLE001 (as above)
             for ticket in group:
                 ticket.failure = failure

@@ -1,7 +1,7 @@
 """A learner kept at the head of its log, for the threads of one process: restored, caught up, asked."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import sqlalchemy as sa
@@ -83,11 +83,19 @@ class LiveLearner:
                 self._apply(learner, events)
         self.read_up_to(events[-1].seq)
 
-    def said(self, seq: int) -> float | None:
-        """What was predicted at an event with features, from memory or from the database. Holds `lock`."""
+    def said(self, places: Iterable[int | None]) -> Iterator[float | None]:
+        """What was predicted at events with features, from memory or from the database; None at None. Holds `lock`."""
+        held = self.learner.said
+        for seq in places:
+            if seq is None:
+                yield None
+            elif seq in held:
+                yield held[seq]
+            else:
+                yield self._said_before(seq)
+
+    def _said_before(self, seq: int) -> float | None:
         learner = self.learner
-        if seq in learner.said:
-            return learner.said[seq]
         if seq > learner.seq:
             self.read_up_to(seq)
             return learner.said.get(seq)
