@@ -79,6 +79,8 @@ def test_every_field_that_is_missing_is_named(tmp_path: Path) -> None:
         ("", "mine.yaml: it must hold fields, such as `name: spy`."),
         ("a: 1\nb: [", "mine.yaml is not YAML: line 2, column 5: expected the node content, but found '<stream end>'."),
         ("start: 2018-13-01", "mine.yaml is not YAML: month must be in 1..12."),
+        ("gate: {alpha: 0.1, alpha: 0.2}", "mine.yaml is not YAML: line 1, column 20: alpha is given twice."),
+        ("title: one\ntitle: two", "mine.yaml is not YAML: line 2, column 1: title is given twice."),
     ],
 )
 def test_a_file_that_holds_no_fields_says_where_it_stops_making_sense(tmp_path: Path, text: str, told: str) -> None:
