@@ -20,7 +20,7 @@ status: .venv/run  ## what runs, where, and who the champions are
 	@$(BIN)/contender status
 
 test: .venv/dev  ## every test that pip alone can provide for: make test ARGS="-k gate"
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/dev  ## ruff and mypy (strict)
 	$(BIN)/ruff format --check .

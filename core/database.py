@@ -135,7 +135,12 @@ progress = sa.Table(
     sa.Column("learned_through", sa.Date, nullable=True, comment="target date of the last row learned"),
     sa.Column("rows_learned", sa.Integer, nullable=False),
     sa.Column("stamp", sa.Text, nullable=False, comment="python, river and scikit-learn versions that wrote the model"),
-    sa.Column("model", sa.LargeBinary, nullable=True),
+    sa.Column(
+        "model",
+        sa.LargeBinary,
+        nullable=True,
+        comment="of a batch contender; what learns row by row stands in checkpoints",
+    ),
     instant("recorded_at", default_now=True),
     comment="Where each contender stands in its walk: model and watermark, committed together with its predictions.",
 )
@@ -228,6 +233,12 @@ predictions = sa.Table(
     sa.Column("data_hash", sa.Text, nullable=False),
     sa.Column("stale", sa.Boolean, nullable=False),
     instant("made_at"),
+    sa.Column(
+        "last_event_id",
+        sa.BigInteger,
+        nullable=True,
+        comment="the newest event that the model had learned; null: not known, or it learns from no log",
+    ),
     comment="Every answer the API gave.",
 )
 

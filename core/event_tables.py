@@ -8,7 +8,12 @@ from core.database import identity, instant, metadata
 events = sa.Table(
     "events",
     metadata,
-    sa.Column("log", sa.Text, primary_key=True, comment="task, or task/series where the rows come from a store"),
+    sa.Column(
+        "log",
+        sa.Text,
+        primary_key=True,
+        comment="task; or task/series/hash of what a row means, where the rows come from a store",
+    ),
     sa.Column("seq", sa.BigInteger, primary_key=True, comment="1, 2, 3, … without a gap, in the order of commits"),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("event_id", sa.Text, nullable=True, comment="the sender's idempotency key"),
@@ -99,6 +104,7 @@ quarantined_events = sa.Table(
     sa.Column("released_why", sa.Text, nullable=True),
     sa.Column("seq", sa.BigInteger, nullable=True, comment="its place in the log, once released"),
     sa.Index(None, "log", "id"),
+    sa.Index(None, "log", "event_id"),
     comment="Rows that the schema or the outlier guard refused: never learned unless released.",
 )
 

@@ -51,7 +51,7 @@ class Service:
         self.log = PredictionLog(settings.spool, self.engine, self.metrics)
         self.desk = Desk(self.log, clock)
         self.follower = Follower(settings, self.engine, clock, self.board, self.metrics)
-        self.learning = LearningService(settings, clock)
+        self.learning = LearningService(settings, clock, self.follower.watched)
 
     def start(self) -> None:
         """Starts the threads; returns when what can be served is served."""

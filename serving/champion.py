@@ -3,7 +3,8 @@
 Whatever fails here, what served before serves on: a standing is put on the board only when all of it is there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -25,8 +26,10 @@ from serving.board import Board
 from serving.bundles import Bundles
 from serving.complaints import Complaints
 from serving.latest import DataVersion
+from serving.live_champion import LiveChampion
+from serving.log_watch import Followed
 from serving.metrics import Metrics
-from serving.predictor import Champion, Latest, ModelSource, stand
+from serving.predictor import Champion, Latest, ModelSource, Standing, stand
 from training import ledger, versions
 
 _FIRST_PAUSE_SECONDS = 2.0
@@ -59,6 +62,8 @@ class Means:
     bundles: Bundles
     metrics: Metrics
     complaints: Complaints
+    watched: MutableMapping[str, Followed]
+    wake: Callable[[], None]
 
 
 class ChampionFollower:
@@ -67,6 +72,7 @@ class ChampionFollower:
     def __init__(self, task: Task, means: Means) -> None:
         self._task = task
         self._means = means
+        self._live = LiveChampion(means.engine, task, means.watched, means.wake)
         self._data: DataVersion | None = None
         self._latest: Latest | None = None
         self._beats_baseline: Mapping[str, str] = {}
@@ -95,9 +101,10 @@ class ChampionFollower:
         What serves goes on serving until the same, or another, was loaded and checked.
         """
         self._data, self._refused, self._is_anew = None, None, True
+        self._live.begin_anew()
 
     def follow(self, heard: Heard) -> None:
-        """Follows the data, then the champion."""
+        """Follows the data, then the champion, then its learner."""
         self._guarded("data", "Newer data cannot be used yet.", self._follow_data)
         try:
             is_served = self._follow_champion(heard)
@@ -108,6 +115,16 @@ class ChampionFollower:
             self._means.complaints.close(self._about("champion"), f"The champion of {self._task.name} serves again.")
         elif heard.version is not None:
             self._serve_on()
+        self._guarded("learner", "The learner cannot be used; the version answers frozen.", self._follow_learner)
+
+    def _follow_learner(self) -> None:
+        champion, place = self._champion(), self._live.place
+        if champion is not None:
+            try:
+                self._live.look(champion.version)
+            finally:
+                if self._live.place != place:
+                    self._put(champion)
 
     def _follow_data(self) -> None:
         newest = data.newest(self._means.engine, self._task, self._means.clock.now())
@@ -174,12 +191,22 @@ class ChampionFollower:
             board.champions = {**board.champions, name: champion}
             return
         beats = self._beats_baseline.get(champion.version.contender, _UNPROVEN)
-        standing = stand(self._task, champion, self._latest, beats)
+        standing = self._stand(champion, self._latest, beats)
         if standing == board.standings.get(name):
             return
         board.publish(standing)
         self._means.metrics.served.labels(name).set(champion.version.version)
         self._means.bundles.keep(standing)
+
+    def _stand(self, champion: Champion, latest: Latest, beats: str) -> Standing:
+        """The live learner's standing where it has one; else that of the version itself."""
+        answering = self._live.answering(champion, latest)
+        if answering.live is not None:
+            with suppress(DataRefusedError):
+                standing = stand(self._task, answering, latest, beats)
+                if standing.value is not None:
+                    return standing
+        return stand(self._task, replace(answering, live=None), latest, beats)
 
     def _count_failure(self, error: ContenderError | OSError) -> None:
         """Counts and tells it. What did not answer is asked again at the next poll, what was refused later."""

@@ -28,7 +28,7 @@ def copy(engine: sa.Engine, lines: bytes, *, again: bool) -> None:
             cursor.copy_expert(f"COPY predictions ({_NAMES}) FROM STDIN", io.BytesIO(lines))
             return
         cursor.execute("CREATE TEMPORARY TABLE arriving (LIKE predictions) ON COMMIT DROP")
-        cursor.copy_expert(f"COPY arriving ({_NAMES}) FROM STDIN", io.BytesIO(lines))
+        cursor.copy_expert(f"COPY arriving ({_NAMES}) FROM STDIN", io.BytesIO(_completed(lines)))
         cursor.execute(
             f"INSERT INTO predictions ({_NAMES}) SELECT {_NAMES} FROM arriving ON CONFLICT (id) DO NOTHING"  # noqa: S608
         )
@@ -56,6 +56,13 @@ def _transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
             f"Postgres did not take logged predictions: {_first_line(error)}.",
             "They wait on disk and are sent again.",
         ) from error
+
+
+def _completed(lines: bytes) -> bytes:
+    """Lines with null for the last column where they were written before there was one."""
+    tabs = len(COLUMNS) - 1
+    told = lines.removesuffix(b"\n").split(b"\n")
+    return b"".join((line + b"\t\\N" if line.count(b"\t") == tabs - 1 else line) + b"\n" for line in told)
 
 
 def _first_line(error: Exception) -> str:

@@ -14,6 +14,7 @@ from serving.bundles import Bundles
 from serving.champion import ChampionFollower, Heard, Means
 from serving.complaints import Complaints
 from serving.configured import Configured
+from serving.log_watch import Followed
 from serving.metrics import Metrics
 from serving.predictor import ALIAS
 from serving.reloads import Reloads
@@ -32,7 +33,10 @@ class Follower:
         self._board = board
         self._metrics = metrics
         self._complaints = Complaints()
-        self._means = Means(engine, clock, board, Bundles(settings, engine), metrics, self._complaints)
+        self.watched: dict[str, Followed] = {}
+        """What is to be told of notices of stored tasks' logs, by the logs' names."""
+        bundles = Bundles(settings, engine)
+        self._means = Means(engine, clock, board, bundles, metrics, self._complaints, self.watched, self.wake)
         configured = Configured(engine, settings.bundles, self._complaints)
         self._shelf = TaskShelf(settings.tasks, self._complaints, configured.newest)
         self._reloads = Reloads(engine)
@@ -53,6 +57,10 @@ class Follower:
         """Ends the polling."""
         self._warming.stop(seconds)
         self._rhythm.stop(seconds)
+
+    def wake(self) -> None:
+        """Brings the next poll forward."""
+        self._rhythm.wake()
 
     def poll(self) -> None:
         """Asks once where every champion stands, and follows."""

@@ -17,7 +17,7 @@ from serving.keeper import Keeper
 from serving.learning import Learning, QuarantinedError
 from serving.live_shelf import LiveShelf
 from serving.live_tasks import open_tasks
-from serving.log_watch import LogWatch
+from serving.log_watch import Followed, LogWatch
 from serving.metrics import Metrics
 from serving.pushed_champion import PushedChampions
 from serving.pushed_rows import InvalidRowsError, TooManyRowsError
@@ -38,9 +38,9 @@ KINDS: dict[type[ContenderError], Kind] = {
 
 
 class LearningService:
-    """The pushed tasks of one worker."""
+    """The pushed tasks of one worker. `watched`: what else follows logs."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None, *watched: Mapping[str, Followed]) -> None:
         self._settings = settings
         # Each learner keeps a connection to read its log and one to append to it; the rest come and go.
         lasting = 1 + 2 * len(pushed_names(settings.tasks))
@@ -51,7 +51,7 @@ class LearningService:
         configured = Configured(engine, settings.bundles, complaints)
         self.lives = open_tasks(engine, settings, complaints, configured.newest())
         self.learning = Learning(engine, self.lives, _told)
-        self._watch = LogWatch(engine, self.lives)
+        self._watch = LogWatch(engine, self.lives, *watched)
         self._keeper = Keeper(engine, self.lives, clock or SystemClock())
         self._champions = PushedChampions(engine, settings, self.lives)
         self._registrar = Registrar(engine, settings, self.lives, self._champions)

@@ -3,13 +3,13 @@
 import select
 import threading
 from collections.abc import Mapping
-from typing import Any
+from time import monotonic
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 from core.errors import ContenderError, DatabaseUnreachableError
 from serving.complaints import Complaints
-from serving.live_tasks import LiveTask
 from training import event_log
 
 LOOK_SECONDS = 1.0
@@ -17,10 +17,27 @@ GATHER_SECONDS = 0.02
 """How long notices are gathered: a thread that woke for each commit would take the processor from those who commit."""
 
 
-class LogWatch:
-    """Keeps every learner at the head of its log, whoever appends."""
+class Following(Protocol):
+    """What comes up to an event when it is told to."""
 
-    def __init__(self, engine: sa.Engine, lives: Mapping[str, LiveTask]) -> None:
+    def follow(self, head: int | None) -> None:
+        """Comes up to an event that somebody committed; None: to the newest there is."""
+        ...
+
+
+class Followed(Protocol):
+    """What has a learner that follows a log."""
+
+    @property
+    def live(self) -> Following:
+        """The learner."""
+        ...
+
+
+class LogWatch:
+    """Keeps every learner at the head of its log, whoever appends. `lives`: learners by the names of their logs."""
+
+    def __init__(self, engine: sa.Engine, *lives: Mapping[str, Followed]) -> None:
         self._lives = lives
         self._line = event_log.Line(engine)
         self._complaints = Complaints()
@@ -53,25 +70,30 @@ class LogWatch:
             cursor.execute("SELECT quote_ident(current_schema() || '.events')")
             cursor.execute(f"LISTEN {cursor.fetchall()[0][0]}")
         self._look()
+        looked = monotonic()
         self._complaints.close("log", "The event logs are followed again.")
         while not self._stopped.is_set():
             heard, _, _ = select.select([connection], [], [], LOOK_SECONDS)
-            if not heard:
+            if monotonic() - looked >= LOOK_SECONDS:
                 self._look()
+                looked = monotonic()
+            if not heard:
                 continue
             self._stopped.wait(GATHER_SECONDS)
             connection.poll()
             heads = dict(notice.payload.rsplit(" ", 1) for notice in connection.notifies)
             connection.notifies.clear()
             for log, head in heads.items():
-                if log in self._lives:
-                    self._follow(log, self._lives[log], int(head))
+                for lives in self._lives:
+                    if log in lives:
+                        self._follow(log, lives[log], int(head))
 
     def _look(self) -> None:
-        for name, live in self._lives.items():
-            self._follow(name, live, None)
+        for lives in self._lives:
+            for name, live in list(lives.items()):
+                self._follow(name, live, None)
 
-    def _follow(self, name: str, live: LiveTask, head: int | None) -> None:
+    def _follow(self, name: str, live: Followed, head: int | None) -> None:
         """Brings a learner up to an event, or to the newest."""
         try:
             live.live.follow(head)

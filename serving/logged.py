@@ -7,7 +7,7 @@ from serving.predictor import Answer, Standing
 
 COLUMNS = (
     "id", "made_at", "task", "series", "contender", "version", "alias", "event_date", "target_date", "value",
-    "threshold", "prediction", "features_hash", "data_hash", "stale",
+    "threshold", "prediction", "features_hash", "data_hash", "stale", "last_event_id",
 )  # fmt: skip
 """Columns of the table `predictions`, in the order of a line."""
 
@@ -39,7 +39,7 @@ class LoggedAnswer:
         values = (
             standing.task.name, latest.series, version.contender, version.version, answer.model_alias, answer.as_of,
             answer.target_date, standing.value, answer.threshold, answer.prediction, row.features_hash,
-            latest.data_hash, answer.stale,
+            latest.data_hash, answer.stale, answer.last_event_id,
         )  # fmt: skip
         return cls(
             task=standing.task.name,

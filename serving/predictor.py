@@ -28,12 +28,18 @@ class NoThresholdError(ContenderError):
 
 @dataclass(frozen=True)
 class Champion:
-    """A loaded model, the features it takes in their order, its version, and who says that it is champion."""
+    """A loaded model, the features it takes in their order, its version, and who says that it is champion.
+
+    `live` is the learner that the version was made of, and that has gone on learning: it answers in the version's
+    place. `last_event_id` is the newest event that whoever answers has learned; None where that is not known, or none.
+    """
 
     version: Version
     feature_names: tuple[str, ...]
     model: "Model" = field(compare=False)
     source: ModelSource
+    live: "Model | None" = field(default=None, compare=False)
+    last_event_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Answer:
     data_age_days: int
     stale: bool
     beats_baseline: str
+    last_event_id: int | None
 
     def fields(self) -> dict[str, Any]:
         """The fields as they go out: dates in ISO form; absent what the task has not."""
@@ -126,6 +133,7 @@ class Standing:
             data_age_days=age,
             stale=age > self.task.stale_after_days,
             beats_baseline=self.beats_baseline,
+            last_event_id=self.champion.last_event_id,
         )
 
 
@@ -146,7 +154,7 @@ def stand(task: Task, champion: Champion, latest: Latest, beats_baseline: str) -
             f"Version {champion.version.version} of {task.name!r} takes other features than the task declares now.",
             f"Run `contender run {task.name}`: it trains contenders on the new ones.",
         )
-    (value,) = predict(champion.model, [list(latest.row.features.values())])
+    (value,) = predict(champion.live or champion.model, [list(latest.row.features.values())])
     if value is not None and task.is_classification and not 0 <= value <= 1:
         raise DataRefusedError(f"The model gave {value} where a probability is due.")
     return Standing(task, champion, latest, value, beats_baseline)

@@ -163,6 +163,7 @@ def task_info(task: Task, standing: Standing | None, clock: Clock) -> TaskInfo:
                 "run_id": version.run_id,
                 "artifact_digest": version.artifact_digest,
                 "model_source": standing.champion.source,
+                "last_event_id": standing.champion.last_event_id,
             },
             "data": {
                 "series": latest.series,

@@ -18,6 +18,7 @@ class Rhythm:
         self._seconds = seconds
         self._beat = beat
         self._stopped = threading.Event()
+        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._log = get_log("serving")
         self._told = ""
@@ -26,18 +27,24 @@ class Rhythm:
         """Begins; the first beat comes at once."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Brings the next beat forward: it comes as soon as the one under way is over."""
+        self._woken.set()
+
     def stop(self, seconds: float) -> None:
         """Ends after the beat that is under way, waiting for it at most `seconds`."""
         self._stopped.set()
+        self._woken.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
 
     def _run(self) -> None:
-        pause = 0.0
-        while not self._stopped.wait(pause):
+        while not self._stopped.is_set():
+            self._woken.clear()
             started = monotonic()
             self._one_beat()
-            pause = max(0.0, self._seconds - (monotonic() - started))
+            if not self._stopped.is_set():
+                self._woken.wait(max(0.0, self._seconds - (monotonic() - started)))
 
     def _one_beat(self) -> None:
         try:

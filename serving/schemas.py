@@ -12,10 +12,24 @@ def _never_null(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
+def _threshold(schema: dict[str, Any]) -> None:
+    _never_null(schema)
+    schema["example"] = 0.55
+
+
 class TaskPath(BaseModel):
     """Which task."""
 
-    task: str = Field(description="Name of a task; `/tasks` lists them.")
+    task: str = Field(description="Name of a task; `/tasks` lists them.", json_schema_extra={"example": "airline"})
+
+
+class PushedTaskPath(BaseModel):
+    """Which task of those to which rows are pushed."""
+
+    task: str = Field(
+        description="Name of a task to which rows are pushed; `/info` lists them.",
+        json_schema_extra={"example": "phishing"},
+    )
 
 
 class ThresholdQuery(BaseModel):
@@ -28,7 +42,7 @@ class ThresholdQuery(BaseModel):
         allow_inf_nan=False,
         description="UP is said when P(UP) is at least this, a number from 0 to 1. Without it, the task's own (0.5). "
         "A task that predicts a number takes none.",
-        json_schema_extra=_never_null,
+        json_schema_extra=_threshold,
     )
 
 
@@ -56,6 +70,11 @@ class Prediction(BaseModel):
     data_age_days: int = Field(description="Days from `as_of` to today (UTC).")
     stale: bool = Field(description="Whether the data are older than the task allows.")
     beats_baseline: str = Field(description="Whether the contender beats the baseline: yes, no or unproven.")
+    last_event_id: int | None = Field(
+        default=None,
+        description="The newest event of the task's log that the model had learned. Absent where it learns from none.",
+        json_schema_extra=_never_null,
+    )
 
 
 class ChampionInfo(BaseModel):
@@ -69,6 +88,7 @@ class ChampionInfo(BaseModel):
     run_id: str
     artifact_digest: str
     model_source: str
+    last_event_id: int | None = Field(default=None, description="The newest event that whoever answers has learned.")
 
 
 class DataInfo(BaseModel):

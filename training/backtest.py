@@ -6,6 +6,7 @@ A walk can stop after any row and be continued from its position: pieces give wh
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -13,8 +14,10 @@ import polars as pl
 from core.tasks import Task
 from training import workers
 from training.history import History
+from training.learner import Learner
 from training.positions import Position
 from training.procedures import Model
+from training.tails import Tail
 from training.walkers import Steps, walker
 
 if TYPE_CHECKING:
@@ -30,7 +33,8 @@ class Walk:
     `predictions`: event_date, target_date, trained_through (null when untrained), value (null: no prediction yet),
     one row for each target date after the position's, the latest without a label included. `model` is the current
     version (incremental: after the last label; batch: of the last point on the grid; None before the first fit),
-    with the target date of the last row it learned and how many it learned from.
+    with the target date of the last row it learned and how many it learned from. `learner` is what holds an incremental
+    one, and what it said on the way.
     """
 
     predictions: pl.DataFrame
@@ -38,6 +42,7 @@ class Walk:
     model: Model | None
     trained_through: date | None
     rows_trained: int
+    learner: Learner | None = None
 
 
 def walk(task: Task, name: str, dataset: "Dataset", resume: Position | None) -> Walk:
@@ -48,10 +53,18 @@ def walk(task: Task, name: str, dataset: "Dataset", resume: Position | None) -> 
     return walk_all(task, dataset, {name: resume})[name]
 
 
-def walk_all(task: Task, dataset: "Dataset", positions: Mapping[str, Position | None]) -> dict[str, Walk]:
-    """Walks several contenders, sharing the refits among processes when there are many. Same results as `walk`."""
+def walk_all(
+    task: Task,
+    dataset: "Dataset",
+    positions: Mapping[str, Position | None],
+    tails: Mapping[str, Tail] = MappingProxyType({}),
+) -> dict[str, Walk]:
+    """Walks several contenders, sharing the refits among processes when there are many. Same results as `walk`.
+
+    `tails`: of contenders whose learners stand in an event log, where.
+    """
     history = History.of(dataset)
-    walkers = {name: walker(task, name, history, position) for name, position in positions.items()}
+    walkers = {name: walker(task, name, history, at, tails.get(name)) for name, at in positions.items()}
     work = [(name, refit) for name, planned in walkers.items() for refit in planned.refits]
     done = iter(workers.run(task, history, work))
     steps = {name: planned.finish([next(done) for _ in planned.refits]) for name, planned in walkers.items()}
@@ -65,4 +78,4 @@ def _walk(dataset: "Dataset", steps: Steps) -> Walk:
         pl.Series("value", steps.values, dtype=pl.Float64).fill_nan(None),
     )
     stand = steps.stand
-    return Walk(predictions, steps.position, steps.model, stand.trained_through, stand.rows_trained)
+    return Walk(predictions, steps.position, steps.model, stand.trained_through, stand.rows_trained, steps.learner)

@@ -27,7 +27,10 @@ PARITY = 1e-9
 """How far a replayed prediction may be from the stored one."""
 LEARNER_CODE = tuple(
     f"training.{name}"
-    for name in ("admission", "learner", "online", "online_procedures", "river_models", "river_parts", "scores")
+    for name in (
+        *("admission", "learner", "online", "online_procedures", "river_models", "river_parts", "scores"),
+        *("baselines", "forecasters", "incremental", "row_learners"),
+    )
 )
 
 
@@ -38,6 +41,11 @@ class Stored:
     last_seq: int
     stamp: str
     size_bytes: int
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another environment pickled it: it is never unpickled here."""
+        return self.stamp != present_stamp()
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,11 @@ class Frozen:
     def of(cls, learner: Learner) -> "Frozen":
         """The learner as it stands now. The caller sees to it that nobody applies events meanwhile."""
         return cls(learner.seq, learner.freeze(), learner.rows_learned, dict(learner.said))
+
+
+def present_stamp() -> str:
+    """What a learner that is pickled here depends on."""
+    return stamp(LEARNER_CODE)
 
 
 def newest(engine: sa.Engine, key: LearnerKey) -> Stored | None:
@@ -90,7 +103,7 @@ def write(connection: sa.Connection, key: LearnerKey, frozen: Frozen) -> None:
         .values(
             **vars(key),
             last_seq=frozen.seq,
-            stamp=stamp(LEARNER_CODE),
+            stamp=present_stamp(),
             state=frozen.state,
             digest=hashlib.sha256(frozen.state).hexdigest(),
             rows_learned=frozen.rows_learned,
@@ -104,8 +117,13 @@ def write(connection: sa.Connection, key: LearnerKey, frozen: Frozen) -> None:
 def store_predictions(connection: sa.Connection, key: LearnerKey, said: Mapping[int, float | None]) -> None:
     """Stores what a learner said, by event; what is stored stays as it is."""
     if said:
+        # As texts: adapting tens of thousands of numbers one by one would keep requests waiting for the interpreter.
+        values = ["null" if value is None else repr(value) for value in said.values()]
         arrays = (
-            sa.func.unnest(sa.cast(list(said), ARRAY(sa.BigInteger)), sa.cast(list(said.values()), ARRAY(sa.Float)))
+            sa.func.unnest(
+                sa.cast(f"{{{','.join(map(str, said))}}}", sa.Text).cast(ARRAY(sa.BigInteger)),
+                sa.cast(f"{{{','.join(values)}}}", sa.Text).cast(ARRAY(sa.Float)),
+            )
             .table_valued("seq", "value")
             .render_derived()
         )
@@ -140,7 +158,7 @@ def _find(engine: sa.Engine, conditions: tuple[sa.ColumnElement[bool], ...]) -> 
 
 
 def _thaw(engine: sa.Engine, key: LearnerKey, stored: Stored, fresh: Callable[[], Learner]) -> Learner:
-    if stored.stamp != stamp(LEARNER_CODE):
+    if stored.is_foreign:
         return _rebuild(engine, key, fresh(), stored.last_seq)
     statement = sa.select(checkpoints.c.state, checkpoints.c.digest).where(
         *_of(checkpoints, key), checkpoints.c.last_seq == stored.last_seq

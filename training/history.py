@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import DataRefusedError
+from training.events import Features
 from training.procedures import Floats
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ Days = npt.NDArray[np.datetime64]
 class History:
     """Rows in the order of their target dates, and again those among them whose label is known."""
 
+    feature_names: tuple[str, ...]
     event_days: Days
     target_days: Days
     rows: Floats
@@ -43,7 +45,12 @@ class History:
                 "Run the features job again; if it stays, look at the quarantine and the source.",
             )
         event_days = table.get_column("event_date").to_numpy().astype("datetime64[D]")
-        return cls(event_days, target_days, rows, target_days[labelled], rows[labelled], labels)
+        days = event_days, target_days
+        return cls(dataset.feature_names, *days, rows, target_days[labelled], rows[labelled], labels)
+
+    def named(self, rows: Floats) -> list[Features]:
+        """Rows as events have them: each value by its feature's name."""
+        return [dict(zip(self.feature_names, row, strict=True)) for row in rows.tolist()]
 
     def labels_known_on(self, days: Days) -> npt.NDArray[np.int64]:
         """Of each day: how many labels have a target date up to it."""

@@ -54,14 +54,7 @@ class Regressor:
 
     def forecast(self, features: Features, series: str, steps: int) -> list[float | None]:
         """Each step's prediction becomes `in_1`, the other lags move up by one."""
-        said: list[float | None] = []
-        for _ in range(steps):
-            value = self.predict(features, series)
-            said.append(value)
-            if value is None:
-                break
-            features = shifted(features, value)
-        return said + [None] * (steps - len(said))
+        return forecast_recursively(self, features, series, steps)
 
 
 class Classifier:
@@ -140,6 +133,18 @@ class PerSeries:
     def _begin_anew(self, series: str) -> None:
         self.series[series] = copy.deepcopy(self.fresh)
         self.values[series] = 0
+
+
+def forecast_recursively(model: Online, features: Features, series: str, steps: int) -> list[float | None]:
+    """What the model says of a row, then of the row that this would make the next one, and so on."""
+    said: list[float | None] = []
+    for _ in range(steps):
+        value = model.predict(features, series)
+        said.append(value)
+        if value is None:
+            break
+        features = shifted(features, value)
+    return said + [None] * (steps - len(said))
 
 
 def shifted(features: Mapping[str, float], value: float) -> Features:

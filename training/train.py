@@ -1,6 +1,11 @@
 """The training job: every contender goes on from where it stands, and what is new is registered."""
 
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
 
 from core import locks, runs
 from core.clock import Clock
@@ -10,9 +15,12 @@ from core.settings import Settings
 from core.tasks import Task, digest
 from features import lake
 from features.dataset import Dataset
-from training import outcomes, predictions, progress
+from training import checkpoints, event_log, outcomes, predictions, progress, row_learners, row_log
 from training.backtest import Walk, walk_all
+from training.checkpoints import Frozen
+from training.positions import Position
 from training.registration import register
+from training.tails import Tail, of_log
 from training.versions import Version
 from training.workplace import Workplace
 
@@ -77,25 +85,51 @@ def run(settings: Settings, task: Task, clock: Clock) -> TrainReport:
 def _train(at: Workplace, task: Task, dataset: Dataset) -> TrainReport:
     with at.writing() as connection:
         labels = outcomes.record(connection, task, dataset)
+    row_log.append(at, task, dataset)
     stand = progress.read(at.engine, task, dataset.series)
-    walks = walk_all(task, dataset, stand.positions)
+    with closing(event_log.Line(at.engine)) as line:
+        tails = _tails(at, task, dataset, stand.positions, line)
+        rebuilt = [name for name in stand.stale if name not in tails] + [n for n in tails if tails[n].is_rebuilt]
+        walks = walk_all(task, dataset, stand.positions, tails)
     predicted = sum(_commit(at, task, dataset, name, walk) for name, walk in walks.items())
     registered = register(at, task, dataset, walks)
     return TrainReport(
-        dataset.series, _through(dataset), len(walks), predicted, labels, stand.stale, registered, is_new=True
+        dataset.series,
+        _through(dataset),
+        len(walks),
+        predicted,
+        labels,
+        tuple(sorted(rebuilt)),
+        registered,
+        is_new=True,
     )
 
 
+def _tails(
+    at: Workplace, task: Task, dataset: Dataset, positions: Mapping[str, Position | None], line: event_log.Line
+) -> dict[str, Tail]:
+    """The learners of the contenders that have one, each where it stands in the log."""
+    last = dataset.table.filter(pl.col("label").is_not_null()).get_column("target_date").max()
+    assert last is None or isinstance(last, date), "a column of dates"  # noqa: S101
+    return {
+        name: of_log(at.engine, line, task, dataset.series, name, last, has_walked=position is not None)
+        for name, position in positions.items()
+        if row_learners.learns(task, name)
+    }
+
+
 def _commit(at: Workplace, task: Task, dataset: Dataset, name: str, walk: Walk) -> int:
-    """Stores a contender's predictions together with its new position, or neither."""
+    """Stores a contender's predictions together with its new position and what it learned, or nothing of it."""
     with at.writing() as connection:
         added = predictions.record(connection, task, dataset.series, name, walk.predictions, at.clock.now())
         progress.write(connection, task, dataset.series, name, walk.position)
+        if walk.learner is not None and walk.learner.said:
+            checkpoints.write(connection, row_learners.key(task, dataset.series, name), Frozen.of(walk.learner))
     return added
 
 
 def _run_key(task: Task, dataset: Dataset) -> RunKey:
-    stands_on = digest([task.config_hash, dataset.data_hash, progress.stamp()])
+    stands_on = digest([task.config_hash, dataset.data_hash, progress.stamp(), checkpoints.present_stamp()])
     return RunKey(task.name, "train", _through(dataset), stands_on)
 
 

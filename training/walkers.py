@@ -7,17 +7,24 @@ from typing import Protocol
 
 import numpy as np
 
-from core.tasks import Task
-from training.contenders import make
+from core.tasks import Contender, Task
+from training import tails
 from training.history import History
-from training.positions import Position, Stand, Start, freeze, thaw
-from training.procedures import Batch, Floats, Incremental, Model
+from training.learner import Learner
+from training.online import DEFAULT_SERIES
+from training.positions import Position, Stand, Start, thaw
+from training.procedures import Floats, Model
 from training.refits import Refit, Refitted, grid_at
+from training.row_learners import canonical, row_model
+from training.tails import Tail
 
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """A finished walk over the rows from `begin` on: of each its value, and the last target date learned before it."""
+    """A finished walk over the rows from `begin` on: of each its value, and the last target date learned before it.
+
+    `learner` is None for a batch contender.
+    """
 
     begin: int
     values: Floats
@@ -25,6 +32,7 @@ class Steps:
     position: Position
     model: Model | None
     stand: Stand
+    learner: Learner | None = None
 
 
 class Walker(Protocol):
@@ -37,65 +45,71 @@ class Walker(Protocol):
         ...
 
 
-def walker(task: Task, name: str, history: History, position: Position | None) -> Walker:
-    """Plans the walk of one contender from its position on."""
+def walker(task: Task, name: str, history: History, position: Position | None, tail: Tail | None = None) -> Walker:
+    """Plans the walk of one contender from its position on.
+
+    `tail`: where its learner stands in the event log; without one the learner is kept in the position.
+    """
     start = Start.on(history, position)
-    contender = make(task, name)
-    if isinstance(contender, Batch):
-        return BatchWalker(task, name, history, start)
-    return IncrementalWalker(contender, history, start)
+    contender = task.contenders[name]
+    if contender.kind == "batch":
+        return BatchWalker(contender, history, start)
+    return LearnerWalker(task, name, history, start, tail)
 
 
-class IncrementalWalker:
-    """Predicts a row, then learns the labels that the next row may know of."""
+class LearnerWalker:
+    """Lets a learner go over the events: it predicts each row, then learns it.
 
-    def __init__(self, model: Incremental, history: History, start: Start) -> None:
+    A row whose label is not known is asked for, and so is one whose predecessor's label was not known yet on its own
+    event date: then the learner has not had that one.
+    """
+
+    def __init__(self, task: Task, name: str, history: History, start: Start, tail: Tail | None) -> None:
         self.refits: list[Refit] = []
         self.history = history
         self.start = start
-        self.model = model
-        if start.stand.model is not None:
-            self.model = thaw(start.stand.model)
-        else:
-            self._learn(0, start.learned)
+        self.is_kept = tail is None
+        self.tail = tail or tails.of_history(task, name, history, start)
 
     def finish(self, done: list[Refitted]) -> Steps:  # noqa: ARG002 (nothing is refitted)
         """Predict, then learn."""
-        history, learned = self.history, self.start.learned
-        values: list[float] = []
-        trained_through: list[date | None] = []
-        through = self.start.position.learned_through
-        known = history.labels_known_on(history.event_days)
-        for row in range(self.start.begin, len(history.rows)):
-            if known[row] > learned:
-                through = self._learn(learned, known[row])
-                learned = int(known[row])
-            values.append(float(self.model.predict(history.rows[row : row + 1])[0]))
-            trained_through.append(through)
-        if len(history.labels) > learned:
-            through = self._learn(learned, len(history.labels))
-        stand = Stand(
-            predicted_through=_predicted_through(history, self.start),
-            trained_through=through,
-            rows_trained=len(history.labels) + self.start.forgotten,
-            model=freeze(self.model),
-        )
-        values_ = np.array(values, dtype=np.float64)
-        return Steps(self.start.begin, values_, trained_through, self.start.end(history, stand), self.model, stand)
+        history, tail = self.history, self.tail
+        begin = max(self.start.begin, history.rows_through(tail.learned_through))
+        known = tail.known_on(history.event_days[begin:]).tolist()
+        places = tail.place_of(history.target_days[begin:]).tolist()
+        said: list[float | None] = [None] * len(known)
+        for i, (count, place) in enumerate(zip(known, places, strict=True)):
+            if place != count:
+                tail.apply(count)
+                (features,) = history.named(history.rows[begin + i : begin + i + 1])
+                said[i] = tail.learner.ask(features, DEFAULT_SERIES)
+        tail.apply(len(tail.days))
+        for i, (count, place) in enumerate(zip(known, places, strict=True)):
+            if place == count:
+                said[i] = tail.said(place)
+        trained_through = [tail.through(count) for count in known]
+        return self._steps(begin, np.array(said, dtype=np.float64), trained_through)
 
-    def _learn(self, first: int, last: int) -> date | None:
-        for row in range(first, last):
-            self.model.learn(self.history.labelled_rows[row], float(self.history.labels[row]))
-        return self.history.learned_through(last) if last else None
+    def _steps(self, begin: int, values: Floats, trained_through: list[date | None]) -> Steps:
+        tail, learner = self.tail, self.tail.learner
+        stand = Stand(
+            predicted_through=_predicted_through(self.history, self.start),
+            trained_through=tail.through(tail.applied),
+            rows_trained=learner.rows_learned,
+            model=canonical(learner) if self.is_kept else None,
+        )
+        through = stand.trained_through or self.start.position.learned_through
+        position = Position(through, learner.seq, stand.dump())
+        return Steps(begin, values, trained_through, position, row_model(learner).model, stand, learner)
 
 
 class BatchWalker:
     """Predicts all rows between two points of the grid with the model that was fitted at the first of them."""
 
-    def __init__(self, task: Task, name: str, history: History, start: Start) -> None:
+    def __init__(self, contender: Contender, history: History, start: Start) -> None:
         self.history = history
         self.start = start
-        self.contender = task.contenders[name]
+        self.contender = contender
         self.current = grid_at(self.contender, len(history.labels) + start.forgotten)
         self.blocks = self._blocks()
         self.refits = [

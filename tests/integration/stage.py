@@ -12,12 +12,13 @@ import sqlalchemy as sa
 import features.job
 from core import locks
 from core.clock import FixedClock
+from core.event_tables import events
 from core.settings import Settings
 from core.tasks import Contender, Feature, Gate, Target, Task
 from features.dataset import Dataset
 from ingestion import observations
 from ingestion.observations import ActiveSeries, Observation
-from training import outcomes, predictions, promote, registration, registry, train
+from training import outcomes, predictions, promote, registration, registry, row_log, train
 from training.backtest import Walk
 from training.fitted import Constant
 from training.positions import BEGINNING
@@ -158,3 +159,11 @@ class Stage:
             at = self.workplace(lease)
             unscored = replace(self.dataset(table, series), as_of=known(-1))
             return registration.register(at, self.task, unscored, walks)
+
+
+def logged(stage: Stage, series: str = SERIES) -> list[sa.Row[tuple[object, ...]]]:
+    """What the task's log holds, in its order."""
+    columns = [events.c[name] for name in ("seq", "kind", "event_id", "features", "target")]
+    statement = sa.select(*columns).where(events.c.log == row_log.name(stage.task, series)).order_by(events.c.seq)
+    with stage.engine.connect() as connection:
+        return list(connection.execute(statement))

@@ -37,7 +37,7 @@ def test_many_processes_migrate_at_once_and_it_happens_once(database_url: str) -
 
     engine = connect(database_url, schema=schema)
     with engine.begin() as connection:
-        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0002"]
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0003"]
         connection.execute(sa.schema.DropSchema(schema, cascade=True))
     engine.dispose()
 

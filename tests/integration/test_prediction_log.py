@@ -22,7 +22,9 @@ from tests.integration.serving_world import wait_for
 
 NOW = datetime(2019, 1, 1, 12, tzinfo=UTC)
 FEATURES = LoggedFeatures("f" * 16, "GSPC", date(2018, 12, 31), {"return_1": 0.1})
-SHARED = "GSPC\tlogistic\t3\tchampion\t2018-12-31\t2019-01-02\t0.75\t0.5\tUP\tffffffffffffffff\tdddddddddddddddd\tf\n"
+SHARED = (
+    "GSPC\tlogistic\t3\tchampion\t2018-12-31\t2019-01-02\t0.75\t0.5\tUP\tffffffffffffffff\tdddddddddddddddd\tf\t41\n"
+)
 ANSWER = LoggedAnswer("spy", f"spy\t{SHARED}", FEATURES)
 NOWHERE = "postgresql+psycopg2://nobody@127.0.0.1:9/none"
 
@@ -84,7 +86,7 @@ def test_a_row_says_what_was_answered_and_from_what(engine: sa.Engine, tmp_path:
         "id": uuid.UUID(identity), "task": "spy", "series": "GSPC", "contender": "logistic", "version": 3,
         "alias": "champion", "event_date": date(2018, 12, 31), "target_date": date(2019, 1, 2), "value": 0.75,
         "threshold": 0.5, "prediction": "UP", "features_hash": "f" * 16, "data_hash": "d" * 16, "stale": False,
-        "made_at": NOW,
+        "last_event_id": 41, "made_at": NOW,
     }  # fmt: skip
     assert (features["features_hash"], features["features"]) == ("f" * 16, {"return_1": 0.1})
 
@@ -118,6 +120,23 @@ def test_without_postgres_answers_wait_on_disk_and_the_next_process_sends_them(
     assert not list((tmp_path / "spool").glob("*.rows"))
     second.stop()
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_rows_of_a_process_that_knew_no_events_arrive_without_one(
+    engine: sa.Engine, away: sa.Engine, tmp_path: Path, metrics: Metrics
+) -> None:
+    older, newer = identities(2)
+    first = PredictionLog(tmp_path / "spool", away, metrics)
+    answered(first, [older], LoggedAnswer("spy", "spy\t" + SHARED.replace("\t41\n", "\n"), FEATURES))
+    answered(first, [newer])
+    first.stop()
+
+    second = PredictionLog(tmp_path / "spool", engine, metrics)
+    second.stop()
+
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(predictions.c.id, predictions.c.last_event_id)).all()
+    assert {str(row.id): row.last_event_id for row in rows} == {older: None, newer: 41}
 
 
 def test_rows_that_had_arrived_already_are_not_added_twice(

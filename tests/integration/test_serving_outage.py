@@ -81,8 +81,8 @@ def test_the_api_started_without_mlflow_serves_the_last_good_model(services: Ser
         told = api.ask(world.path)
         assert (told["model_version"], told["prediction"]) == (served, 1.01)
         assert told["model_source"] == "last-good copy"
-        ready = api.ask("/health/ready")
-        assert (ready["registry"]["state"], ready["database"]["state"]) == ("never heard", "fresh")
+        wait_for(lambda: api.ask("/health/ready")["database"]["state"] == "fresh")
+        assert api.ask("/health/ready")["registry"]["state"] == "never heard"
 
     shutil.rmtree(world.settings.bundles)
     with open_api(world.settings) as api:
@@ -125,3 +125,17 @@ def test_without_postgres_answers_go_on_and_every_one_arrives_later_once(service
         features = connection.execute(sa.select(sa.func.count()).select_from(feature_rows)).scalar_one()
     assert set(ids) <= stored
     assert features == 1
+
+
+def test_a_live_learner_answers_on_without_postgres(services: Services, world: World) -> None:
+    world.stage.put([200.0])
+    world.crown(next(version for version in world.stage.train().versions if version.contender == "linear"))
+
+    with open_api(world.settings) as api:
+        wait_for(lambda: api.ask(world.path).get("last_event_id") == world.stage.months - 1)
+        told = api.ask(world.path)
+        services.postgres.stop()
+        wait_for(lambda: api.ask("/health/ready")["database"]["state"] == "stale")
+
+        assert api.ask(world.path) == told
+    services.start_postgres()

@@ -13,18 +13,33 @@ from core import runs as run_keys
 from core.database import progress as progress_table
 from core.database import versions as versions_table
 from core.errors import NotFoundError, RegistryUnreachableError
+from core.event_tables import checkpoints as checkpoints_table
 from core.jobs import exit_code
 from core.settings import Settings
-from tests.integration.stage import SERIES, Stage, a_task, month, wave
-from training import outcomes, predictions, progress, registration, registry, train, versions
+from tests.integration.stage import SERIES, Stage, a_task, logged, month, wave
+from training import (
+    checkpoints,
+    event_log,
+    outcomes,
+    predictions,
+    progress,
+    registration,
+    registry,
+    row_log,
+    train,
+    versions,
+)
 from training.__main__ import run as run_of_main
 from training.tracking import Tracking
 
 MONTHS = 40
 STEPS: dict[str, tuple[Any, str, int]] = {
     "the labels": (outcomes, "record", 1),
+    "the log": (event_log, "append", 1),
+    "the first look behind the log": (progress, "read", 1),
     "the first predictions": (predictions, "record", 1),
     "the second watermark": (progress, "write", 2),
+    "the second checkpoint": (checkpoints, "write", 2),
     "the model of a version": (registration.flavor, "save", 2),
     "an upload": (Tracking, "log", 2),
     "the number of a version": (registry, "create_version", 2),
@@ -146,6 +161,7 @@ def test_killed_at_any_step_and_run_again_it_is_as_if_it_had_run_through(
 
     assert predicted(stage).equals(predicted(straight))
     assert recorded(stage) == recorded(straight)
+    assert logged(stage) == logged(straight)
     assert in_mlflow(stage) == [1, 2, 3]
     assert runs_in_mlflow(stage) == ["FINISHED"] * 3
 
@@ -181,6 +197,8 @@ def test_a_model_that_other_libraries_pickled_is_rebuilt_and_no_prediction_rewri
         theirs = progress_table.c.task == stage.task.name
         old = sa.update(progress_table).where(theirs).values(stamp="python 2.7", model=b"not a pickle of ours")
         connection.execute(old)
+        ours = checkpoints_table.c.log == row_log.name(stage.task, SERIES)
+        connection.execute(sa.update(checkpoints_table).where(ours).values(stamp="python 2.7", state=b"nor this"))
     for one in (straight, stage):
         one.put(values[MONTHS:])
     straight.train()
@@ -203,6 +221,7 @@ def test_five_trainers_at_once_make_one_version_a_contender(stage: Stage) -> Non
     assert sorted(report.is_new for report in reports) == [False] * 4 + [True]
     assert in_mlflow(stage) == [1, 2, 3]
     assert len(recorded(stage)) == 3
+    assert [row.event_id for row in logged(stage)] == [str(month(i)) for i in range(3, MONTHS)]
 
 
 def test_without_mlflow_the_learning_is_kept_and_the_versions_follow(stage: Stage) -> None:

@@ -1,23 +1,10 @@
 """Log lines name the component that speaks, where readers of structlog's lines look for it."""
 
 import json
-import logging
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from core.logs import configure_logs, get_log
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_they_were() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers = []
-    yield
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
 
 
 def test_a_line_in_json_names_its_component(capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,4 +136,5 @@ def test_a_logged_line_has_a_value_for_every_column_of_the_table(standing: Stand
         "contender": "logistic", "version": "3", "alias": "champion", "event_date": "2018-12-31",
         "target_date": "2019-01-02", "value": "0.75", "threshold": "0.6", "prediction": "UP",
         "features_hash": "f" * 16, "data_hash": "d" * 16, "stale": "False",
+        "last_event_id": "\\N",
     }  # fmt: skip

@@ -40,6 +40,26 @@ def test_a_stopped_rhythm_beats_no_more() -> None:
     assert len(beats) == count
 
 
+def test_a_rhythm_that_is_woken_beats_before_its_time() -> None:
+    beats: list[int] = []
+    beaten = threading.Event()
+
+    def beat() -> None:
+        beats.append(1)
+        beaten.set()
+
+    rhythm = Rhythm("test", 600.0, beat)
+    rhythm.start()
+    assert beaten.wait(10)
+    beaten.clear()
+
+    rhythm.wake()
+
+    assert beaten.wait(10)
+    rhythm.stop(10)
+    assert len(beats) == 2
+
+
 def test_a_rhythm_that_never_began_can_be_stopped() -> None:
     Rhythm("test", 1.0, lambda: None).stop(1)
 
