@@ -1,7 +1,7 @@
 """The tables of incremental learning: the event log, what learners keep of it, and what was refused."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSON, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 from core.database import identity, instant, metadata
 
@@ -42,15 +42,20 @@ events = sa.Table(
     comment="Rows to learn from and labels, append-only, in one gapless order per log.",
 )
 
-event_predictions = sa.Table(
-    "event_predictions",
+prediction_blocks = sa.Table(
+    "prediction_blocks",
     metadata,
     sa.Column("log", sa.Text, primary_key=True),
     sa.Column("contender", sa.Text, primary_key=True),
     sa.Column("contender_hash", sa.Text, primary_key=True),
-    sa.Column("seq", sa.BigInteger, primary_key=True),
-    sa.Column("value", sa.Float, nullable=True, comment="made by the model of the events before; null: none yet"),
-    comment="What a contender said of each event with features, at its place in the log.",
+    sa.Column("first_seq", sa.BigInteger, primary_key=True, comment="the event of the first value"),
+    sa.Column(
+        "said",
+        ARRAY(sa.Float),
+        nullable=False,
+        comment="one for each event from there on, made by the model of the events before; null: none",
+    ),
+    comment="What a contender said of events; the view event_predictions has a row for each.",
 )
 
 checkpoints = sa.Table(

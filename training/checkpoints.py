@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import insert
 
 from core.connection import reachable
 from core.errors import IntegrityError, NotFoundError
-from core.event_tables import checkpoints, event_predictions, events, registrations
+from core.event_tables import checkpoints, events, prediction_blocks, registrations
 from training import event_log
 from training.event_log import LearnerKey
 from training.events import Event
@@ -23,6 +23,8 @@ from training.stamps import stamp
 
 KEPT = 3
 """Checkpoints kept of each learner, beside those that a version in MLflow is made of."""
+PREDICTIONS_A_BLOCK = 240
+"""A row of so many stays within a page of Postgres: one of them can be read without the others."""
 PARITY = 1e-9
 """How far a replayed prediction may be from the stored one."""
 LEARNER_CODE = tuple(
@@ -61,6 +63,9 @@ class Frozen:
     def of(cls, learner: Learner) -> "Frozen":
         """The learner as it stands now. The caller sees to it that nobody applies events meanwhile."""
         return cls(learner.seq, learner.freeze(), learner.rows_learned, dict(learner.said))
+
+
+_columns = prediction_blocks.c
 
 
 def present_stamp() -> str:
@@ -115,32 +120,33 @@ def write(connection: sa.Connection, key: LearnerKey, frozen: Frozen) -> None:
 
 
 def store_predictions(connection: sa.Connection, key: LearnerKey, said: Mapping[int, float | None]) -> None:
-    """Stores what a learner said, by event; what is stored stays as it is."""
-    if said:
-        # As texts: adapting tens of thousands of numbers one by one would keep requests waiting for the interpreter.
-        values = ["null" if value is None else repr(value) for value in said.values()]
-        arrays = (
-            sa.func.unnest(
-                sa.cast(f"{{{','.join(map(str, said))}}}", sa.Text).cast(ARRAY(sa.BigInteger)),
-                sa.cast(f"{{{','.join(values)}}}", sa.Text).cast(ARRAY(sa.Float)),
-            )
-            .table_valued("seq", "value")
-            .render_derived()
-        )
-        columns = (sa.literal(key.log), sa.literal(key.contender), sa.literal(key.contender_hash))
-        connection.execute(
-            insert(event_predictions)
-            .from_select(
-                ["log", "contender", "contender_hash", "seq", "value"],
-                sa.select(*columns, arrays.c.seq, arrays.c.value),
-            )
-            .on_conflict_do_nothing()
-        )
+    """Stores what a learner said, by event, in blocks; what is stored stays as it is."""
+    last = sa.select(_columns.first_seq + sa.func.cardinality(_columns.said) - 1).where(*_of(prediction_blocks, key))
+    through: int = connection.execute(last.order_by(_columns.first_seq.desc()).limit(1)).scalar() or 0
+    new = [seq for seq in said if seq > through]
+    if not new:
+        return
+    first, values = min(new), [said.get(seq) for seq in range(min(new), max(new) + 1)]
+    # As a text: adapting tens of thousands of numbers one by one would keep requests waiting for the interpreter.
+    text = f"{{{','.join(['null' if value is None else repr(value) for value in values])}}}"
+    connection.execute(
+        sa.text(
+            "INSERT INTO prediction_blocks (log, contender, contender_hash, first_seq, said) "
+            "SELECT :log, :contender, :contender_hash, :first + i, whole[i + 1 : i + :length] "
+            "FROM CAST(:said AS double precision[]) whole, generate_series(0, :count - 1, :length) i"
+        ),
+        {**vars(key), "first": first, "said": text, "count": len(values), "length": PREDICTIONS_A_BLOCK},
+    )
 
 
 def stored_prediction(engine: sa.Engine, key: LearnerKey, seq: int) -> float | None:
     """What the contender said at an event, as it was stored with a checkpoint."""
-    statement = sa.select(event_predictions.c.value).where(*_of(event_predictions, key), event_predictions.c.seq == seq)
+    statement = (
+        sa.select(_columns.said[seq - _columns.first_seq + 1])
+        .where(*_of(prediction_blocks, key), _columns.first_seq <= seq)
+        .order_by(_columns.first_seq.desc())
+        .limit(1)
+    )
     with reachable(), engine.connect() as connection:
         return connection.execute(statement).scalar_one_or_none()
 
@@ -192,13 +198,16 @@ def _rebuild(engine: sa.Engine, key: LearnerKey, learner: Learner, until: int) -
 
 
 def _prove_parity(engine: sa.Engine, key: LearnerKey, after: int, learner: Learner) -> None:
-    columns = event_predictions.c
-    statement = sa.select(columns.seq, columns.value).where(
-        *_of(event_predictions, key), columns.seq > after, columns.seq <= learner.seq
+    blocks = sa.select(_columns.first_seq, _columns.said).where(
+        *_of(prediction_blocks, key),
+        _columns.first_seq + sa.func.cardinality(_columns.said) > after,
+        _columns.first_seq <= learner.seq,
     )
     with reachable(), engine.connect() as connection:
-        stored = connection.execute(statement).all()
+        stored = [(seq, value) for first, said in connection.execute(blocks) for seq, value in enumerate(said, first)]
     for seq, value in stored:
+        if not after < seq <= learner.seq:
+            continue
         replayed = learner.said.get(seq)
         if (value is None) != (replayed is None) or (
             value is not None and replayed is not None and not abs(value - replayed) <= PARITY * max(1.0, abs(value))

@@ -1,49 +1,48 @@
-"""Events as rows of the table `events`: JSON, which Postgres takes as one text however many they are."""
+"""Events as rows of the table `events`: each column a text with a line of JSON for each row, however many they are.
+
+A line that is `null` is NULL, and so is every line of a column that ends before the others.
+"""
 
 from collections.abc import Sequence
 
 import msgspec
 
-from training.events import Draft, Features
+from training.events import Draft
 from training.placing import Placing
 
+Columns = dict[str, str]
 
-class _Row(msgspec.Struct, omit_defaults=True, gc=False):
-    """A row of the table. `place` counts from the log's head: 1 is the next. Features keep their keys in order."""
-
-    place: int
-    kind: str
-    features: Features | None = None
-    target: float | None = None
-    event_id: str | None = None
-    series_id: str | None = None
-    ref_seq: int | None = None
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
-_encode = msgspec.json.Encoder().encode
-
-
-def of_drafts(drafts: Sequence[Draft]) -> str:
+def of_drafts(drafts: Sequence[Draft]) -> Columns:
     """Drafts that become events as they are: none of them has an id."""
-    rows = [
-        _Row(place, draft.kind, draft.features, draft.target, None, draft.series_id)
-        for place, draft in enumerate(drafts, 1)
-    ]
-    return _encode(rows).decode()
+    return {
+        "kinds": "\n".join([draft.kind for draft in drafts]),
+        "event_ids": "",
+        "series_ids": _sparse([draft.series_id for draft in drafts]),
+        "features": _lines([draft.features for draft in drafts]),
+        "targets": _lines([draft.target for draft in drafts]),
+        "ref_seqs": "",
+    }
 
 
-def of_placing(placing: Placing, head: int) -> str:
+def of_placing(placing: Placing) -> Columns:
     """What is to be written of a group. Of a row in two halves each event holds its own."""
-    rows = [
-        _Row(
-            event.seq - head,
-            event.kind,
-            None if event.kind == "label" else event.features,
-            None if event.kind == "predict" else event.target,
-            event_id,
-            event.series_id,
-            event.ref_seq,
-        )
-        for event, event_id in zip(placing.events, placing.event_ids, strict=True)
-    ]
-    return _encode(rows).decode()
+    events = placing.events
+    return {
+        "kinds": "\n".join([event.kind for event in events]),
+        "event_ids": _lines(placing.event_ids),
+        "series_ids": _sparse([event.series_id for event in events]),
+        "features": _lines([None if event.kind == "label" else event.features for event in events]),
+        "targets": _lines([None if event.kind == "predict" else event.target for event in events]),
+        "ref_seqs": _sparse([event.ref_seq for event in events]),
+    }
+
+
+def _sparse(values: Sequence[object]) -> str:
+    return _lines(values) if any(values) else ""
+
+
+def _lines(values: Sequence[object]) -> str:
+    return _encode_lines(values).decode()[:-1]

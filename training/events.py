@@ -1,6 +1,6 @@
 """What stands in an event log: rows with their target, features alone, labels that come later or earlier, pauses."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -45,7 +45,7 @@ class Event(msgspec.Struct, array_like=True, frozen=True, gc=False):
     said: float | None = None
 
 
-class Placed(NamedTuple):
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """Where a draft stands: `seq`, and the event with its features, whose prediction is the answer (None: a label).
 
     `is_new` is False when the same was sent before: nothing was added.

@@ -1,11 +1,13 @@
 """Group commit: whatever the requests of one process bring at once goes into the log in one transaction."""
 
 import threading
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from queue import Empty, SimpleQueue
 
+import msgspec
 import sqlalchemy as sa
 
 from training import event_log
@@ -17,7 +19,7 @@ MOST_DRAFTS = 5_000
 """Drafts of one group: what waits beyond that makes the next."""
 
 
-class Taken(NamedTuple):
+class Taken(msgspec.Struct, frozen=True, gc=False):
     """A draft that is committed, learned, and answered: its number, and what was predicted at its features.
 
     `prediction` is None where there was none yet, and for a label; `is_new` is False for what was sent before.
@@ -41,25 +43,28 @@ def _held() -> threading.Lock:
 @dataclass(eq=False, slots=True)
 class _Ticket:
     drafts: Sequence[Draft]
-    leads: bool = False
     answers: list[Answer] = field(default_factory=list)
     failure: Exception | None = None
     called: threading.Lock = field(default_factory=_held)
 
 
+_Committed = tuple[list[_Ticket], Placing]
+
+
 class Intake:
     """The way into one log for the threads of one process; its learner goes along.
 
-    A thread that finds nobody at it leads: it commits all drafts that wait, calls the next leader, and learns what it
-    has committed while that one commits. The others sleep until they are called, to lead or to go with their answers.
+    They leave their drafts and sleep. One thread takes all that wait, sends them to Postgres in one transaction, and
+    while Postgres is at it learns the group that was committed before, and wakes those who brought it. The same thread
+    does both, for with two of them each would wait for the interpreter just when Postgres waits for work.
     """
 
     def __init__(self, engine: sa.Engine, live: LiveLearner) -> None:
         self.live = live
         self._line = event_log.Line(engine)
+        self._waiting: SimpleQueue[_Ticket | None] = SimpleQueue()
         self._mutex = threading.Lock()
-        self._waiting: deque[_Ticket] = deque()
-        self._is_led = False
+        self._thread: threading.Thread | None = None
 
     def take(self, drafts: Sequence[Draft]) -> list[Answer]:
         """Commits the drafts, learns them, and answers each, in order.
@@ -69,79 +74,115 @@ class Intake:
         """
         ticket = _Ticket(drafts)
         with self._mutex:
-            self._waiting.append(ticket)
-            if not self._is_led:
-                self._is_led = self.live.is_fed = ticket.leads = True
-        if not ticket.leads:
-            ticket.called.acquire()
-        if ticket.leads:
-            self._lead(ticket)
+            self._waiting.put(ticket)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+                self._thread.start()
+        ticket.called.acquire()
         if ticket.failure is not None:
             raise ticket.failure
         return ticket.answers
 
-    def _lead(self, leader: _Ticket) -> None:
-        group = self._gather()
-        placing = None
-        try:
-            placing = self._commit(group)
-            self.live.lock.acquire()  # before the next leader is called: groups are learned in the order of commits
-        finally:
-            self._call_next()
-        try:
-            if placing is not None:
-                self._learn(group, placing)
-        finally:
-            self.live.lock.release()
-            for ticket in group:
-                if ticket is not leader:
-                    ticket.called.release()
-
-    def _call_next(self) -> None:
-        with self._mutex:
-            if self._waiting:
-                self._waiting[0].leads = True
-                self._waiting[0].called.release()
-            else:
-                self._is_led = self.live.is_fed = False
-
     def close(self) -> None:
-        """Gives its connection back."""
-        self._line.close()
+        """Gives its connection and its threads back, once what waits is answered. Another `take` opens it again."""
+        with self._mutex:
+            thread = self._thread
+            if thread is not None:
+                self._waiting.put(None)
+        if thread is not None:
+            thread.join()
 
-    def _gather(self) -> list[_Ticket]:
-        """What waits, the leader's own first."""
+    def _run(self) -> None:
+        committed: _Committed | None = None
+        with ThreadPoolExecutor(1, thread_name_prefix="intake-commit") as sender:
+            while True:
+                group = self._gather(is_patient=committed is None)
+                if not group and committed is None and self._has_ended():
+                    return
+                self.live.is_fed = True
+                committed = self._go_on(sender, group, committed)
+                self.live.is_fed = committed is not None
+
+    def _gather(self, *, is_patient: bool) -> list[_Ticket]:
+        """What waits. The patient wait until something does, or until it is to end."""
         group: list[_Ticket] = []
         drafts = 0
-        with self._mutex:
-            while self._waiting and drafts < MOST_DRAFTS:
-                group.append(self._waiting.popleft())
-                drafts += len(group[-1].drafts)
+        with suppress(Empty):
+            while drafts < MOST_DRAFTS:
+                ticket = self._waiting.get(is_patient and not group)
+                if ticket is None:
+                    break
+                group.append(ticket)
+                drafts += len(ticket.drafts)
         return group
 
-    def _commit(self, group: list[_Ticket]) -> Placing | None:
-        drafts = [draft for ticket in group for draft in ticket.drafts]
+    def _has_ended(self) -> bool:
+        with self._mutex:
+            if not self._waiting.empty():
+                return False
+            self._line.close()
+            self._thread = None
+        return True
+
+    def _go_on(
+        self, sender: ThreadPoolExecutor, group: list[_Ticket], committed: _Committed | None
+    ) -> _Committed | None:
+        """Commits a group while the one before is learned."""
+        placing = None
         try:
-            with self._line.talk() as connection:
-                return event_log.append(connection, self.live.key.log, drafts)
+            if group:
+                with self._line.talk() as connection:
+                    commit = event_log.prepare(connection, self.live.key.log, _drafts(group))
+                    if committed is None:
+                        placing = commit()
+                    else:
+                        sent = _send(sender, commit)
+                        self._learn(*committed)
+                        committed = None
+                        placing = sent.result()
         except Exception as failure:  # noqa: BLE001 (each thread that waits is told, and raises it itself)
-            for ticket in group:
-                ticket.failure = failure
-            return None
+            _fail(group, failure)
+        if committed is not None:
+            self._learn(*committed)
+        return None if placing is None else (group, placing)
 
     def _learn(self, group: list[_Ticket], placing: Placing) -> None:
         try:
-            self.live.take(placing.events)
-            said = self.live.said([placed.said_at for placed in placing.answers if isinstance(placed, Placed)])
-            answers: list[Answer] = [
-                Taken(placed.seq, next(said), placed.is_new) if isinstance(placed, Placed) else placed
-                for placed in placing.answers
-            ]
+            with self.live.lock:
+                self.live.take(placing.events)
+                said = self.live.said([placed.said_at for placed in placing.answers if isinstance(placed, Placed)])
+                answers: list[Answer] = [
+                    Taken(placed.seq, next(said), placed.is_new) if isinstance(placed, Placed) else placed
+                    for placed in placing.answers
+                ]
         except Exception as failure:  # noqa: BLE001 (as above)
-            for ticket in group:
-                ticket.failure = failure
+            _fail(group, failure)
             return
         begin = 0
         for ticket in group:
             ticket.answers = answers[begin : begin + len(ticket.drafts)]
             begin += len(ticket.drafts)
+            ticket.called.release()
+
+
+def _send(sender: ThreadPoolExecutor, commit: Callable[[], Placing]) -> Future[Placing]:
+    """Starts a commit on another thread, and returns when that one waits for Postgres."""
+    begun = _held()
+
+    def go() -> Placing:
+        begun.release()
+        return commit()
+
+    sent = sender.submit(go)
+    begun.acquire()
+    return sent
+
+
+def _drafts(group: list[_Ticket]) -> list[Draft]:
+    return [draft for ticket in group for draft in ticket.drafts]
+
+
+def _fail(group: list[_Ticket], failure: Exception) -> None:
+    for ticket in group:
+        ticket.failure = failure
+        ticket.called.release()

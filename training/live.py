@@ -50,7 +50,7 @@ class LiveLearner:
 
     def follow(self, head: int | None) -> None:
         """Comes up to an event that somebody committed; None: to the newest there is."""
-        if head is not None and (self.is_fed or (self._learner is not None and self._learner.seq >= head)):
+        if self.is_fed or (head is not None and self._learner is not None and self._learner.seq >= head):
             return
         with self.lock:
             if head is None:

@@ -6,42 +6,57 @@ Importing this imports River: only what makes or unpickles a model does.
 from operator import mul
 from typing import Any
 
-from river import ensemble, linear_model, preprocessing, stats
+from river import base, ensemble, linear_model, stats
+from river.utils import VectorDict
 
 
-class Scaler(preprocessing.StandardScaler):  # type: ignore[misc]
-    """River's StandardScaler, to the bit, but it does not remember a feature that was only asked about."""
+class Scaler(base.Transformer):  # type: ignore[misc]
+    """River's StandardScaler, to the bit, in half the time; it does not remember a feature that was only asked about.
+
+    `moments` has of each feature: how often it came, its mean, its variance (Welford's method), and that one's root.
+    """
+
+    def __init__(self) -> None:
+        self.moments: dict[str, list[float]] = {}
 
     def learn_one(self, x: dict[str, float]) -> None:
-        """The running means and variances (Welford's method), each looked up once where River looks twice."""
-        counts, means, variances = self.counts, self.means, self.vars
-        for name, value in x.items():
-            count = counts[name] = counts[name] + 1
-            before = value - means[name]
-            mean = means[name] = means[name] + before / count
-            variance = variances[name]
-            variances[name] = variance + (before * (value - mean) - variance) / count
+        """The running moments."""
+        self.learn_transform_one(x)
 
     def learn_transform_one(self, x: dict[str, float]) -> dict[str, float]:
         """`learn_one`, then `transform_one`, in one pass."""
-        counts, means, variances = self.counts, self.means, self.vars
+        moments = self.moments
         scaled = {}
         for name, value in x.items():
-            count = counts[name] = counts[name] + 1
-            before = value - means[name]
-            mean = means[name] = means[name] + before / count
+            held = moments.get(name)
+            if held is None:
+                held = moments[name] = [0, 0.0, 0.0, 0.0]
+            count, mean, variance, _ = held
+            count += 1
+            before = value - mean
+            mean += before / count
             after = value - mean
-            variance = variances[name]
-            variance = variances[name] = variance + (before * after - variance) / count
-            scaled[name] = after / variance**0.5 if variance else 0.0
+            variance += (before * after - variance) / count
+            deviation = variance**0.5
+            held[0] = count
+            held[1] = mean
+            held[2] = variance
+            held[3] = deviation
+            scaled[name] = after / deviation if deviation else 0.0
         return scaled
 
     def transform_one(self, x: dict[str, float]) -> dict[str, float]:
         """(value - mean) / standard deviation; 0 for a feature that was never learned or never varied."""
-        if x.keys() <= self.vars.keys():
-            return super().transform_one(x)  # type: ignore[no-any-return]
-        known = {name: value for name, value in x.items() if name in self.vars}
-        return {**dict.fromkeys(x, 0.0), **super().transform_one(known)}
+        moments = self.moments
+        scaled = {}
+        for name, value in x.items():
+            held = moments.get(name)
+            if held is None:
+                scaled[name] = 0.0
+            else:
+                _, mean, _, deviation = held
+                scaled[name] = (value - mean) / deviation if deviation else 0.0
+        return scaled
 
 
 class SteadyRegression(linear_model.LinearRegression):  # type: ignore[misc]
@@ -54,9 +69,25 @@ class SteadyRegression(linear_model.LinearRegression):  # type: ignore[misc]
 
     def learn_one(self, x: dict[str, float], y: float, w: float = 1.0) -> None:
         """One step. Where it would not overshoot, it is River's, to the bit."""
+        optimizer = self.optimizer
+        rate = optimizer.learning_rate
         values = x.values()
-        reach = 2 * self.optimizer.learning_rate * (1 + sum(map(mul, values, values)))
-        super().learn_one(x, y, w / reach if reach > 1 else w)
+        reach = 2 * rate * (1 + sum(map(mul, values, values)))
+        if reach > 1:
+            w /= reach
+        if self.l1:
+            super().learn_one(x, y, w)
+            return
+        # As GLM.learn_one does it with a squared loss, SGD, and a view on this row's weights: a third of the calls.
+        weights = VectorDict(self._weights, self.initializer, x)
+        slope = 2 * (weights.dot(x) + self.intercept - y) * w
+        slope = max(-self.clip_gradient, min(slope, self.clip_gradient))
+        self.intercept -= self.intercept_lr.get(optimizer.n_iterations) * slope
+        gradient = VectorDict.from_scaled(x, slope)
+        if self.l2:
+            gradient.iadd_scaled(weights, self.l2)
+        weights.isub_scaled(gradient, rate)
+        optimizer.n_iterations += 1
 
 
 class ScaledRegression:

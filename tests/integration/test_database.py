@@ -2,12 +2,15 @@
 
 import threading
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from core import locks, runs
@@ -15,6 +18,7 @@ from core.connection import connect, migrate, reachable
 from core.database import metadata, observations
 from core.errors import BusyError, DatabaseUnreachableError
 from core.runs import RunKey
+from tests.conftest import REPOSITORY
 
 
 def test_the_migrations_lead_to_exactly_the_tables_of_the_code(engine: sa.Engine) -> None:
@@ -37,9 +41,37 @@ def test_many_processes_migrate_at_once_and_it_happens_once(database_url: str) -
 
     engine = connect(database_url, schema=schema)
     with engine.begin() as connection:
-        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0003"]
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0004"]
         connection.execute(sa.schema.DropSchema(schema, cascade=True))
     engine.dispose()
+
+
+def test_predictions_of_events_outlive_their_move_into_blocks_and_back(engine: sa.Engine) -> None:
+    told = [("live", "linear", "0", seq, seq / 7) for seq in (1, 2, 4, 256, 257, 700)] + [("live", "tree", "1", 3, 0.5)]
+    values = ", ".join(
+        f"('{log}', '{name}', '{declared}', {seq}, {value!r})" for log, name, declared, seq, value in told
+    )
+
+    def move(where: Callable[[Config, str], None], revision: str, statement: str) -> None:
+        configuration = Config()
+        configuration.set_main_option("script_location", str(REPOSITORY / "core" / "migrations"))
+        with engine.connect() as connection:
+            configuration.attributes["connection"] = connection
+            where(configuration, revision)
+            connection.execute(sa.text(statement))
+            connection.commit()
+
+    def held() -> list[tuple[object, ...]]:
+        with engine.connect() as connection:
+            rows = connection.execute(sa.text("SELECT * FROM event_predictions ORDER BY contender, seq")).all()
+        return [tuple(row) for row in rows]
+
+    move(command.downgrade, "0003", f"INSERT INTO event_predictions VALUES {values}, ('live', 'tree', '1', 4, NULL)")
+    move(command.upgrade, "head", "SELECT 1")
+    assert held() == told
+
+    move(command.downgrade, "0003", "SELECT 1")
+    assert held() == told
 
 
 @pytest.mark.parametrize(

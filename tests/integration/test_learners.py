@@ -1,15 +1,17 @@
 """Learners on a real Postgres: every replica the same, whatever came when, and the same again after a restart."""
 
 import random
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 import sqlalchemy as sa
 from river import linear_model, preprocessing
 
 from core.errors import IntegrityError
-from core.event_tables import checkpoints, event_predictions
+from core.event_tables import checkpoints
 from training import checkpoints as store
 from training import event_log
 from training.checkpoints import Frozen
@@ -28,8 +30,15 @@ def fresh() -> Learner:
 
 
 @pytest.fixture
-def replica(engine: sa.Engine) -> Callable[[], Intake]:
-    return lambda: Intake(engine, LiveLearner(engine, KEY, fresh))
+def replica(engine: sa.Engine) -> Iterator[Callable[[], Intake]]:
+    with ExitStack() as opened:
+
+        def make() -> Intake:
+            intake = Intake(engine, LiveLearner(engine, KEY, fresh))
+            opened.callback(intake.close)
+            return intake
+
+        yield make
 
 
 def row(i: int, **changes: object) -> Draft:
@@ -167,6 +176,44 @@ def test_while_learning_is_paused_rows_are_predicted_and_when_it_goes_on_they_ar
     )
 
 
+def test_what_was_said_is_found_again_in_whatever_block_of_whichever_checkpoint(
+    engine: sa.Engine, replica: Callable[[], Intake]
+) -> None:
+    intake = replica()
+    asked = [Draft("predict", {"in_1": float(i)}, None, str(i)) for i in range(300)]
+    for begin in range(0, 300, 60):
+        intake.take([row(begin), *asked[begin : begin + 60]])
+        checkpoint(engine, intake.live)
+    said = straight(engine).said
+    assert all(store.stored_prediction(engine, KEY, seq) == value for seq, value in said.items())
+
+    other = replica()
+    other.take([Draft("label", None, float(i), str(i)) for i in range(300)])
+
+    assert other.live.learner.scores["default"].report()["count"] == 300 + 4
+    assert image(other.live.learner) == image(straight(engine))
+    assert store.stored_prediction(engine, KEY, 1_000) is None
+
+
+def test_what_is_stored_of_predictions_stays_whoever_stores_it_again(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        store.store_predictions(connection, KEY, {1: 1.0, 2: None, 3: 3.0})
+        store.store_predictions(connection, KEY, {2: 9.0, 3: 9.0, 4: 4.0, 6: 6.0})
+        stored = connection.execute(sa.text("SELECT seq, value FROM event_predictions ORDER BY seq")).all()
+
+    assert [tuple(row) for row in stored] == [(1, 1.0), (3, 3.0), (4, 4.0), (6, 6.0)]
+
+
+def test_an_intake_that_was_closed_opens_for_whoever_comes_late(replica: Callable[[], Intake]) -> None:
+    intake = replica()
+    for i in range(3):
+        (answer,) = intake.take([row(i)])
+        intake.close()
+        assert isinstance(answer, Taken)
+        assert answer.seq == i + 1
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("intake")]
+
+
 def test_a_row_that_the_model_cannot_take_is_passed_over_and_told(replica: Callable[[], Intake]) -> None:
     intake = replica()
 
@@ -194,11 +241,7 @@ def test_a_replay_that_says_otherwise_is_refused(engine: sa.Engine, replica: Cal
     checkpoint(engine, intake.live)
     with engine.begin() as connection:
         connection.execute(sa.update(checkpoints).values(stamp="python 2.7"))
-        connection.execute(
-            sa.update(event_predictions)
-            .where(event_predictions.c.seq == 20)
-            .values(value=event_predictions.c.value + 1e-6)
-        )
+        connection.execute(sa.text("UPDATE prediction_blocks SET said[20] = said[20] + 1e-6"))
 
     with pytest.raises(IntegrityError, match="event 20"):
         _ = replica().live.learner

@@ -137,8 +137,7 @@ def test_a_scaler_keeps_nothing_of_what_it_is_asked() -> None:
     scaler.learn_one({"a": 3.0})
 
     assert scaler.transform_one({"a": 4.0, "b": 9.0}) == {"a": 2.0, "b": 0.0}
-    assert list(scaler.means) == ["a"]
-    assert list(scaler.vars) == ["a"]
+    assert list(scaler.moments) == ["a"]
 
 
 def test_every_member_of_a_bag_learns_the_first_row() -> None:
