@@ -1,6 +1,5 @@
 """Pauses and resumes the learning of pushed tasks, and releases what was put into quarantine."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,7 +55,8 @@ def turn(engine: sa.Engine, live: LiveTask, which: Turn, *, who: str, why: str) 
     is_so = (paused_at is not None) == (which == "pause")
     seq = paused_at if is_so else _append(live, Draft(which))
     detail = {"task": live.task.name, "event_id": seq, "why": why}
-    _audit(engine, who, which, "nothing to do" if is_so else "done", detail)
+    with reachable(), engine.begin() as connection:
+        audit.record(connection, who=who, action=which, outcome="nothing to do" if is_so else "done", detail=detail)
     return Learns(which == "pause", seq, not is_so)
 
 
@@ -73,8 +73,10 @@ def release(engine: sa.Engine, live: LiveTask, number: int, *, who: str, why: st
     draft = row.draft
     event_id = draft.event_id or f"released-{number}"
     seq = _append(live, Draft(draft.kind, draft.features, draft.target, event_id, draft.series_id))
-    quarantined.release(engine, number, seq, who=who, why=why)
-    _audit(engine, who, "release", "done", {"task": live.task.name, "row": number, "event_id": seq, "why": why})
+    detail = {"task": live.task.name, "row": number, "event_id": seq, "why": why}
+    with reachable(), engine.begin() as connection:
+        quarantined.release(connection, number, seq, who=who, why=why)
+        audit.record(connection, who=who, action="release", outcome="done", detail=detail)
     return seq
 
 
@@ -83,8 +85,3 @@ def _append(live: LiveTask, draft: Draft) -> int:
     if isinstance(answer, EventConflictError):
         raise answer
     return answer.seq
-
-
-def _audit(engine: sa.Engine, who: str, action: str, outcome: str, detail: Mapping[str, object]) -> None:
-    with reachable(), engine.begin() as connection:
-        audit.record(connection, who=who, action=action, outcome=outcome, detail=detail)

@@ -9,14 +9,22 @@ predictions /predict_learn answers with. Whatever fails here, who answered befor
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 import sqlalchemy as sa
 
-from core.errors import ContenderError, DataRefusedError, NotFoundError, RegistryUnreachableError
+from core.errors import (
+    ContenderError,
+    DatabaseUnreachableError,
+    DataRefusedError,
+    NotFoundError,
+    RegistryUnreachableError,
+)
 from core.settings import Settings
 from serving.complaints import Complaints
 from serving.live_tasks import LiveTask
+from serving.reloads import Reloads
 from serving.rhythm import Rhythm
 from serving.served import Choice, FrozenLearner
 from training import checkpoints, ledger, outbox, registry, versions
@@ -35,6 +43,8 @@ class PushedChampions:
         self._settings = settings
         self._lives = lives
         self._complaints = Complaints()
+        self._reloads = Reloads(engine)
+        self._anew: set[str] = set()
         self._polled = threading.Event()
         self._rhythm = Rhythm("pushed-champions", settings.alias_poll_seconds, self.poll)
         self.heard: Mapping[str, int | None] = {}
@@ -63,6 +73,7 @@ class PushedChampions:
         else:
             self._complaints.close("registry", "MLflow answers again.")
         self.heard = heard
+        self._begin_anew()
         for name, live in lives.items():
             try:
                 self._follow(live, heard)
@@ -73,6 +84,11 @@ class PushedChampions:
                     task=name,
                 )  # fmt: skip
         self._polled.set()
+
+    def _begin_anew(self) -> None:
+        """Where a reload was asked: who is frozen answers on, and is loaded and checked again."""
+        with suppress(DatabaseUnreachableError):
+            self._anew |= self._reloads.due() & self._lives.keys()
 
     def _follow(self, live: LiveTask, heard: Mapping[str, int | None]) -> None:
         """Chooses who answers; while the registry is silent, the choice made last stands: in doubt, the ledger's."""
@@ -88,7 +104,8 @@ class PushedChampions:
             live.chosen.held = Choice(newest)
             return
         held = live.chosen.held
-        if held is not None and held.frozen is not None and held.version == number:
+        is_known = held is not None and held.frozen is not None and held.version == number
+        if is_known and live.log not in self._anew:
             return
         asked = outbox.of_version(self._engine, live.log, number)
         if asked is None:
@@ -100,6 +117,7 @@ class PushedChampions:
             )
         if asked.key == live.live.key or self._is_by_hand(live.log, number):
             live.chosen.held = Choice(number, self._freeze(live, asked, number))
+            self._anew.discard(live.log)
         else:
             live.chosen.held = Choice(newest)
 

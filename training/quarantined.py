@@ -81,12 +81,11 @@ def find(engine: sa.Engine, log: str, number: int) -> Quarantined:
     return Quarantined(**row)
 
 
-def release(engine: sa.Engine, number: int, seq: int, *, who: str, why: str) -> None:
-    """Notes that a refused row has entered the log after all."""
+def release(connection: sa.Connection, number: int, seq: int, *, who: str, why: str) -> None:
+    """Notes, in the caller's transaction, that a refused row has entered the log after all."""
     statement = (
         sa.update(quarantined_events)
         .where(quarantined_events.c.id == number, quarantined_events.c.released_at.is_(None))
         .values(released_at=sa.func.now(), released_by=who, released_why=why, seq=seq)
     )
-    with reachable(), engine.begin() as connection:
-        connection.execute(statement)
+    connection.execute(statement)

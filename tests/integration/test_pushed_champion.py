@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from core.event_tables import checkpoints
 from core.settings import Settings
+from serving import reloads
 from serving.pushed_champion import PushedChampions
 from tests.integration.pushed_world import PushedWorld, features
 from tests.integration.serving_world import Api, open_api, wait_for
@@ -61,6 +63,29 @@ def test_on_an_older_version_that_one_answers_until_the_alias_is_back(world: Pus
     world.move_by_hand(second)
     world.champions.poll()
     assert says(world) == ("live", second, world.live.live.predict(ASKED, None))
+
+
+def test_a_reload_loads_who_is_frozen_again_and_until_that_succeeds_it_answers_on(world: PushedWorld) -> None:
+    first, _ = world.version(10)
+    world.version(10)
+    world.move_by_hand(first)
+    world.champions.poll()
+    before, said = world.live.served().answering, says(world)
+    world.champions.poll()
+    assert world.live.served().answering is before
+
+    reloads.ask(world.engine, world.task.name, who="test", why="test")
+    with world.engine.begin() as connection:
+        connection.execute(sa.update(checkpoints).values(state=checkpoints.c.state.op("||")(b"x")))
+    world.champions.poll()
+    assert world.live.served().answering is before
+
+    with world.engine.begin() as connection:
+        whole = sa.func.substring(checkpoints.c.state, 1, sa.func.octet_length(checkpoints.c.state) - 1)
+        connection.execute(sa.update(checkpoints).values(state=whole))
+    world.champions.poll()
+    assert world.live.served().answering is not before
+    assert says(world) == said
 
 
 def test_a_pinned_version_answers_frozen_from_the_next_version_on(world: PushedWorld) -> None:
