@@ -49,8 +49,9 @@ class _File(ABC):
         try:
             frame = self._frame(BytesIO(self._content))
         except pl.exceptions.PolarsError as error:
+            said = str(error).partition("\n")[0].rstrip(".")  # what follows tells programmers of polars what to set
             raise DataRefusedError(
-                f"{self._location} is not a {self.name} file that can be read: {error}.",
+                f"{self._location} is not a {self.name} file that can be read: {said}.",
                 "Correct the file, or `source` in the task file.",
             ) from None
         table = _Table(frame, self._location)

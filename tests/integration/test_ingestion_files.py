@@ -192,6 +192,13 @@ def test_a_file_that_is_no_text_is_refused(settings: Settings, tmp_path: Path) -
         run(settings, task(tmp_path / "bars.csv"), NOW)
 
 
+def test_a_row_that_is_too_long_is_told_in_our_words(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "bars.csv").write_text("date,open\n2020-01-02,1\n2020-01-03,1,2\n")
+
+    with pytest.raises(DataRefusedError, match=r"found more fields than defined in 'Schema'\. Correct the file"):
+        run(settings, task(tmp_path / "bars.csv"), NOW)
+
+
 def test_a_file_is_read_by_url_and_an_absent_one_is_told_from_a_silent_server(
     settings: Settings, tmp_path: Path
 ) -> None:
