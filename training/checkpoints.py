@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
@@ -128,7 +129,7 @@ def store_predictions(connection: sa.Connection, key: LearnerKey, said: Mapping[
         return
     first, values = min(new), [said.get(seq) for seq in range(min(new), max(new) + 1)]
     # As a text: adapting tens of thousands of numbers one by one would keep requests waiting for the interpreter.
-    text = f"{{{','.join(['null' if value is None else repr(value) for value in values])}}}"
+    text = f"{{{msgspec.json.encode(values).decode()[1:-1]}}}"
     connection.execute(
         sa.text(
             "INSERT INTO prediction_blocks (log, contender, contender_hash, first_seq, said) "

@@ -12,7 +12,7 @@ from flask import Flask, Response, g, request
 from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
 from limits import RateLimitItem, parse
 
-from web import refusals
+from web import limit_counts, refusals
 from web.auth import Access
 from web.problems import Kind, documented
 from web.refusals import RefusedError
@@ -38,7 +38,11 @@ class Limits:
 
         self._item: RateLimitItem = parse(rate)
         self._limiter = Limiter(
-            identify, application_limits=[rate], storage_uri="memory://", strategy="fixed-window", on_breach=_breached
+            identify,
+            application_limits=[rate],
+            storage_uri=f"{limit_counts.SCHEME}://",
+            strategy="fixed-window",
+            on_breach=_breached,
         )
         self._limiter.request_filter(lambda: request.method in _READING and "principal" not in g)
         self._limiter.init_app(app)
