@@ -83,45 +83,49 @@ class Intake:
             raise ticket.failure
         return ticket.answers
 
-    def close(self) -> None:
-        """Gives its connection and its threads back, once what waits is answered. Another `take` opens it again."""
+    def close(self, seconds: float = 5.0) -> None:
+        """Gives its connection and its threads back, once what waits is answered. Another `take` opens it again.
+
+        It waits at most `seconds` for that: Postgres may be silent.
+        """
         with self._mutex:
             thread = self._thread
             if thread is not None:
                 self._waiting.put(None)
         if thread is not None:
-            thread.join()
+            thread.join(seconds)
 
     def _run(self) -> None:
         committed: _Committed | None = None
+        is_ending = False
         with ThreadPoolExecutor(1, thread_name_prefix="intake-commit") as sender:
-            while True:
-                group = self._gather(is_patient=committed is None)
-                if not group and committed is None and self._has_ended():
-                    return
+            while not (is_ending and committed is None and self._is_released()):
+                tickets = self._gather(is_patient=committed is None and not is_ending)
+                is_ending = is_ending or None in tickets
                 self.live.is_fed = True
-                committed = self._go_on(sender, group, committed)
+                committed = self._go_on(sender, [ticket for ticket in tickets if ticket is not None], committed)
                 self.live.is_fed = committed is not None
 
-    def _gather(self, *, is_patient: bool) -> list[_Ticket]:
-        """What waits. The patient wait until something does, or until it is to end."""
-        group: list[_Ticket] = []
+    def _gather(self, *, is_patient: bool) -> list[_Ticket | None]:
+        """What waits, None among it where somebody closes. The patient wait until something does."""
+        tickets: list[_Ticket | None] = []
         drafts = 0
         with suppress(Empty):
             while drafts < MOST_DRAFTS:
-                ticket = self._waiting.get(is_patient and not group)
-                if ticket is None:
-                    break
-                group.append(ticket)
-                drafts += len(ticket.drafts)
-        return group
+                ticket = self._waiting.get(is_patient and not tickets)
+                tickets.append(ticket)
+                drafts += 0 if ticket is None else len(ticket.drafts)
+        return tickets
 
-    def _has_ended(self) -> bool:
+    def _is_released(self) -> bool:
+        """Whether nothing waits any more: then the next `take` has a thread of its own."""
         with self._mutex:
             if not self._waiting.empty():
                 return False
-            self._line.close()
-            self._thread = None
+            try:
+                self._line.close()
+            finally:
+                self._thread = None
         return True
 
     def _go_on(
@@ -141,6 +145,7 @@ class Intake:
                         committed = None
                         placing = sent.result()
         except Exception as failure:  # noqa: BLE001 (each thread that waits is told, and raises it itself)
+            placing = None
             _fail(group, failure)
         if committed is not None:
             self._learn(*committed)

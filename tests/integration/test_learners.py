@@ -214,6 +214,20 @@ def test_an_intake_that_was_closed_opens_for_whoever_comes_late(replica: Callabl
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("intake")]
 
 
+def test_an_intake_that_is_closed_while_rows_come_answers_all_of_them(replica: Callable[[], Intake]) -> None:
+    intake = replica()
+
+    def send(_: int) -> int:
+        return sum(len(intake.take([row(i)])) for i in range(20))
+
+    with ThreadPoolExecutor(8) as pool:
+        sent = [pool.submit(send, writer) for writer in range(6)]
+        while not all(one.done() for one in sent):
+            intake.close()
+    assert [one.result() for one in sent] == [20] * 6
+    assert intake.live.learner.seq == 120
+
+
 def test_a_row_that_the_model_cannot_take_is_passed_over_and_told(replica: Callable[[], Intake]) -> None:
     intake = replica()
 
