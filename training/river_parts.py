@@ -28,8 +28,9 @@ class Scaler(base.Transformer):  # type: ignore[misc]
         moments = self.moments
         scaled = {}
         for name, value in x.items():
-            held = moments.get(name)
-            if held is None:
+            try:
+                held = moments[name]
+            except KeyError:
                 held = moments[name] = [0, 0.0, 0.0, 0.0]
             count, mean, variance, _ = held
             count += 1
@@ -50,11 +51,11 @@ class Scaler(base.Transformer):  # type: ignore[misc]
         moments = self.moments
         scaled = {}
         for name, value in x.items():
-            held = moments.get(name)
-            if held is None:
+            try:
+                _, mean, _, deviation = moments[name]
+            except KeyError:
                 scaled[name] = 0.0
             else:
-                _, mean, _, deviation = held
                 scaled[name] = (value - mean) / deviation if deviation else 0.0
         return scaled
 
@@ -97,19 +98,19 @@ class ScaledRegression:
         self.scaler = Scaler()
         self.target = stats.Var()
         self.regression = regression
+        self._mean = self._deviation = 0.0
 
     def learn_one(self, x: dict[str, float], y: float) -> None:
         """One step, on the row and its target as they stand to what came so far, this row included."""
         row = self.scaler.learn_transform_one(x)
         self.target.update(y)
-        deviation = self.target.get() ** 0.5
-        scaled = (y - self.target.mean.get()) / deviation if deviation else 0.0
-        self.regression.learn_one(row, scaled)
+        self._mean = mean = self.target.mean.get()
+        self._deviation = deviation = self.target.get() ** 0.5
+        self.regression.learn_one(row, (y - mean) / deviation if deviation else 0.0)
 
     def predict_one(self, x: dict[str, float]) -> float:
         """The value."""
-        said = self.regression.predict_one(self.scaler.transform_one(x))
-        value: float = said * self.target.get() ** 0.5 + self.target.mean.get()
+        value: float = self.regression.predict_one(self.scaler.transform_one(x)) * self._deviation + self._mean
         return value
 
 
