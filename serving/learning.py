@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from core.errors import ContenderError, NotFoundError
 from serving.live_tasks import LiveTask
 from serving.pushed_rows import Action, Ahead, InvalidRowsError, Rows, read_ahead, read_rows
-from training import quarantined
+from training import event_log, quarantined
 from training.admission import Refusal
 from training.events import Draft, EventConflictError
 from training.intake import Taken
@@ -91,6 +91,7 @@ class Learning:
         refusals = live.admission.refusals(live.live.learner.ranges, drafts)
         if not any(refusals):
             return [_outcome(answer) for answer in live.intake.take(drafts)] if drafts else []
+        refusals = self._but_for_the_known(live, drafts, refusals)
         admitted = [draft for draft, found in zip(drafts, refusals, strict=True) if found is None]
         refused = [(draft, found) for draft, found in zip(drafts, refusals, strict=True) if found is not None]
         if refused:
@@ -100,6 +101,16 @@ class Learning:
             _refused(draft, found) if found else _outcome(next(answers))
             for draft, found in zip(drafts, refusals, strict=True)
         ]
+
+    def _but_for_the_known(
+        self, live: LiveTask, drafts: Sequence[Draft], refusals: Sequence[Refusal | None]
+    ) -> list[Refusal | None]:
+        """The refusals without those of rows that are in the log already: they let nothing new in, and have answers."""
+        if not any(found and draft.event_id for draft, found in zip(drafts, refusals, strict=True)):
+            return list(refusals)
+        with event_log.session(self.engine) as connection:
+            known = event_log.holding(connection, live.log, drafts)
+        return [None if is_known else found for found, is_known in zip(refusals, known, strict=True)]
 
     def _predict(self, live: LiveTask, draft: Draft) -> Outcome:
         """A prediction of which nothing is kept: it is not held against what came before, for it teaches nothing."""

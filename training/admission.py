@@ -25,12 +25,15 @@ class Ranges:
     """Running mean and variance of each feature and of the target (Welford's method), of rows that were learned.
 
     They are kept with the learner, so every replica has the same. Each of the first EVERY_ROW_UNTIL rows counts, then
-    one of THEN_EVERY: the guard needs the size of things, not their last digit.
+    one of THEN_EVERY: the guard needs the size of things, not their last digit. `told` is what they were after
+    `told_rows` rows: it follows in steps, at the same rows in every replica, for limits are not worked out at each row.
     """
 
     def __init__(self) -> None:
         self.rows = 0
         self.of: dict[str, list[float]] = {}
+        self.told: dict[str, tuple[float, float, float]] = {}
+        self.told_rows = 0
 
     def learn(self, features: Features, target: float) -> None:
         """Takes one learned row."""
@@ -40,11 +43,14 @@ class Ranges:
         for name, value in features.items():
             self._add(name, value)
         self._add(TARGET, target)
+        if self.rows - self.told_rows >= max(THEN_EVERY, self.told_rows // 100):
+            self.told = {name: (count, mean, squares) for name, (count, mean, squares) in self.of.items()}
+            self.told_rows = self.rows
 
     def limits(self, guard: Guard) -> dict[str, tuple[float, float]]:
         """What the guard lets pass of each name: none where fewer than `min_rows` came, or where all were equal."""
         found = {}
-        for name, (count, mean, squares) in list(self.of.items()):
+        for name, (count, mean, squares) in self.told.items():
             if count >= guard.min_rows and squares > 0:
                 reach = guard.deviations * sqrt(squares / count)
                 found[name] = (mean - reach, mean + reach)
@@ -66,7 +72,7 @@ class Admission:
     def __init__(self, task: PushedTask) -> None:
         self._task = task
         self._limits: dict[str, tuple[float, float]] = {}
-        self._limits_of = -1
+        self._limits_of: object = None
         self._declares_features = bool(task.inputs) or task.others == "refuse"
         declared = task.target
         self._declares_target = declared.kind == "binary" or (declared.minimum, declared.maximum) != (None, None)
@@ -83,8 +89,9 @@ class Admission:
         """Why each row may not enter; None where it may."""
         if not self._task.guard.deviations:
             return [self.undeclared(draft) for draft in drafts]
-        if ranges.rows - self._limits_of > max(THEN_EVERY, ranges.rows // 100) or self._limits_of < 0:
-            self._limits, self._limits_of = ranges.limits(self._task.guard), ranges.rows
+        if self._limits_of is not ranges.told:
+            self._limits_of = ranges.told
+            self._limits = ranges.limits(self._task.guard)
         limits = self._limits
         return [self.undeclared(draft) or self._outlier(limits, draft) for draft in drafts]
 

@@ -32,11 +32,11 @@ _LOCK = """
 BEGIN;
 SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/events/' || %(log)s, 0));
 """
-_HEAD_AND_KNOWN = """
-SELECT (SELECT coalesce(max(seq), 0) FROM events WHERE log = %(log)s),
-    (SELECT json_agg(json_build_array(event_id, seq, features, target))::text
-     FROM events WHERE log = %(log)s AND event_id = ANY(%(ids)s))
+_KNOWN = """
+SELECT json_agg(json_build_array(event_id, seq, features, target))::text
+FROM events WHERE log = %(log)s AND event_id = ANY(%(ids)s)
 """
+_HEAD_AND_KNOWN = f"SELECT (SELECT coalesce(max(seq), 0) FROM events WHERE log = %(log)s), ({_KNOWN})"  # noqa: S608
 # Columns as texts with a line for each row (half the time of JSON with every key in every row), numbered by the
 # database where nothing has to be looked up first: a whole group then costs one round trip, and one wait for the
 # interpreter. The number of the last one outlives the COMMIT as a setting.
@@ -181,6 +181,22 @@ def head(connection: "Connection", log: str) -> int:
         cursor.execute("SELECT coalesce(max(seq), 0) FROM events WHERE log = %s", (log,))
         newest: int = cursor.fetchall()[0][0]
     return newest
+
+
+def holding(connection: "Connection", log: str, drafts: Sequence[Draft]) -> list[bool]:
+    """Of each draft: whether the log has all that it brings under its id, be it with the same content or with other."""
+    ids = [draft.event_id for draft in drafts if draft.event_id is not None]
+    if not ids:
+        return [False] * len(drafts)
+    with connection.cursor() as cursor:
+        cursor.execute(_KNOWN, {"log": log, "ids": ids})
+        known = known_by_id(_decode_known(cursor.fetchall()[0][0] or "[]"))
+    return [
+        (found := known.get(draft.event_id or "")) is not None
+        and (draft.features is None or found.features is not None)
+        and (draft.target is None or found.target is not None)
+        for draft in drafts
+    ]
 
 
 def read(connection: "Connection", key: LearnerKey, after: int, until: int) -> list[Event]:

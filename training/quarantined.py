@@ -39,24 +39,37 @@ class Quarantined:
         return Draft(self.kind, features, self.target, self.event_id, self.series_id)  # type: ignore[arg-type]
 
 
-def keep(engine: sa.Engine, log: str, refused: Sequence[tuple[Draft, Refusal]]) -> list[int]:
-    """Stores refused rows and returns their numbers."""
-    rows = [
-        {
-            "log": log,
-            "kind": draft.kind,
-            "event_id": draft.event_id,
-            "series_id": draft.series_id,
-            "features": draft.features,
-            "target": draft.target,
-            "reason": refusal.reason,
-            "detail": refusal.detail,
-        }
-        for draft, refusal in refused
-    ]
-    statement = sa.insert(quarantined_events).returning(quarantined_events.c.id, sort_by_parameter_order=True)
+def keep(engine: sa.Engine, log: str, refused: Sequence[tuple[Draft, Refusal]]) -> None:
+    """Stores refused rows; one that waits under its id already is not stored again."""
     with reachable(), engine.begin() as connection:
-        return list(connection.execute(statement, rows).scalars())
+        waiting = _waiting(connection, log, [draft.event_id for draft, _ in refused if draft.event_id is not None])
+        rows = [
+            {
+                "log": log,
+                "kind": draft.kind,
+                "event_id": draft.event_id,
+                "series_id": draft.series_id,
+                "features": draft.features,
+                "target": draft.target,
+                "reason": refusal.reason,
+                "detail": refusal.detail,
+            }
+            for draft, refusal in refused
+            if draft not in waiting
+        ]
+        if rows:
+            connection.execute(sa.insert(quarantined_events), rows)
+
+
+def _waiting(connection: sa.Connection, log: str, ids: Sequence[str]) -> list[Draft]:
+    """The rows under these ids that were not released."""
+    if not ids:
+        return []
+    columns = quarantined_events.c
+    statement = sa.select(quarantined_events).where(
+        columns.log == log, columns.event_id.in_(ids), columns.released_at.is_(None)
+    )
+    return [Quarantined(**row).draft for row in connection.execute(statement).mappings()]
 
 
 def listed(engine: sa.Engine, log: str, *, waiting_only: bool = True, limit: int = 100) -> list[Quarantined]:

@@ -82,6 +82,36 @@ def test_a_row_in_quarantine_is_learned_when_it_is_released_and_once(at: Managed
     assert at.audited()[0] == ("anna", "release", "done")
 
 
+def test_a_row_that_was_released_is_answered_when_it_is_sent_again(at: Managed) -> None:
+    at.learn(20)
+    row = {**OUTLIER, "id": "mine"}
+    for _ in range(2):
+        assert at.api.client.post("/predict_learn", json=row).status_code == 422
+    (mine,) = at.get(f"{LIVE}/quarantine")["rows"]
+    at.post(f"{LIVE}/quarantine/{mine['id']}/release", why="it was so")
+    at.learn(1)
+
+    again = at.api.client.post("/predict_learn", json=[row, {**OUTLIER, "id": "another"}])
+    otherwise = at.api.client.post("/predict_learn", json={**row, "target": 2e6})
+    label_of_another = at.api.client.post("/train", json={"target": 1e9, "id": "mine"})
+
+    assert again.status_code == 207
+    assert again.get_json()[0]["prediction"] is not None
+    assert again.get_json()[1]["type"] == "quarantined"
+    assert (told(otherwise), told(label_of_another)) == ((409, "conflict"), (409, "conflict"))
+    assert learned(at) == 22
+    assert [row["event_id"] for row in at.get(f"{LIVE}/quarantine")["rows"]] == ["another"]
+
+
+def test_an_outlying_label_is_held_back_though_its_features_are_known(at: Managed) -> None:
+    at.learn(20)
+    assert at.api.client.post("/predict", json={"features": {"x": 4.0}, "id": "mine"}).status_code == 200
+
+    assert told(at.api.client.post("/train", json={"target": 1e6, "id": "mine"})) == (422, "quarantined")
+
+    assert learned(at) == 20
+
+
 def test_a_release_that_died_before_it_was_noted_is_noted_later_and_learned_once(
     at: Managed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

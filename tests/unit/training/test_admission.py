@@ -1,0 +1,46 @@
+"""The door of a pushed task: what the outlier guard lets pass depends on the rows that were learned and nothing else."""
+
+from core.task_files import load_pushed
+from tests.conftest import REPOSITORY
+from training.admission import Admission, Ranges
+from training.events import Draft
+
+
+def guards() -> tuple[Admission, Admission]:
+    task = load_pushed(REPOSITORY / "tasks", "live")
+    return Admission(task), Admission(task)
+
+
+def refused(admission: Admission, ranges: Ranges, value: float) -> bool:
+    (found,) = admission.refusals(ranges, [Draft("row", {"x": value}, 1.0)])
+    return found is not None
+
+
+def test_replicas_refuse_the_same_however_often_they_were_asked() -> None:
+    often, seldom = guards()
+    ranges = Ranges()
+    for i in range(3_000):
+        ranges.learn({"x": float(i % 100) * (1 + i // 1_000)}, float(i % 5))
+        refused(often, ranges, 0.0)
+        if i % 250 == 0:
+            values = [100.0 * step for step in range(40)]
+            assert [refused(often, ranges, value) for value in values] == [
+                refused(seldom, ranges, value) for value in values
+            ]
+
+
+def test_the_guard_begins_with_enough_rows_and_follows_what_is_learned() -> None:
+    guard, _ = guards()
+    ranges = Ranges()
+    for i in range(40):
+        ranges.learn({"x": float(i % 7)}, 1.0)
+    assert not refused(guard, ranges, 1e6)
+
+    for i in range(20):
+        ranges.learn({"x": float(i % 7)}, 1.0)
+    assert refused(guard, ranges, 1e6)
+    assert not refused(guard, ranges, 20.0)
+
+    for _ in range(40):
+        ranges.learn({"x": 1e6}, 1.0)
+    assert not refused(guard, ranges, 1e6)
