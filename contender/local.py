@@ -114,6 +114,8 @@ def _ensure(
         joins = service_specs.API.name in found.processes
         left = "The last run ended without stopping; going on from there."
         progress.note("Joining what already runs." if joins else left)
+        if joins and (late := _told_too_late(settings)):
+            progress.note(f"{late} counts when services start: `contender down`, then the same command.")
 
     with progress.step("PostgreSQL") as done:
         url = service_specs.postgres(settings).database("contender")
@@ -157,6 +159,13 @@ def _check_model(settings: Settings) -> None:
     from serving import live_tasks
 
     live_tasks.check(settings)
+
+
+def _told_too_late(settings: Settings) -> str:
+    """What was asked of services that run already, as it was asked."""
+    asked = {"MODEL_NAME": settings.model_name, "N_LAGS": settings.n_lags}
+    given = settings.model_fields_set
+    return " ".join(f"{name}={value}" for name, value in asked.items() if name.lower() in given and value)
 
 
 def _serves(settings: Settings) -> bool:

@@ -36,11 +36,11 @@ class Laptop:
     def url(self, service: str) -> str:
         return f"http://127.0.0.1:{self._ports[service]}"
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "contender", *arguments],
             cwd=REPOSITORY,
-            env=self.environment,
+            env=self.environment | variables,
             capture_output=True,
             text=True,
             timeout=280,

@@ -120,9 +120,10 @@ def test_a_second_run_joins_and_finds_nothing_to_do(
 ) -> None:
     versions = laptop.registry("GET", "model-versions/search?filter=name%3D'spy'")["model_versions"]
 
-    again = laptop.run("up", "--detach")
+    again = laptop.run("up", "--detach", MODEL_NAME="snarimax")
 
     assert again.returncode == 0, again.stdout + again.stderr
+    assert "MODEL_NAME=snarimax counts when services start" in again.stdout + again.stderr
     assert len(laptop.registry("GET", "model-versions/search?filter=name%3D'spy'")["model_versions"]) == len(versions)
 
 
