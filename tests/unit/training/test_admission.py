@@ -1,4 +1,4 @@
-"""The door of a pushed task: what the outlier guard lets pass depends on the rows that were learned and nothing else."""
+"""The door of a pushed task: what the outlier guard lets pass depends on the rows that were learned alone."""
 
 from core.task_files import load_pushed
 from tests.conftest import REPOSITORY
