@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from io import BytesIO
 from time import perf_counter
 from typing import Any
 
@@ -65,6 +66,8 @@ class FastLane:
             self._metrics.count(path, error.kind.status, perf_counter() - started)
             return refusals.answer(error)(environ, start_response)
         except UnreachableError:
+            # Read all the same: who is still sending when the answer comes sees a torn connection and no answer.
+            environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(int(length)))
             return self._flask(environ, start_response)
         status, media, body = self._answer(action, task, path, environ["wsgi.input"].read(int(length)))
         start_response(

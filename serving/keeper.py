@@ -86,9 +86,9 @@ class Keeper:
         with locks.hold(self._engine, f"learner/{key.log}/{key.contender}") as lease:
             if self._stored(live) > stored:
                 return
-            with live.live.lock:
-                frozen = Frozen.of(live.live.learner)
-                is_learning = live.live.learner.paused_at is None
+            with live.live.at_head() as learner:
+                frozen = Frozen.of(learner)
+                is_learning = learner.paused_at is None
             with reachable(), self._engine.begin() as connection:
                 lease.check(connection)
                 checkpoints.write(connection, key, frozen)

@@ -42,6 +42,7 @@ class PredictionLog:
         self._journal = Journal(spool, limit_bytes)
         self._features = FeatureShelf(spool)
         self._turn = threading.Lock()
+        self._shipping = threading.Lock()
         self._closed: deque[Segment] = deque()
         self._open_rows = 0
         self._not_before = self._next_orphans = 0.0
@@ -80,7 +81,7 @@ class PredictionLog:
 
     def ship(self) -> None:
         """Sends what the journal holds to Postgres; when it does not answer, tries again a second later."""
-        if monotonic() < self._not_before:
+        if monotonic() < self._not_before or not self._shipping.acquire(blocking=False):
             return
         try:
             self._ship_all()
@@ -89,6 +90,8 @@ class PredictionLog:
             self._complaints.open("postgres", "Predictions wait on disk until Postgres takes them.", error.problem)
         else:
             self._complaints.close("postgres", "Predictions reach Postgres again.")
+        finally:
+            self._shipping.release()
 
     def _write_down(self, lines: bytes, logged: Iterable[LoggedAnswer], rows: int) -> None:
         try:

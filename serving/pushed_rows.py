@@ -101,10 +101,11 @@ def _draft(row: _Row, action: Action, number: int) -> Draft:
         return Draft("predict", row.features, None, event_id, series)
     if row.target is UNSET:
         raise InvalidRowsError(f"target{_of(number)} is missing.")
+    # Plus zero: true is 1.0, and a zero below zero, which the log does not tell from the other, is the other.
     if row.features is not UNSET:
-        return Draft("row", row.features, float(row.target), event_id, series)
+        return Draft("row", row.features, row.target + 0.0, event_id, series)
     if action == "train" and event_id is not None:
-        return Draft("label", None, float(row.target), event_id, series)
+        return Draft("label", None, row.target + 0.0, event_id, series)
     raise InvalidRowsError(
         f"features{_of(number)} is missing.",
         "Only /train takes a target alone, with the id under which its features were or will be sent.",

@@ -91,9 +91,13 @@ _decode_known = msgspec.json.Decoder(list[tuple[str, int, Features | None, float
 
 
 class Line:
-    """A connection of its own, opened when first used and again after Postgres went away. For one thread at a time."""
+    """A connection of its own, opened when first used and again after Postgres went away. For one thread at a time.
+
+    `opened` counts how often: after the last time, whatever stands behind the connection has not been exchanged.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
+        self.opened = 0
         self._engine = engine
         self._pooled: sa.Connection | None = None
 
@@ -107,6 +111,7 @@ class Line:
         try:
             if self._pooled is None:
                 self._pooled = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                self.opened += 1
             connection: Any = self._pooled.connection.driver_connection
             yield connection
         except (psycopg2.Error, sa.exc.DBAPIError) as error:

@@ -41,7 +41,7 @@ def of_placing(placing: Placing) -> Columns:
 
 
 def _sparse(values: Sequence[object]) -> str:
-    return _lines(values) if any(values) else ""
+    return _lines(values) if any(value is not None for value in values) else ""
 
 
 def _lines(values: Sequence[object]) -> str:

@@ -62,6 +62,7 @@ class Intake:
     def __init__(self, engine: sa.Engine, live: LiveLearner) -> None:
         self.live = live
         self._line = event_log.Line(engine)
+        self._checked = 0
         self._waiting: SimpleQueue[_Ticket | None] = SimpleQueue()
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -72,6 +73,8 @@ class Intake:
         Raises DatabaseUnreachableError when Postgres does not answer: then they may be in the log or not, and whoever
         sends them again under the same ids gets them in once.
         """
+        if not drafts:
+            return []
         ticket = _Ticket(drafts)
         with self._mutex:
             self._waiting.put(ticket)
@@ -136,6 +139,10 @@ class Intake:
         try:
             if group:
                 with self._line.talk() as connection:
+                    if self._line.opened != self._checked:
+                        with self.live.lock:
+                            self.live.check(connection)
+                        self._checked = self._line.opened
                     commit = event_log.prepare(connection, self.live.key.log, _drafts(group))
                     if committed is None:
                         placing = commit()

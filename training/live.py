@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
+import msgspec
 import sqlalchemy as sa
 
 from training import checkpoints, event_log
@@ -11,6 +13,9 @@ from training.event_log import LearnerKey
 from training.events import Event, Features
 from training.learner import GapError, Learner
 from training.online import DEFAULT_SERIES
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 (psycopg2 names its class so)
 
 
 class LiveLearner:
@@ -24,6 +29,8 @@ class LiveLearner:
         self._engine = engine
         self._fresh = fresh
         self._line = event_log.Line(engine)
+        self._checked = 0
+        self._newest: Event | None = None
         self._restoring = threading.Lock()
         self._learner: Learner | None = None
 
@@ -66,8 +73,29 @@ class LiveLearner:
             self._learner = None  # the database is another one than before: a backup, say
         self.read_up_to(head)
 
+    def check(self, connection: "Connection") -> None:
+        """Lets the learner go when the log does not hold what it has learned. Holds `lock`.
+
+        To be asked whenever a connection was opened anew, before anything else is done with it: the database may be
+        another one than before, a backup that was put back and has gone on from there.
+        """
+        learner = self._learner
+        if learner is None or not learner.seq:
+            return
+        found = event_log.read(connection, self.key, learner.seq - 1, learner.seq)
+        is_known = self._newest is not None and self._newest.seq == learner.seq
+        if not found or (is_known and not _is_same(found[0], self._newest)):
+            self._learner = None
+        else:
+            self._newest = found[0]
+
     def read_up_to(self, head: int) -> None:
         """Reads and applies the events up to a number, in blocks. Holds `lock`."""
+        if self._learner is not None and self._learner.seq < head:
+            with self._line.talk() as connection:
+                if self._line.opened != self._checked:
+                    self.check(connection)
+                    self._checked = self._line.opened
         learner = self.learner
         for events in event_log.blocks(self._line, self.key, learner.seq, head):
             self._apply(learner, events)
@@ -119,6 +147,7 @@ class LiveLearner:
         """Applies events. A learner that failed in the middle of one is let go, and restored when it is next needed."""
         try:
             learner.apply(events, self._reread)
+            self._newest = events[-1]
         except GapError:
             raise
         except BaseException:
@@ -131,3 +160,8 @@ class LiveLearner:
             yield from event_log.replay(line, self.key, after, until)
         finally:
             line.close()
+
+
+def _is_same(one: Event, other: Event | None) -> bool:
+    """Whether two events are the same but for what was said of them."""
+    return other is not None and msgspec.structs.replace(one, said=None) == msgspec.structs.replace(other, said=None)

@@ -58,7 +58,7 @@ def drafts(history: History, after: date | None) -> list[Draft]:
         for day, features, target in zip(
             history.labelled_days[begin:].tolist(),
             history.named(history.labelled_rows[begin:]),
-            history.labels[begin:].tolist(),
+            (history.labels[begin:] + 0.0).tolist(),  # the log does not tell a zero below zero from the other
             strict=True,
         )
     ]

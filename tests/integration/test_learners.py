@@ -4,14 +4,15 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 import sqlalchemy as sa
 from river import linear_model, preprocessing
 
-from core.errors import IntegrityError
+from core.errors import DatabaseUnreachableError, IntegrityError
 from core.event_tables import checkpoints
+from serving.pushed_rows import read_rows
 from training import checkpoints as store
 from training import event_log
 from training.checkpoints import Frozen
@@ -226,6 +227,44 @@ def test_an_intake_that_is_closed_while_rows_come_answers_all_of_them(replica: C
             intake.close()
     assert [one.result() for one in sent] == [20] * 6
     assert intake.live.learner.seq == 120
+
+
+def test_a_backup_that_is_put_back_under_a_running_worker_takes_its_learner_back_too(
+    engine: sa.Engine, replica: Callable[[], Intake]
+) -> None:
+    """What was learned of rows that are gone is forgotten, though the log has grown past them meanwhile."""
+    intake, follower = replica(), replica().live
+    intake.take([row(i) for i in range(20)])
+    checkpoint(engine, intake.live)
+    intake.take([row(i) for i in range(20, 50)])
+    follower.follow(50)
+
+    with engine.begin() as connection:
+        connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
+        connection.execute(sa.text("DELETE FROM events WHERE seq > 20"))
+        others = "pid <> pg_backend_pid() AND datname = current_database() AND application_name = 'contender'"
+        connection.execute(sa.text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
+    answers: list[object] = []
+    while not answers:
+        with suppress(DatabaseUnreachableError):
+            answers = list(intake.take([row(3 * i) for i in range(60)]))
+    with suppress(DatabaseUnreachableError):
+        follower.follow(80)
+    follower.follow(80)
+
+    said = straight(engine).said
+    assert answers == [Taken(seq, said[seq], is_new=True) for seq in range(21, 81)]
+    assert image(intake.live.learner) == image(follower.learner) == image(straight(engine))
+
+
+def test_zeros_of_either_sign_leave_writer_and_reader_alike(engine: sa.Engine, replica: Callable[[], Intake]) -> None:
+    (draft,) = read_rows(b'{"features": {"in_1": -0.0}, "target": -0.0}', "train").drafts
+    intake = replica()
+
+    assert intake.take([]) == []
+    intake.take([draft, row(1)])
+
+    assert image(intake.live.learner) == image(straight(engine))
 
 
 def test_a_row_that_the_model_cannot_take_is_passed_over_and_told(replica: Callable[[], Intake]) -> None:
