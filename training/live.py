@@ -147,7 +147,7 @@ class LiveLearner:
         """Applies events. A learner that failed in the middle of one is let go, and restored when it is next needed."""
         try:
             learner.apply(events, self._reread)
-            self._newest = events[-1]
+            self._newest = events[-1] if events else self._newest
         except GapError:
             raise
         except BaseException:
