@@ -1,7 +1,9 @@
 """The learning endpoints on a real Postgres: what clients of such services send, and what they get."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 
 from core import tokens
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, DatabaseUnreachableError
 from core.event_tables import quarantined_events
 from core.settings import Settings
 from core.tokens import Role
@@ -169,6 +171,24 @@ def test_an_outlier_is_kept_with_its_reason_and_not_learned(client: FlaskClient,
         ("strange", "outlier", {"in_1": 1e9}),
         ("other", "outlier", {"in_1": 1e9}),
     ]
+
+
+def test_a_body_is_read_to_its_end_though_nobody_can_be_let_in(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender that is told 503 in the middle of its body sees a torn connection."""
+
+    def unreachable(*_: object) -> None:
+        raise DatabaseUnreachableError("Postgres did not answer.")
+
+    monkeypatch.setattr(client.application.extensions[EXTENSION].learning.access, "admit", unreachable)
+    sent = json.dumps([ROW] * 1000).encode()
+    body = BytesIO(sent)
+
+    answer = client.post("/predict_learn", input_stream=body, content_length=len(sent), content_type="application/json")
+
+    assert answer.status_code == 503
+    assert body.tell() == len(sent)
 
 
 @pytest.mark.parametrize(

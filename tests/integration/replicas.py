@@ -1,0 +1,61 @@
+"""Replicas of one learner on one log, and what they are compared with."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import sqlalchemy as sa
+from river import linear_model, preprocessing
+
+from training import checkpoints, event_log
+from training.checkpoints import Frozen
+from training.event_log import LearnerKey
+from training.events import Draft
+from training.intake import Intake
+from training.learner import Learner
+from training.live import LiveLearner
+from training.online import Regressor
+
+KEY = LearnerKey("live", "linear", "0" * 16)
+
+
+def fresh() -> Learner:
+    return Learner(Regressor(preprocessing.StandardScaler() | linear_model.LinearRegression()), "value")
+
+
+@contextmanager
+def replicas(engine: sa.Engine) -> Iterator[Callable[[], Intake]]:
+    """Makes replicas, which are closed at the end."""
+    with ExitStack() as opened:
+
+        def make() -> Intake:
+            intake = Intake(engine, LiveLearner(engine, KEY, fresh))
+            opened.callback(intake.close)
+            return intake
+
+        yield make
+
+
+def row(i: int, **changes: object) -> Draft:
+    return Draft("row", {"in_1": float(i % 7), "in_2": float(i % 5)}, float(i % 7 * 2 + i % 5), **changes)  # type: ignore[arg-type]
+
+
+def checkpoint(engine: sa.Engine, live: LiveLearner) -> None:
+    with live.at_head() as learner:
+        frozen = Frozen.of(learner)
+    with engine.begin() as connection:
+        checkpoints.write(connection, KEY, frozen)
+    with live.lock:
+        live.learner.forget_said(frozen.seq)
+
+
+def image(learner: Learner) -> bytes:
+    """The learner's bytes after a round trip, in which equal learners are equal."""
+    return Learner.thaw(learner.freeze()).freeze()
+
+
+def straight(engine: sa.Engine) -> Learner:
+    """One uninterrupted run over the log."""
+    learner = fresh()
+    with event_log.session(engine) as connection:
+        learner.apply(event_log.read(connection, KEY, 0, 1_000_000), lambda *_: ())
+    return learner
