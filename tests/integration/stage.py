@@ -167,3 +167,11 @@ def logged(stage: Stage, series: str = SERIES) -> list[sa.Row[tuple[object, ...]
     statement = sa.select(*columns).where(events.c.log == row_log.name(stage.task, series)).order_by(events.c.seq)
     with stage.engine.connect() as connection:
         return list(connection.execute(statement))
+
+
+def restate(stage: Stage, index: int, value: float) -> None:
+    """Another value of a past month becomes known, and the dataset is built again."""
+    with stage.engine.begin() as connection:
+        again = Observation(month(index), stage.clock.now() - timedelta(hours=1), {"value": value})
+        observations.record(connection, SERIES, "airline", [again], stage.clock.now())
+    features.job.run(stage.settings, stage.task, stage.clock)

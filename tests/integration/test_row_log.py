@@ -17,9 +17,7 @@ from core.settings import Settings
 from core.tasks import Contender, Feature
 from features import lake
 from features.dataset import Dataset
-from ingestion import observations
-from ingestion.observations import Observation
-from tests.integration.stage import SERIES, Stage, a_task, known, logged, month, wave
+from tests.integration.stage import SERIES, Stage, a_task, known, logged, month, restate, wave
 from training import event_log, predictions, progress, row_learners, row_log, tails, train
 from training.backtest import walk, walk_all
 from training.checkpoints import KEPT
@@ -61,14 +59,6 @@ def stored(stage: Stage, contender: str) -> list[int]:
 def said(stage: Stage, contender: str) -> pl.DataFrame:
     board = predictions.scoreboard(stage.engine, stage.task, SERIES).filter(pl.col("contender") == contender)
     return board.select("event_date", "target_date", "trained_through", "value")
-
-
-def restate(stage: Stage, index: int, value: float) -> None:
-    """Another value of a past month becomes known, and the dataset is built again."""
-    with stage.engine.begin() as connection:
-        again = Observation(month(index), stage.clock.now() - timedelta(hours=1), {"value": value})
-        observations.record(connection, SERIES, "airline", [again], stage.clock.now())
-    features.job.run(stage.settings, stage.task, stage.clock)
 
 
 def test_the_log_holds_each_labelled_row_in_the_order_of_its_dates(stage: Stage) -> None:
