@@ -8,7 +8,8 @@ from core.pushed import Guard, PushedTask
 from training.events import Draft, Features
 
 EVERY_ROW_UNTIL = 1_000
-THEN_EVERY = 8
+THEN_EVERY = 16
+_TOLD_EVERY = 8
 TARGET = "\0target"
 """The target among the features: a name that none of them has."""
 
@@ -43,7 +44,7 @@ class Ranges:
         for name, value in features.items():
             self._add(name, value)
         self._add(TARGET, target)
-        if self.rows - self.told_rows >= max(THEN_EVERY, self.told_rows // 100):
+        if self.rows - self.told_rows >= max(_TOLD_EVERY, self.told_rows // 100):
             self.told = {name: (count, mean, squares) for name, (count, mean, squares) in self.of.items()}
             self.told_rows = self.rows
 
@@ -93,14 +94,17 @@ class Admission:
             self._limits_of = ranges.told
             self._limits = ranges.limits(self._task.guard)
         limits = self._limits
+        if not (self._declares_features or self._declares_target):
+            return [self._outlier(limits, draft) for draft in drafts]
         return [self.undeclared(draft) or self._outlier(limits, draft) for draft in drafts]
 
     def _outlier(self, limits: Mapping[str, tuple[float, float]], draft: Draft) -> Refusal | None:
         if draft.features is not None:
             for name, value in draft.features.items():
-                limit = limits.get(name)
-                if limit is not None and not limit[0] <= value <= limit[1]:
-                    return self._told(name, value, limit)
+                if name in limits:
+                    low, high = limits[name]
+                    if not low <= value <= high:
+                        return self._told(name, value, (low, high))
         limit = limits.get(TARGET) if draft.target is not None else None
         if limit is not None and draft.target is not None and not limit[0] <= draft.target <= limit[1]:
             return self._told("The target", draft.target, limit)
