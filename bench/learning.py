@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy as sa
 from load import load
 from rich import box
 from rich.console import Console
@@ -70,7 +71,8 @@ def toy(settings: Settings) -> Iterator[str]:
 
 def over_http(console: Console, settings: Settings, rounds: int, seconds: int) -> None:
     sent = [{"features": features, "target": target} for features, target in rows(LIST)]
-    one, many, bare = json.dumps(sent[0]), json.dumps(sent), rows(REPLAYED)
+    # Each single row another one: of a row that never changes the guard learns that every other is an outlier.
+    one, many, bare = [json.dumps(row) for row in sent], [json.dumps(sent)], rows(REPLAYED)
     asked = [("1 row, 16 connections", one, 16, 1), ("1 row, 1 connection", one, 1, 1)]
     asked += [(f"{LIST} rows, 16 connections", many, 16, LIST), (f"{LIST} rows, 1 connection", many, 1, LIST)]
     table = Table("workers", "asked", box=box.SIMPLE, show_edge=False, collapse_padding=True)
@@ -78,16 +80,16 @@ def over_http(console: Console, settings: Settings, rounds: int, seconds: int) -
         table.add_column(name, justify="right", overflow="fold")
     for workers in (1, 2):
         with api(settings, workers) as ours, toy(settings) as in_memory:
-            for what, body, connections, size in asked:
+            for what, bodies, connections, size in asked:
                 taken, floors = [], []
                 for _ in range(rounds):
                     is_single = size == 1
                     floors.append(
-                        load(in_memory, seconds, connections, body).rate
+                        load(in_memory, seconds, connections, bodies).rate
                         if is_single
                         else bare_rate(bare, predicts=True)
                     )
-                    taken.append(load(ours, seconds, connections, body))
+                    taken.append(load(ours, seconds, connections, bodies))
                 table.add_row(
                     str(workers),
                     what,
@@ -98,6 +100,12 @@ def over_http(console: Console, settings: Settings, rounds: int, seconds: int) -
                     f"{statistics.median(floors):,.0f}",
                     f"{statistics.median(o.rate * size / f for o, f in zip(taken, floors, strict=True)):.2f}",
                 )
+    engine = connect(settings.database_url)
+    with engine.connect() as connection:
+        refused = connection.execute(sa.text("SELECT count(*) FROM quarantined_events")).scalar_one()
+    engine.dispose()
+    if refused:
+        raise SystemExit(f"{refused} rows were quarantined and not learned: the figures are of something else.")
     console.print(table)
     console.print(
         f"medians of {rounds} turns of {seconds} s; beside it, in turns: for single rows the server in memory, for "

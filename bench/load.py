@@ -6,12 +6,25 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 CONNECTIONS = 16
+POSTS = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local bodies, requests, turn = {%s}, {}, 0
+function init()
+  for i, body in ipairs(bodies) do requests[i] = wrk.format(nil, nil, nil, body) end
+end
+function request()
+  turn = turn %% #requests + 1
+  return requests[turn]
+end
+"""
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
@@ -28,17 +41,15 @@ class Load:
         return f"{self.rate:,.0f}", f"{self.p50:.2f}", f"{self.p99:.1f}", str(self.failed)
 
 
-def load(url: str, seconds: int, connections: int = CONNECTIONS, body: str = "") -> Load:
-    """GETs, or POSTs of a JSON body, by wrk; by a generator in Python where wrk is not installed (GET only)."""
+def load(url: str, seconds: int, connections: int = CONNECTIONS, bodies: Sequence[str] = ()) -> Load:
+    """GETs, or POSTs of JSON bodies in turn, by wrk; by a generator in Python where wrk is missing (GET only)."""
     if not shutil.which("wrk"):
-        if body:
+        if bodies:
             raise SystemExit("This benchmark needs wrk (Debian: apt-get install wrk).")
         return _in_python(url, seconds, connections)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        if body:
-            script.write(
-                f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = [==[{body}]==]\n'
-            )
+        if bodies:
+            script.write(POSTS % ", ".join(f"[==[{body}]==]" for body in bodies))
         script.flush()
         output = subprocess.run(
             ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script.name, url],
