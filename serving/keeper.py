@@ -86,7 +86,7 @@ class Keeper:
         with locks.hold(self._engine, f"learner/{key.log}/{key.contender}") as lease:
             if self._stored(live) > stored:
                 return
-            with live.live.at_head() as learner:
+            with live.live.as_logged() as learner:
                 frozen = Frozen.of(learner)
                 is_learning = learner.paused_at is None
             with reachable(), self._engine.begin() as connection:

@@ -65,13 +65,30 @@ class LiveLearner:
             else:
                 self.read_up_to(head)
 
+    @contextmanager
+    def as_logged(self) -> Iterator[Learner]:
+        """The learner as far as it has come, once it is known that the log holds what it has learned."""
+        with self.lock:
+            self._look()
+            yield self.learner
+
     def catch_up(self) -> None:
         """Reads and applies what was committed since. Holds `lock`."""
+        self.read_up_to(self._look())
+
+    def _look(self) -> int:
+        """The newest event of the log; a learner that is not of this log is let go."""
         with self._line.talk() as connection:
             head = event_log.head(connection, self.key.log)
+            self._check_once(connection)
         if head < self.learner.seq:
-            self._learner = None  # the database is another one than before: a backup, say
-        self.read_up_to(head)
+            self._learner = None  # as in `check`
+        return head
+
+    def _check_once(self, connection: "Connection") -> None:
+        if self._line.opened != self._checked:
+            self.check(connection)
+            self._checked = self._line.opened
 
     def check(self, connection: "Connection") -> None:
         """Lets the learner go when the log does not hold what it has learned. Holds `lock`.
@@ -93,9 +110,7 @@ class LiveLearner:
         """Reads and applies the events up to a number, in blocks. Holds `lock`."""
         if self._learner is not None and self._learner.seq < head:
             with self._line.talk() as connection:
-                if self._line.opened != self._checked:
-                    self.check(connection)
-                    self._checked = self._line.opened
+                self._check_once(connection)
         learner = self.learner
         for events in event_log.blocks(self._line, self.key, learner.seq, head):
             self._apply(learner, events)
