@@ -51,7 +51,8 @@ def up(
     comes; detached, only what did not serve before, and only when the start fails. A task that fails, or whose file
     cannot be used, does not keep the others from being served, nor do the ingestion and the features service: the
     failure is told and, detached, the first is returned. Raises ContenderError with what to do about it when not one
-    task can be used or the other services cannot be had, Stopped when a signal came before everything was up.
+    task can be used or the other services cannot be had, Stopped when a signal came before everything was up or,
+    detached, before it returned.
     """
     check(settings)
     tasks = declared(settings.tasks, progress)
@@ -64,10 +65,10 @@ def up(
         progress.before_step = interrupts.check
         try:
             services = _ensure(settings, clock, progress, found, tasks, supervised=not detach)
+            is_up = True
             announce(services)
             tell_again(services.failures, progress)
             interrupts.check()
-            is_up = True
             if detach:
                 stop_at_end = False
                 errors = [*(failure.error for failure in services.failures), *services.missing.values()]
@@ -75,7 +76,7 @@ def up(
             _wait(services, progress, interrupts)
         except Stopped:
             progress.note("Stopping." if stop_at_end else "Stopped here; what served before serves on.")
-            if not is_up:
+            if detach or not is_up:
                 raise
         except Exception:
             ending = "Everything is stopped; nothing stored is lost. What went wrong:"

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import uuid
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,21 @@ def database_url(postgres: Postgres) -> str:
 def schema() -> str:
     """The name of this test's schema."""
     return f"t_{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(autouse=True)
+def _connections_given_back() -> Iterator[None]:
+    """A service made in this process keeps its connections until it is garbage; Postgres has a hundred in all."""
+    used: weakref.WeakSet[sa.Engine] = weakref.WeakSet()
+
+    def note(connection: sa.Connection) -> None:
+        used.add(connection.engine)
+
+    sa.event.listen(sa.Engine, "engine_connect", note)
+    yield
+    sa.event.remove(sa.Engine, "engine_connect", note)
+    for engine in list(used):
+        engine.dispose()
 
 
 @pytest.fixture

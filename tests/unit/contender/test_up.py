@@ -35,6 +35,7 @@ class Stand:
         self.failures: tuple[Failure, ...] = ()
         self.missing: dict[str, ContenderError] = {}
         self.ensure: Callable[..., Any] = self._services
+        self.announce: Callable[..., Any] = lambda _: None
         self.wait: Callable[..., Any] = press(signal.SIGINT)
         self.stopped = 0
         monkeypatch.setattr(running_services, "find", lambda _: RunningServices(state.Stack(), {}))
@@ -42,7 +43,7 @@ class Stand:
         monkeypatch.setattr(local, "_wait", lambda *given: self.wait(*given))
         monkeypatch.setattr(local, "down", self._down)
         monkeypatch.setattr(command, "configure_logs", lambda _: None)
-        monkeypatch.setattr(cli, "announcer", lambda _, *, detach: lambda _: None)
+        monkeypatch.setattr(cli, "announcer", lambda _, *, detach: lambda services: self.announce(services))
 
     def _services(self, settings: Settings, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(settings=settings, failures=self.failures, missing=self.missing)
@@ -75,6 +76,15 @@ def test_a_signal_before_all_is_served_ends_as_a_shell_says_it(
     stand: Stand, number: signal.Signals, code: int, arguments: tuple[str, ...]
 ) -> None:
     stand.ensure = press(number)
+
+    assert up(*arguments) == (code, ["· Stopping.", f"· {STOPPED}"])
+
+
+@pytest.mark.parametrize(("arguments", "code"), [((), 0), (("--detach",), 130)])
+def test_ctrl_c_while_it_is_told_that_all_is_up_ends_a_good_run_and_no_detached_one(
+    stand: Stand, arguments: tuple[str, ...], code: int
+) -> None:
+    stand.announce, stand.wait = press(signal.SIGINT), pytest.fail
 
     assert up(*arguments) == (code, ["· Stopping.", f"· {STOPPED}"])
 
