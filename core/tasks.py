@@ -59,11 +59,19 @@ class Contender(Part):
 
 
 class Gate(Part):
-    """How much evidence moves the champion alias."""
+    """What moves the champion alias. `evidence`: proof at alpha; `margin`: a mean loss that is smaller by a margin."""
 
+    rule: Literal["evidence", "margin"] = "evidence"
     alpha: float = Field(default=0.05, gt=0, lt=1)
+    margin: float = Field(default=0.0, ge=0, description="rule: margin. In the unit of the loss.")
     block: int = Field(default=5, ge=1, description="Rows averaged into one bet, to take autocorrelation out.")
-    min_rows: int = Field(default=60, ge=1)
+    min_rows: int = Field(default=60, ge=1, description="Rows that two contenders must have been compared on.")
+    max_staleness: int | None = Field(
+        default=None, ge=0, description="Calendar days; while the newest label is older, no alias moves."
+    )
+    probation: int = Field(
+        default=63, ge=0, description="Rows after a move in which the one before may take the title back at alpha."
+    )
 
 
 class SourceOptions(Part):

@@ -56,7 +56,6 @@ def _decision(task: PushedTask, before: Version | None, newest: Version) -> Deci
     else:
         outcome, reason = PROMOTE, "refresh" if before.contender == newest.contender else "declared"
     evidence = {
-        "reign": {},
         "config_hash": task.config_hash,
         "version": newest.version,
         "trained_through": newest.trained_through.isoformat(),

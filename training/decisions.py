@@ -53,12 +53,25 @@ def record(connection: sa.Connection, decision: Decision, decided_at: datetime) 
 
 def newest(engine: sa.Engine, task: str) -> Decision | None:
     """The last decision on a task, or None before the first."""
-    statement = (
-        sa.select(*(decisions.c[field.name] for field in fields(Decision)))
-        .where(decisions.c.task == task)
-        .order_by(decisions.c.id.desc())
-        .limit(1)
-    )
+    return _first(engine, _select().where(decisions.c.task == task))
+
+
+def newest_judged(engine: sa.Engine, task: str, before: int | None = None) -> Decision | None:
+    """The last decision that the gate made on evidence which can be gone on with; with `before`, of a smaller id."""
+    statement = _select().where(decisions.c.task == task, decisions.c.evidence.has_key("carried"))
+    return _first(engine, statement if before is None else statement.where(decisions.c.id < before))
+
+
+def find(engine: sa.Engine, number: int) -> Decision | None:
+    """The decision of that id."""
+    return _first(engine, _select().where(decisions.c.id == number))
+
+
+def _select() -> sa.Select[Any]:
+    return sa.select(*(decisions.c[field.name] for field in fields(Decision)))
+
+
+def _first(engine: sa.Engine, statement: sa.Select[Any]) -> Decision | None:
     with reachable(), engine.connect() as connection:
-        row = connection.execute(statement).one_or_none()
+        row = connection.execute(statement.order_by(decisions.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else Decision(**row._mapping)

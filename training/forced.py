@@ -104,13 +104,11 @@ def _known(at: Workplace, asked: Asked) -> Version:
 
 
 def _decision(at: Workplace, stands: Reconciled, asked: Asked, version: Version) -> Decision:
-    """The decision of a person. It carries on what the last one knew of the reign, as after a move in MLflow."""
-    last = decisions.newest(at.engine, asked.task)
+    """The decision of a person."""
     holders = {**stands.aliases, asked.alias: version.version}
     known = versions.numbered(at.engine, asked.task, set(holders.values()))
     contenders = {alias: known[number].contender for alias, number in holders.items() if number in known}
     evidence = {
-        "reign": {} if last is None else last.evidence["reign"],
         "asked": {"alias": asked.alias, "version": asked.version, "who": asked.who, "why": asked.why},
         "from_version": stands.aliases.get(asked.alias),
         "artifact_digest": version.artifact_digest,

@@ -1,185 +1,273 @@
 """The gate: who is champion, decided from predictions that were made before their labels were known.
 
 `decide` is a pure function of a `Case`; it knows no model, no database and no stored metric. Champion and challenger
-are compared on the same rows, as paired loss differences in order of date (`training.evidence`).
+are compared on the same rows, as paired loss differences in order of date (`training.pairs`, `training.evidence`).
 
-- *Several challengers* share alpha: each must bring evidence of challengers/alpha, and a smaller mean loss as well.
+- *Several challengers* share alpha (`training.evidence.shared`), and a smaller mean loss is asked for as well.
 - *Fresh rows only.* The rows by which a champion was chosen are no evidence against it: evidence begins after `since`,
   the last row that the crowning looked at.
 - *No leak.* A row counts only when both predictions were made by models that had learned nothing of its date.
+- *The guard.* For a while after a move the one who had the title before needs no more than 1/alpha to have it back.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
-
-import numpy as np
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Final, Literal
 
 from core.tasks import Gate
-from training.evidence import Metric, bound, capital, loss, rows_hash
-from training.history import Days
-from training.procedures import Floats
+from training.board import Board
+from training.evidence import Evidence, Metric, shared
+from training.pairs import Pair
+from training.ranking import Ranking
 
 Outcome = Literal["PROMOTE", "HOLD", "REJECT", "BOOTSTRAP"]
+BOOTSTRAP: Final = "BOOTSTRAP"
+PROMOTE: Final = "PROMOTE"
+HOLD: Final = "HOLD"
+REJECT: Final = "REJECT"
+SUCCESSION, REFRESH, GUARD = "succession", "refresh", "guard"
+Meeting = tuple[str, str, date | None]
+"""Champion, challenger, and the date after which rows count."""
 
 _LEADS_BY_EVIDENCE = 2.0
 
 
 @dataclass(frozen=True)
-class Track:
-    """What one contender predicted on the rows of a board, and what it had learned when it did."""
+class Carried:
+    """What earlier nights left: what is known of each pair, and the ranking."""
 
-    values: Floats  # (n,); NaN: no prediction
-    trained_through: Days  # (n,); NaT: untrained
+    pairs: Mapping[Meeting, Pair] = field(default_factory=dict)
+    ranking: Ranking | None = None
 
 
 @dataclass(frozen=True)
-class Board:
-    """Rows whose label is known, in order of date, with every contender's predictions."""
+class Probation:
+    """Who had the title before: `against` is its name on the board, which goes on predicting; rows after `since`."""
 
-    target_dates: Days
-    labels: Floats
-    tracks: Mapping[str, Track]
+    against: str
+    since: date | None
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is to be decided. `since` is the last date the crowning looked at; `refresh` how a newer version looks."""
+    """What is to be decided.
+
+    `board` may begin at any row that `carried` has not looked at. `since`: the last date the crowning looked at.
+    `unfit`: of contenders whose newest version could not be served, what is wrong with it; `has_newer`: whether the
+    champion's contender has a newer version than the one that serves, and `harm` the evidence that its twin does worse
+    than that one. `stands`: who may be crowned (everybody on the board unless told); `age_days` of the newest row.
+    """
 
     board: Board
     metric: Metric
     gate: Gate
     champion: str | None
-    since: np.datetime64 | None = None
+    since: date | None = None
     pinned: bool = False
-    refresh: Literal["none", "sane", "not_sane"] = "none"
+    has_newer: bool = False
+    harm: float = 0.0
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    probation: Probation | None = None
+    baseline: str | None = None
+    stands: frozenset[str] | None = None
+    age_days: int | None = None
+    carried: Carried = field(default_factory=Carried)
+
+    @property
+    def standing(self) -> list[str]:
+        """Those who may be crowned, the champion among them."""
+        return [name for name in self.board.tracks if self.stands is None or name in self.stands]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A challenger against the champion, on the rows after `since` that both predicted."""
+    """A challenger against the champion, on the rows after `since` that both predicted.
+
+    `e_value`: the evidence that it is better; `shared`: what that is worth among all challengers, against `needed`.
+    """
 
     challenger: str
     reason: str
     rows: int
-    first: str
-    last: str
+    first: date | None
+    last: date | None
     rows_hash: str
     champion_loss: float
     challenger_loss: float
     e_value: float
+    shared: float
+    needed: float
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The decision with its machine-readable reason, who holds which alias after it, and what it stands on.
 
-    `ranking`: mean loss by contender, best first, over the rows that all of them predicted.
+    `ranking`: mean loss by contender, best first, over the rows that all of them predicted. `beats_baseline`: for each
+    contender `yes`, `no` or `unproven`, by the same evidence over all scored rows, at alpha either way. `judged`: whose
+    version was let in or rejected.
     """
 
     outcome: Outcome
     reason: str
     champion: str | None
     challenger: str | None
+    judged: str | None = None
     comparisons: tuple[Comparison, ...] = ()
     ranking: Mapping[str, float] = field(default_factory=dict)
+    beats_baseline: Mapping[str, str] = field(default_factory=dict)
+    carried: Carried = field(default_factory=Carried)
 
 
 def decide(case: Case) -> Verdict:
-    """Exactly one of BOOTSTRAP, PROMOTE (`succession`, `refresh`), REJECT and HOLD."""
-    ranking = rank(case.board, case.metric, case.gate.min_rows)
-    if case.champion is None and not case.pinned:
-        if not ranking:
-            return Verdict("HOLD", "too_few_rows", None, None)
-        best, second, *_ = [*ranking, None]
-        return Verdict("BOOTSTRAP", "best_backtest", best, second, (), ranking)
+    """Exactly one of BOOTSTRAP, PROMOTE (`succession`, `refresh`, `guard`), REJECT and HOLD."""
+    ranking = _ranking(case)
+    means = {name: mean for name, mean in ranking.means.items() if name in case.standing}
+    beats, of_baseline = _against_baseline(case)
+    if case.champion is None:
+        outcome, reason, champion, challenger = _bootstrap(case, means)
+        return Verdict(outcome, reason, champion, challenger, champion, (), means, beats, Carried(of_baseline, ranking))
 
-    comparisons = [compare(case, name) for name in case.board.tracks if name != case.champion]
-    comparisons.sort(key=lambda one: (-_leading(one.e_value), ranking.get(one.challenger, np.inf)))
+    pairs = {name: _pair(case, case.champion, name, case.since) for name in case.standing if name != case.champion}
+    comparisons = _comparisons(case, pairs)
+    comparisons.sort(key=lambda one: (-_leading(one), means.get(one.challenger, float("inf"))))
     leader = comparisons[0] if comparisons else None
-    outcome, reason = _verdict(case, leader)
-    champion, challenger = case.champion, leader.challenger if leader else None
-    if reason == "succession":
-        champion = challenger
-        challenger = next((name for name in ranking if name != champion), case.champion)
-    return Verdict(outcome, reason, champion, challenger, tuple(comparisons), ranking)
-
-
-def _verdict(case: Case, leader: Comparison | None) -> tuple[Outcome, str]:
-    if case.pinned:
-        return "HOLD", "pinned"
-    if case.champion not in case.board.tracks or (leader and leader.reason == "champion_unscorable"):
-        return "HOLD", "champion_unscorable"
-    if leader and leader.reason == "better":
-        return "PROMOTE", "succession"
-    if case.refresh != "none":
-        return ("PROMOTE", "refresh") if case.refresh == "sane" else ("REJECT", "refresh_not_sane")
-    return "HOLD", leader.reason if leader else "no_challenger"
-
-
-def compare(case: Case, challenger: str) -> Comparison:
-    """The evidence that a challenger is better than the champion, and what it amounts to."""
-    board, gate = case.board, case.gate
-    after = np.ones(len(board.labels), bool) if case.since is None else board.target_dates > case.since
-    nobody = Track(np.full(len(board.labels), np.nan), np.full(len(board.labels), np.datetime64("NaT", "D")))
-    mine, theirs = board.tracks[challenger], board.tracks.get(case.champion or "", nobody)
-    rows = after & np.isfinite(mine.values) & np.isfinite(theirs.values)
-    dates, labels = board.target_dates[rows], board.labels[rows]
-    champion_losses, losses = (loss(case.metric, labels, track.values[rows]) for track in (theirs, mine))
-    bounds = bound(case.metric, theirs.values[rows], mine.values[rows])
-    e_value = capital(champion_losses - losses, bounds, gate.block)
-    if after.any() and not np.isfinite(theirs.values[after]).any():
-        reason = "champion_unscorable"
-    elif after.any() and not np.isfinite(mine.values[after]).any():
-        reason = "challenger_unscorable"
-    elif any((track.trained_through[rows] >= dates).any() for track in (mine, theirs)):
-        reason = "overlap"
-    elif len(dates) and np.array_equal(mine.values[rows], theirs.values[rows]):
-        reason = "identical"
-    elif len(dates) < gate.min_rows:
-        reason = "too_few_rows"
-    else:
-        rivals = len(board.tracks) - (case.champion in board.tracks)
-        is_better = e_value >= rivals / gate.alpha and losses.mean() < champion_losses.mean()
-        reason = "better" if is_better else "not_enough_evidence"
-    first, last = (str(dates[0]), str(dates[-1])) if len(dates) else ("", "")
-    return Comparison(
-        challenger, reason, len(dates), first, last, rows_hash(dates), _mean(champion_losses), _mean(losses), e_value
+    back = _probation(case)
+    outcome, reason, judged = _verdict(case, leader, back)
+    champion = judged if outcome == PROMOTE and judged is not None else case.champion
+    challenger = leader.challenger if leader else None
+    if reason == SUCCESSION:
+        challenger = next((name for name in means if name != champion), case.champion)
+    elif reason == GUARD and champion != case.champion:
+        challenger = case.champion
+    kept = of_baseline | {(case.champion, name, case.since): pair for name, pair in pairs.items()}
+    if back is not None and case.probation is not None:
+        kept[case.champion, case.probation.against, case.probation.since] = back
+    return Verdict(
+        outcome, reason, champion, challenger, judged, tuple(comparisons), means, beats, Carried(kept, ranking)
     )
 
 
-def rank(board: Board, metric: Metric, min_rows: int) -> dict[str, float]:
-    """Mean loss by contender, best first, over the rows that all of them predicted.
-
-    A contender that leaves fewer than `min_rows` such rows, having predicted the fewest, is left out.
-    """
-    tracks = dict(board.tracks)
-    while tracks:
-        common = np.all([np.isfinite(track.values) for track in tracks.values()], axis=0)
-        if common.sum() >= max(min_rows, 1):
-            means = {name: _mean(loss(metric, board.labels, track.values)[common]) for name, track in tracks.items()}
-            return dict(sorted(means.items(), key=lambda item: item[1]))
-        del tracks[min(tracks, key=lambda name: int(np.isfinite(tracks[name].values).sum()))]
-    return {}
+def _bootstrap(case: Case, means: Mapping[str, float]) -> tuple[Outcome, str, str | None, str | None]:
+    if case.pinned:
+        return HOLD, "pinned", None, None
+    able = [name for name in means if name not in case.unfit]
+    if not means:
+        return HOLD, "too_few_rows", None, None
+    if not able:
+        return REJECT, case.unfit[next(iter(means))], None, None
+    best, second, *_ = [*able, None]
+    return BOOTSTRAP, "best_backtest", best, second
 
 
-def beats_baseline(board: Board, metric: Metric, gate: Gate, baseline: str) -> dict[str, str]:
-    """For each contender `yes`, `no` or `unproven`, by the same evidence over all scored rows, at alpha either way."""
-    answers = {}
-    for name in board.tracks:
-        for_it, against_it = (
-            compare(Case(board, metric, gate, champion), challenger).e_value
-            for champion, challenger in ((baseline, name), (name, baseline))
-        )
-        enough = 1 / gate.alpha
-        answers[name] = "no" if name == baseline or against_it >= enough else "yes" if for_it >= enough else "unproven"
-    return answers
+def _verdict(case: Case, leader: Comparison | None, back: Pair | None) -> tuple[Outcome, str, str | None]:
+    """Outcome, reason, and whose version is let in or rejected."""
+    if case.pinned:
+        return HOLD, "pinned", None
+    if (
+        case.champion is None
+        or case.champion not in case.board.tracks
+        or (leader and leader.reason == "champion_unscorable")
+    ):
+        return HOLD, "champion_unscorable", None
+    if case.gate.max_staleness is not None and (case.age_days or 0) > case.gate.max_staleness:
+        return HOLD, "stale", None
+    guardian = None if case.probation is None else case.probation.against
+    if back is not None and guardian not in case.unfit and _is_proven(case.gate, back, back.evidence.e_value):
+        return PROMOTE, GUARD, guardian
+    if leader and leader.reason == "better":
+        if leader.challenger in case.unfit:
+            return REJECT, case.unfit[leader.challenger], leader.challenger
+        return PROMOTE, SUCCESSION, leader.challenger
+    if case.has_newer:
+        if case.champion in case.unfit:
+            return REJECT, case.unfit[case.champion], case.champion
+        if case.harm >= 1 / case.gate.alpha:
+            return REJECT, "harm", case.champion
+        return PROMOTE, REFRESH, case.champion
+    return HOLD, leader.reason if leader else "no_challenger", None
 
 
-def _leading(e_value: float) -> float:
+def _comparisons(case: Case, pairs: Mapping[str, Pair]) -> list[Comparison]:
+    worth = shared({name: pair.evidence.e_value for name, pair in pairs.items()})
+    return [_comparison(case, name, pair, worth[name]) for name, pair in pairs.items()]
+
+
+def _comparison(case: Case, name: str, pair: Pair, worth: float) -> Comparison:
+    """A pair as it is told, and what it amounts to."""
+    if pair.seen and not pair.champion_said:
+        reason = "champion_unscorable"
+    elif pair.seen and not pair.challenger_said:
+        reason = "challenger_unscorable"
+    elif pair.leaking:
+        reason = "overlap"
+    elif pair.rows and not pair.differing:
+        reason = "identical"
+    elif pair.rows < case.gate.min_rows:
+        reason = "too_few_rows"
+    elif case.gate.rule == "margin":
+        reason = "better" if pair.champion_mean - pair.challenger_mean > case.gate.margin else "within_margin"
+    else:
+        reason = "better" if _is_proven(case.gate, pair, worth) else "not_enough_evidence"
+    return Comparison(
+        name,
+        reason,
+        pair.rows,
+        pair.first,
+        pair.last,
+        pair.rows_hash,
+        pair.champion_mean,
+        pair.challenger_mean,
+        pair.evidence.e_value,
+        worth,
+        1 / case.gate.alpha,
+    )
+
+
+def _is_proven(gate: Gate, pair: Pair, worth: float) -> bool:
+    return not pair.leaking and worth >= 1 / gate.alpha and pair.challenger_mean < pair.champion_mean
+
+
+def _probation(case: Case) -> Pair | None:
+    """How the one who had the title before does against the champion; None when its probation is over."""
+    if case.probation is None or case.champion is None or case.probation.against not in case.board.tracks:
+        return None
+    pair = _pair(case, case.champion, case.probation.against, case.probation.since)
+    return pair if pair.seen <= case.gate.probation else None
+
+
+def _against_baseline(case: Case) -> tuple[dict[str, str], dict[Meeting, Pair]]:
+    if case.baseline is None or case.baseline not in case.board.tracks:
+        return {}, {}
+    answers: dict[str, str] = {}
+    pairs: dict[Meeting, Pair] = {}
+    enough = 1 / case.gate.alpha
+    for name in case.board.tracks:
+        if name == case.baseline or (
+            case.probation is not None and name == case.probation.against not in case.standing
+        ):
+            continue
+        for_it, against_it = _pair(case, case.baseline, name, None), _pair(case, name, case.baseline, None)
+        pairs[case.baseline, name, None], pairs[name, case.baseline, None] = for_it, against_it
+        is_worse = not against_it.leaking and against_it.evidence.e_value >= enough
+        is_better = not for_it.leaking and for_it.evidence.e_value >= enough
+        answers[name] = "no" if is_worse else "yes" if is_better else "unproven"
+    return {case.baseline: "no", **answers}, pairs
+
+
+def _ranking(case: Case) -> Ranking:
+    if case.carried.ranking is not None:
+        return case.carried.ranking.after(case.board, case.metric)
+    tracks = {name: case.board.tracks[name] for name in case.standing}
+    return Ranking.of(replace(case.board, tracks=tracks), case.metric, case.gate.min_rows)
+
+
+def _pair(case: Case, champion: str, challenger: str, since: date | None) -> Pair:
+    before = case.carried.pairs.get((champion, challenger, since), Pair(since, Evidence(case.gate.block)))
+    return before.after(case.board, case.metric, champion, challenger)
+
+
+def _leading(one: Comparison) -> float:
     """Evidence worth following; below it the mean loss says who leads, so that noise does not move the alias."""
-    return e_value if e_value >= _LEADS_BY_EVIDENCE else 0.0
-
-
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if len(values) else float("nan")
+    return one.e_value if one.e_value >= _LEADS_BY_EVIDENCE else 0.0

@@ -9,8 +9,8 @@ from core.connection import reachable
 from core.database import contender_predictions
 from core.tasks import Task
 from training import outcomes
+from training.board import Board, Track
 from training.bulk import insert_new
-from training.gate import Board, Track
 
 _COLUMNS = pl.Schema(
     {

@@ -7,9 +7,10 @@ which those hold as well who move an alias for a person (`training.forced`).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
+import numpy as np
 import sqlalchemy as sa
 
 from core import locks, runs
@@ -21,11 +22,22 @@ from core.runs import RunKey
 from core.settings import Settings
 from core.tasks import Task, digest
 from ingestion import observations
-from training import decisions, judgement, ledger, moves, outcomes, predictions, versions
+from training import (
+    decisions,
+    judgement,
+    ledger,
+    moves,
+    outcomes,
+    predictions,
+    sanity,
+    twins,
+    versions,
+)
 from training.decisions import Decision
-from training.gate import decide
-from training.judgement import Situation
+from training.gate import GUARD, Verdict, decide
 from training.ledger import CHALLENGER, CHAMPION, Move
+from training.situation import Situation
+from training.situation import read as situation_now
 from training.versions import Version
 from training.workplace import Workplace
 
@@ -93,13 +105,11 @@ def _promote(at: Workplace, task: Task) -> PromoteReport:
     if last is not None and runs.settled(at.engine, key) is not None:
         return _report(last, found, is_new=False)
 
-    situation = Situation.read(at, task, series, newest, aliases)
-    verdict = decide(judgement.case(situation))
+    situation, verdict = _judged(at, situation_now(at, task, series, newest, aliases))
     decision = judgement.decision(situation, verdict, date.fromisoformat(key.session_date))
-    intended = _intended(situation, decision)
-    for version in newest.values():
-        if version.version in {move.to_version for move in intended}:
-            moves.keep_bundle(at, version)
+    intended = _intended(situation, verdict, decision)
+    for version in versions.numbered(at.engine, task.name, {m.to_version for m in intended if m.to_version}).values():
+        moves.keep_bundle(at, version)
     with at.writing() as connection:
         decision_id = decisions.record(connection, decision, at.clock.now())
         made = [move.decided(decision_id, decision.evidence_hash) for move in intended]
@@ -108,6 +118,19 @@ def _promote(at: Workplace, task: Task) -> PromoteReport:
         runs.settle(connection, key, {"decision": decision_id})
     moves.carry_out(at, made)
     return _report(decision, (*found, *made), is_new=True)
+
+
+def _judged(at: Workplace, situation: Situation) -> tuple[Situation, Verdict]:
+    """The verdict; a version that is to serve is read back first, and one that is not what it was is rejected."""
+    while True:
+        verdict = decide(judgement.case(situation))
+        taken = judgement.taker(situation, verdict)
+        if taken is None or taken == situation.champion:
+            return situation, verdict
+        said = np.asarray(twins.model_of(at, taken).predict(np.array(taken.golden["rows"])), dtype=np.float64)
+        if sanity.repeats_itself(taken, said):
+            return situation, verdict
+        situation = replace(situation, spoilt={**situation.spoilt, verdict.judged or "": sanity.GOLDEN_BATCH})
 
 
 def _contestants(engine: sa.Engine, task: Task) -> tuple[str, dict[str, Version]]:
@@ -139,18 +162,19 @@ def _run_key(at: Workplace, task: Task, series: str, newest: Mapping[str, Versio
     return RunKey(task.name, "promote", str(session_date or max(v.trained_through for v in newest.values())), stands_on)
 
 
-def _intended(situation: Situation, decision: Decision) -> list[Move]:
+def _intended(situation: Situation, verdict: Verdict, decision: Decision) -> list[Move]:
     """The moves that a decision asks for."""
-    takes = decision.outcome in ("BOOTSTRAP", "PROMOTE")
+    taken = judgement.taker(situation, verdict)
+    who = GUARD if verdict.reason == GUARD else "promote"
     wanted = {
-        CHAMPION: (decision.champion if takes else None, f"{decision.outcome} {decision.reason}"),
-        CHALLENGER: (decision.challenger, "leads the rest"),
+        CHAMPION: (taken, who, f"{decision.outcome} {decision.reason}"),
+        CHALLENGER: (situation.newest.get(decision.challenger or ""), "promote", "leads the rest"),
     }
     intended = []
-    for alias, (contender, why) in wanted.items():
-        version, now = situation.newest.get(contender or ""), situation.aliases.aliases.get(alias)
+    for alias, (version, by, why) in wanted.items():
+        now = situation.aliases.aliases.get(alias)
         if version is not None and version.version != now and alias not in situation.aliases.pinned:
-            move = ledger.new_move(situation.task.name, alias, now, version.version, who="promote", why=why)
+            move = ledger.new_move(situation.task.name, alias, now, version.version, who=by, why=why)
             intended.append(move)
     return intended
 

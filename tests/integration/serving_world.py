@@ -66,7 +66,7 @@ def make_world(settings: Settings, engine: sa.Engine, tasks: Path) -> World:
     settings = settings.model_copy(update={"tasks": tasks, "alias_poll_seconds": POLL_SECONDS})
     stage = Stage(settings, engine, task)
     stage.put([100.0 + number for number in range(MONTHS)])
-    return World(stage, settings, stage.versions("naive", "linear"))
+    return World(stage, settings, stage.versions("naive", "linear", slope=0.0))
 
 
 @dataclass

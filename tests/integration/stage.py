@@ -15,12 +15,13 @@ from core.clock import FixedClock
 from core.event_tables import events
 from core.settings import Settings
 from core.tasks import Contender, Feature, Gate, Target, Task
-from features.dataset import Dataset
+from features import lake
+from features.dataset import Dataset, content_hash, declaration_hash
 from ingestion import observations
 from ingestion.observations import ActiveSeries, Observation
 from training import outcomes, predictions, promote, registration, registry, row_log, train
 from training.backtest import Walk
-from training.fitted import Constant
+from training.fitted import Linear
 from training.positions import BEGINNING
 from training.promote import PromoteReport
 from training.train import TrainReport
@@ -75,6 +76,7 @@ class Stage:
     engine: sa.Engine
     task: Task = field(default_factory=a_task)
     months: int = 0
+    rows: list[pl.DataFrame] = field(default_factory=list)
 
     @property
     def clock(self) -> FixedClock:
@@ -133,6 +135,8 @@ class Stage:
             schema_overrides={"label_known_at": pl.Datetime("us", "UTC")},
         )
         trained = [month(begin + i - 1) if begin + i else None for i in range(len(labels))]
+        self.rows.append(table)
+        lake.store(self.settings, self.engine, self.dataset(pl.concat(self.rows)))
         with self.engine.begin() as connection:
             if observations.active(self.engine, self.task.name) is None:
                 self.activate(connection, SERIES)
@@ -146,13 +150,23 @@ class Stage:
 
     def dataset(self, table: pl.DataFrame, series: str = SERIES) -> Dataset:
         """A dataset of this table."""
-        return Dataset(self.task.name, series, "airline", self.clock.now(), table, ("in_1",), "0" * 16)
+        return Dataset(
+            self.task.name, series, "airline", self.clock.now(), table, ("in_1",), content_hash(table)[:16],
+            declaration_hash(self.task),
+        )  # fmt: skip
 
-    def versions(self, *contenders: str, value: float = 1.0, series: str = SERIES) -> tuple[Version, ...]:
-        """Registers a version of each contender, trained through the newest month. Without pictures: they take long."""
+    def versions(
+        self, *contenders: str, value: float = 1.0, slope: float = 0.001, series: str = SERIES
+    ) -> tuple[Version, ...]:
+        """Registers a version of each contender, trained through the newest month: `value`, a little more for each.
+
+        Without pictures: they take long.
+        """
         table = pl.DataFrame({"in_1": [1.0, 2.0], "label": [1.0, None], "event_date": [month(0), month(1)]})
         walks = {
-            name: Walk(pl.DataFrame(), BEGINNING, Constant(value + index / 100), month(self.months - 1), self.months)
+            name: Walk(
+                pl.DataFrame(), BEGINNING, Linear((slope,), value + index / 100), month(self.months - 1), self.months
+            )
             for index, name in enumerate(contenders)
         }
         with locks.hold(self.engine, f"train/{self.task.name}") as lease:

@@ -1,10 +1,13 @@
 """Scoreboards to decide on, of losses whose truth is known."""
 
+from datetime import date
+
 import numpy as np
 
 from core.tasks import Gate
+from training.board import Board, Track
 from training.evidence import Metric
-from training.gate import Board, Case, Track
+from training.gate import Case
 
 FIRST = np.datetime64("2020-01-01")
 GATE = Gate(alpha=0.05, block=5, min_rows=60)
@@ -29,5 +32,5 @@ def coins(seed: int, n: int = 600) -> tuple[np.ndarray, np.ndarray]:
     return (random.uniform(size=n) < p).astype(float), p
 
 
-def of_two(b: Board, champion: str = "champion", since: np.datetime64 | None = None, metric: Metric = "brier") -> Case:
+def of_two(b: Board, champion: str = "champion", since: date | None = None, metric: Metric = "brier") -> Case:
     return Case(b, metric, GATE, champion, since)

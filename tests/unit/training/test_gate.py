@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.unit.training.boards import GATE, board, coins, days, of_two, track
-from training import gate
-from training.gate import Board, Case, Track, decide
+from training.board import Board, Track
+from training.gate import Case, decide
 
 
 def test_the_first_champion_is_the_best_on_the_rows_that_all_predicted() -> None:
@@ -40,11 +40,11 @@ def test_rows_that_chose_the_champion_are_no_evidence_against_it() -> None:
     labels, p = coins(5)
     both = board(labels, champion=np.full_like(p, 0.5), challenger=p)
 
-    verdict = decide(of_two(both, since=days(600)[560]))
+    verdict = decide(of_two(both, since=days(600)[560].item()))
 
     assert (verdict.outcome, verdict.reason) == ("HOLD", "too_few_rows")
     (comparison,) = verdict.comparisons
-    assert (comparison.rows, comparison.first) == (39, str(days(600)[561]))
+    assert (comparison.rows, comparison.first) == (39, days(600)[561].item())
 
 
 def test_a_row_whose_date_a_model_had_learned_is_an_overlap() -> None:
@@ -61,7 +61,7 @@ def test_a_row_whose_date_a_model_had_learned_is_an_overlap() -> None:
 def test_a_champion_that_cannot_be_scored_is_never_passed_over_in_silence(tracks: set[str]) -> None:
     labels, p = coins(7)
     values = {"challenger": p, "champion": np.full_like(p, np.nan)}
-    case = Case(board(labels, **{name: values[name] for name in tracks}), "brier", GATE, "champion", refresh="sane")
+    case = Case(board(labels, **{name: values[name] for name in tracks}), "brier", GATE, "champion", has_newer=True)
 
     verdict = decide(case)
 
@@ -71,7 +71,12 @@ def test_a_champion_that_cannot_be_scored_is_never_passed_over_in_silence(tracks
 def test_a_pinned_champion_stays_whatever_the_evidence() -> None:
     labels, p = coins(8)
     case = Case(
-        board(labels, champion=np.full_like(p, 0.5), challenger=p), "brier", GATE, "champion", None, True, "sane"
+        board(labels, champion=np.full_like(p, 0.5), challenger=p),
+        "brier",
+        GATE,
+        "champion",
+        pinned=True,
+        has_newer=True,
     )
 
     verdict = decide(case)
@@ -89,21 +94,21 @@ def test_where_a_person_took_the_champion_away_nobody_is_crowned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "expected"), [("sane", ("PROMOTE", "refresh")), ("not_sane", ("REJECT", "refresh_not_sane"))]
+    ("harm", "unfit", "expected"),
+    [
+        (1.0, {}, ("PROMOTE", "refresh")),
+        (19.9, {}, ("PROMOTE", "refresh")),
+        (20.0, {}, ("REJECT", "harm")),
+        (1.0, {"champion": "constant"}, ("REJECT", "constant")),
+    ],
 )
-def test_a_new_version_of_the_champion_is_a_refresh(state: str, expected: tuple[str, str]) -> None:
+def test_a_new_version_of_the_champion_is_a_refresh_unless_it_harms_or_cannot_be_served(
+    harm: float, unfit: dict[str, str], expected: tuple[str, str]
+) -> None:
     labels, p = coins(9)
-    case = Case(
-        board(labels, champion=p, challenger=np.full_like(p, 0.5)),
-        "brier",
-        GATE,
-        "champion",
-        None,
-        False,
-        state,  # type: ignore[arg-type]
-    )
+    both = board(labels, champion=p, challenger=np.full_like(p, 0.5))
 
-    verdict = decide(case)
+    verdict = decide(Case(both, "brier", GATE, "champion", has_newer=True, harm=harm, unfit=unfit))
 
     assert (verdict.outcome, verdict.reason) == expected
     assert (verdict.champion, verdict.challenger) == ("champion", "challenger")
@@ -142,6 +147,6 @@ def test_who_beats_the_baseline_is_told_by_evidence() -> None:
         alike=base + random.choice([-0.01, 0.01], len(p)),
     )
 
-    answers = gate.beats_baseline(contenders, "brier", GATE, "base")
+    verdict = decide(Case(contenders, "brier", GATE, None, baseline="base"))
 
-    assert answers == {"base": "no", "better": "yes", "worse": "no", "alike": "unproven"}
+    assert verdict.beats_baseline == {"base": "no", "better": "yes", "worse": "no", "alike": "unproven"}

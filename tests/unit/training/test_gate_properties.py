@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.training.boards import GATE, board, coins, of_two
-from training import evidence, gate
-from training.evidence import Metric
-from training.gate import Board, Case, Track, Verdict, decide
+from training import evidence, pairs
+from training.board import Board, Track
+from training.evidence import Evidence, Metric
+from training.gate import Case, Verdict, decide
 
 Decide = Callable[[Case], Verdict]
 
@@ -38,14 +39,15 @@ def test_the_gate_promotes_the_better_holds_the_worse_and_notices_the_same() -> 
 
 
 def test_a_gate_with_an_inverted_metric_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "loss", lambda metric, labels, values: -evidence.loss(metric, labels, values))
+    monkeypatch.setattr(pairs, "loss", lambda metric, labels, values: -evidence.loss(metric, labels, values))
 
     assert faults(decide) == {"a better challenger is not promoted", "a worse challenger is promoted"}
 
 
 def test_a_gate_with_swapped_arguments_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """And nobody worse is promoted by it: the mean loss must agree with the evidence."""
-    monkeypatch.setattr(gate, "capital", lambda differences, *rest: evidence.capital(-differences, *rest))
+    after = Evidence.after
+    monkeypatch.setattr(Evidence, "after", lambda self, differences, bounds: after(self, -differences, bounds))
 
     assert faults(decide) == {"a better challenger is not promoted"}
 
@@ -88,6 +90,10 @@ def test_equal_forecasters_watched_every_day_for_a_year_rarely_change_places() -
     assert successions <= 0.05 * 200 + 2 * (200 * 0.05 * 0.95) ** 0.5
 
 
+def capital(differences: np.ndarray, bounds: np.ndarray, block: int) -> float:
+    return Evidence(block).after(differences, bounds).e_value
+
+
 def _head(b: Board, n: int) -> Board:
     tracks = {name: Track(t.values[:n], t.trained_through[:n]) for name, t in b.tracks.items()}
     return Board(b.target_dates[:n], b.labels[:n], tracks)
@@ -125,15 +131,15 @@ def test_a_model_against_itself_is_identical_and_holds(values: list[float], metr
 def test_evidence_is_never_negative_and_nothing_is_won_on_zero(differences: list[float], block: int) -> None:
     d = np.array(differences)
 
-    assert evidence.capital(d, np.ones(len(d)), block) >= 0
-    assert evidence.capital(np.zeros(len(d)), np.ones(len(d)), block) == 1
+    assert capital(d, np.ones(len(d)), block) >= 0
+    assert capital(np.zeros(len(d)), np.ones(len(d)), block) == 1
 
 
 @given(st.lists(st.floats(-100, 100), min_size=10, max_size=40), st.floats(0.01, 100))
 def test_evidence_does_not_depend_on_the_unit_of_the_loss(differences: list[float], unit: float) -> None:
     d = np.array(differences)
 
-    assert evidence.capital(d * unit, np.abs(d) * unit, 1) == pytest.approx(evidence.capital(d, np.abs(d), 1))
+    assert capital(d * unit, np.abs(d) * unit, 1) == pytest.approx(capital(d, np.abs(d), 1))
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.sampled_from([0.0, 1.0]))

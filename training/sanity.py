@@ -1,0 +1,34 @@
+"""What keeps a version from serving, whatever its losses: told as a machine-readable reason, empty for nothing."""
+
+import numpy as np
+
+from core.tasks import Task
+from training.procedures import Floats
+from training.versions import Version
+
+NOT_FINITE, OUT_OF_RANGE, CONSTANT = "not_finite", "out_of_range", "constant"
+FEWER_ROWS, GOLDEN_BATCH = "fewer_rows", "golden_batch"
+_FEW = 2
+
+
+def fault(task: Task, version: Version, before: Version | None = None) -> str:
+    """What is wrong with what a version said of its golden rows, or with what it was trained on.
+
+    A probability outside 0 to 1 and a number that is not finite cannot be served. A model that says the same of all
+    rows has learned nothing of them; a baseline may. `before`, of the same contender: a version that was trained on
+    fewer rows than the one it follows has lost some.
+    """
+    expected = np.array(version.golden["expected"], dtype=np.float64)
+    if not (len(expected) and np.isfinite(expected).all()):
+        return NOT_FINITE
+    if task.is_classification and not ((expected >= 0) & (expected <= 1)).all():
+        return OUT_OF_RANGE
+    if version.kind != "baseline" and len(expected) >= _FEW and (expected == expected[0]).all():
+        return CONSTANT
+    return FEWER_ROWS if before is not None and version.rows_trained < before.rows_trained else ""
+
+
+def repeats_itself(version: Version, said: Floats) -> bool:
+    """Whether a model that was read back says of the golden rows what it said when it was made."""
+    expected = np.array(version.golden["expected"], dtype=np.float64)
+    return said.shape == expected.shape and np.allclose(said, expected, rtol=1e-6, atol=1e-9, equal_nan=True)

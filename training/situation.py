@@ -1,0 +1,237 @@
+"""All that a decision depends on, read once; of the scoreboard, what the decision before has not seen."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+
+from core.tasks import Task, digest
+from features import lake
+from training import boards, decisions, evidence, sanity, twins, versions
+from training.board import Board
+from training.boards import Scope
+from training.decisions import Decision
+from training.gate import Carried, Meeting
+from training.ledger import CHAMPION
+from training.moves import Reconciled
+from training.pairs import Pair
+from training.ranking import Ranking
+from training.reign import Reign
+from training.versions import Version
+from training.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is so when the job decides.
+
+    `newest`: the newest version of each contender that has one; `unfit`: what is wrong with such a version, where
+    something is; `champion`: the version that holds the alias, None when nobody does or when it is not one of ours;
+    `before`: the version that held it until the last move, while its probation may last; `harm`: the evidence against
+    a newer version of the champion's contender; `spoilt`: as `unfit`, of versions that were read back.
+    """
+
+    task: Task
+    series: str
+    as_of: datetime
+    newest: Mapping[str, Version]
+    unfit: Mapping[str, str]
+    aliases: Reconciled
+    champion: Version | None
+    reign: Reign
+    before: Version | None
+    carried: Carried
+    board: Board
+    harm: float = 1.0
+    spoilt: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether a person moved the champion, so that it stays."""
+        return CHAMPION in self.aliases.pinned
+
+    @property
+    def incumbent(self) -> str | None:
+        """The champion's name on the board; None when there is none, or when it is of another series."""
+        return None if self.champion is None else board_name(self.task, self.champion)
+
+    @property
+    def guardian(self) -> str | None:
+        """The name on the board of who had the title before; None when nobody is on probation."""
+        if self.before is None:
+            return None
+        return (
+            board_name(self.task, self.before)
+            if self.reign.goes_on
+            else f"{self.before.contender}@v{self.before.version}"
+        )
+
+    @property
+    def newer(self) -> Version | None:
+        """A version of the champion's contender that is newer than the one that serves, and was not refused."""
+        newest = self.newest.get(self.incumbent or "")
+        if newest is None or self.champion is None or newest.trained_through <= self.champion.trained_through:
+            return None
+        return None if newest.version in self.reign.refused else newest
+
+    @property
+    def standing(self) -> frozenset[str]:
+        """Who may be crowned, the champion among them: who has a version that could be served."""
+        able = {name for name in self.newest if name not in self.unfit}
+        return frozenset(able if self.incumbent is None else able | {self.incumbent})
+
+    @property
+    def through(self) -> date | None:
+        """The newest scored date."""
+        if len(self.board.target_dates):
+            newest: date = self.board.target_dates[-1].item()
+            return newest
+        return None if self.carried.ranking is None else self.carried.ranking.through
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """What each name on the board stands for: the hash of a declaration, or the digest of a fixed version."""
+        names = {name: self.task.contender_hash(name) for name in self.task.contenders}
+        if self.champion is not None and self.incumbent is not None:
+            names[self.incumbent] = self.champion.contender_hash
+        if self.before is not None and self.guardian is not None:
+            names[self.guardian] = self.before.contender_hash if self.reign.goes_on else self.before.artifact_digest
+        return names
+
+    @property
+    def stands_on(self) -> str:
+        """Names what evidence depends on besides rows and contenders: with another one it begins anew."""
+        task = self.task
+        return digest(
+            [self.series, task.metric, task.gate.block, task.gate.min_rows, task.scored_from, evidence.PROCEDURE]
+        )
+
+    def meetings(self) -> set[Meeting]:
+        """The pairs of which the gate will want to know."""
+        wanted: set[Meeting] = set()
+        if self.incumbent is not None:
+            wanted |= {(self.incumbent, name, self.reign.since) for name in self.standing - {self.incumbent}}
+            if self.guardian is not None:
+                wanted.add((self.incumbent, self.guardian, self.reign.moved))
+        baseline = self.task.baseline
+        for name in self.task.contenders:
+            if name != baseline:
+                wanted |= {(baseline, name, None), (name, baseline, None)}
+        return wanted
+
+
+def read(at: Workplace, task: Task, series: str, newest: Mapping[str, Version], aliases: Reconciled) -> Situation:
+    """Reads the champion, the last decision and the new rows of the scoreboard, and what fixed versions say of them."""
+    number = aliases.aliases.get(CHAMPION)
+    champion = None if number is None else versions.find(at.engine, task.name, number)
+    champion = champion if champion is not None and champion.series == series else None
+    last = decisions.newest_judged(at.engine, task.name)
+    incumbent = None if champion is None else board_name(task, champion)
+    reign = _reign(last, series, incumbent)
+    before = None if reign is None or reign.before is None else versions.find(at.engine, task.name, reign.before)
+    nothing = Board.empty()
+    bare = Situation(
+        task, series, at.clock.now(), newest, _unfit(task, newest, champion), aliases, champion,
+        reign or Reign(None), before, Carried(), nothing,
+    )  # fmt: skip
+    bare = replace(bare, carried=_carried(bare, last))
+    board = boards.read(at.engine, scope(task, series), bare.as_of, _begin(bare, is_known=reign is not None))
+    situation = replace(bare, board=board)
+    if reign is None:
+        situation = replace(situation, reign=Reign(situation.through))
+    return _with_versions(at, situation)
+
+
+def scope(task: Task, series: str) -> Scope:
+    """Whose predictions of what are on the task's scoreboard."""
+    hashes = {name: task.contender_hash(name) for name in task.contenders}
+    return Scope(task.name, series, task.target.kind, hashes, task.scored_from)
+
+
+def board_name(task: Task, version: Version) -> str:
+    """The name of a version's contender on the board.
+
+    One whose declaration has changed since is named with its old hash, which no board has.
+    """
+    contender = version.contender
+    is_declared = contender in task.contenders and task.contender_hash(contender) == version.contender_hash
+    return contender if is_declared else f"{contender}@{version.contender_hash}"
+
+
+def _unfit(task: Task, newest: Mapping[str, Version], champion: Version | None) -> dict[str, str]:
+    found = {}
+    for name, version in newest.items():
+        is_of_champion = champion is not None and version.contender_hash == champion.contender_hash
+        fault = sanity.fault(task, version, champion if is_of_champion else None)
+        if fault:
+            found[name] = fault
+    return found
+
+
+def _reign(last: Decision | None, series: str, incumbent: str | None) -> Reign | None:
+    """The reign as the last decision left it; None when it was of another: one that came by hand begins anew."""
+    if last is None or incumbent is None or (last.series, last.champion) != (series, incumbent):
+        return None
+    return Reign.of_plain(last.evidence["reign"])
+
+
+def _carried(situation: Situation, last: Decision | None) -> Carried:
+    """What the last decision left of pairs and ranking, as far as their contenders are what they were."""
+    if last is None or last.evidence["stands_on"] != situation.stands_on:
+        return Carried()
+    left, identities = last.evidence["carried"], situation.identities
+    known = {name for name, identity in left["identities"].items() if identities.get(name) == identity}
+    pairs = {
+        (one["champion"], one["challenger"], pair.since): pair
+        for one in left["pairs"]
+        if {one["champion"], one["challenger"]} <= known
+        for pair in [Pair.of_plain(one["pair"])]
+    }
+    is_ranked = set(left["ranked"]) == situation.standing and situation.standing <= known
+    return Carried(pairs, Ranking.of_plain(left["ranking"]) if is_ranked else None)
+
+
+def _begin(situation: Situation, *, is_known: bool) -> date | None:
+    """The date after which rows are needed; None: all of them."""
+    carried = situation.carried
+    if carried.ranking is None:
+        return None
+    seen: list[date | None] = [carried.ranking.through]
+    for meeting in situation.meetings():
+        pair = carried.pairs.get(meeting)
+        if pair is not None:
+            seen.append(pair.through or pair.since)
+        elif is_known or meeting[0] != situation.incumbent:
+            seen.append(meeting[2])
+    return _earliest(seen)
+
+
+def _earliest(days: Iterable[date | None]) -> date | None:
+    found: date | None = date.max
+    for day in days:
+        if day is None or found is None:
+            return None
+        found = min(found, day)
+    return found
+
+
+def _with_versions(at: Workplace, situation: Situation) -> Situation:
+    """The same with what fixed versions say of rows: the one on probation, and the twin of one that wants to serve."""
+    task, newer, before, guardian = situation.task, situation.newer, situation.before, situation.guardian
+    is_fixed = before is not None and guardian is not None and not situation.reign.goes_on
+    wants_twin = (
+        newer is not None
+        and task.contenders[newer.contender].kind == "batch"
+        and newer.contender not in situation.unfit
+    )
+    if not (is_fixed or wants_twin):
+        return situation
+    dataset = lake.current(at.settings, at.engine, task, situation.as_of)
+    if is_fixed:
+        assert before is not None  # noqa: S101
+        assert guardian is not None  # noqa: S101
+        late = situation.board.after(situation.reign.moved)
+        track = twins.track(at, dataset, before, late.target_dates)
+        situation = replace(situation, board=situation.board.with_late(guardian, track))
+    if wants_twin and situation.champion is not None and newer is not None:
+        situation = replace(situation, harm=twins.harm(at, task, dataset, situation.champion, newer))
+    return situation
