@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help up down status test check format lock bench postman newman clean
+.PHONY: help up down status test check format lock bench bench-gate postman newman clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -31,10 +31,14 @@ format: .venv/dev  ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/dev  ## measure: the loop, the API, the time from alias to answer, rows learned
+bench: .venv/dev  ## measure: the loop, the API, the time from alias to answer, rows learned, how the gate errs
 	$(BIN)/python bench/loop.py
 	$(BIN)/python bench/serving.py
 	$(BIN)/python bench/learning.py
+	$(BIN)/python bench/gate.py
+
+bench-gate: .venv/dev  ## how often the gate errs, how soon it sees: make bench-gate ARGS="--replicas 5000"
+	$(BIN)/python bench/gate.py $(ARGS)
 
 postman: .venv/run  ## write the Postman collection anew from the services' OpenAPI documents
 	$(BIN)/python -m postman

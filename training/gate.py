@@ -141,7 +141,7 @@ def decide(case: Case) -> Verdict:
         challenger = next((name for name in means if name != champion), case.champion)
     elif reason == GUARD and champion != case.champion:
         challenger = case.champion
-    kept = of_baseline | {(case.champion, name, case.since): pair for name, pair in pairs.items()}
+    kept = _stood(case) | of_baseline | {(case.champion, name, case.since): pair for name, pair in pairs.items()}
     if back is not None and case.probation is not None:
         kept[case.champion, case.probation.against, case.probation.since] = back
     return Verdict(
@@ -190,8 +190,16 @@ def _verdict(case: Case, leader: Comparison | None, back: Pair | None) -> tuple[
 
 
 def _comparisons(case: Case, pairs: Mapping[str, Pair]) -> list[Comparison]:
-    worth = shared({name: pair.evidence.e_value for name, pair in pairs.items()})
+    stood = {name: pair for (_, name, _), pair in _stood(case).items()}
+    worth = shared({name: pair.evidence.e_value for name, pair in {**stood, **pairs}.items()})
     return [_comparison(case, name, pair, worth[name]) for name, pair in pairs.items()]
+
+
+def _stood(case: Case) -> dict[Meeting, Pair]:
+    """The pairs of this reign so far, those among them who do not stand any more: they have used of alpha as well."""
+    return {
+        meeting: pair for meeting, pair in case.carried.pairs.items() if meeting[0::2] == (case.champion, case.since)
+    }
 
 
 def _comparison(case: Case, name: str, pair: Pair, worth: float) -> Comparison:

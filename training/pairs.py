@@ -54,10 +54,13 @@ class Pair:
         both = said & replied
         dates, labels = board.target_dates[both], board.labels[both]
         p, q = theirs.values[both], mine.values[both]
+        differences, bounds = np.full((2, len(both)), np.nan)
         leaks = (theirs.trained_through[both] >= dates) | (mine.trained_through[both] >= dates)
         losses = loss(metric, labels, p), loss(metric, labels, q)
+        differences[both], bounds[both] = losses[0] - losses[1], bound(metric, p, q)
         counted = replace(
             self,
+            evidence=self.evidence.after(differences, bounds),
             through=_day(board.target_dates[-1]),
             seen=self.seen + len(board.labels),
             champion_said=self.champion_said + int(said.sum()),
@@ -74,7 +77,6 @@ class Pair:
             last=_day(dates[-1]),
             champion_loss=_added(self.champion_loss, losses[0]),
             challenger_loss=_added(self.challenger_loss, losses[1]),
-            evidence=self.evidence.after(losses[0] - losses[1], bound(metric, p, q)),
             rows_hash=_chained(self.rows_hash, dates, labels),
         )
 
@@ -98,7 +100,10 @@ class Pair:
         """The pair that was written so."""
         days = {name: plain[name] and date.fromisoformat(plain[name]) for name in ("since", "through", "first", "last")}
         held = plain["evidence"]
-        tuples = {name: tuple(map(float, held[name])) for name in ("logs", "differences", "bounds")}
+        tuples = {
+            name: tuple(None if value is None else float(value) for value in held[name])
+            for name in ("logs", "differences", "bounds")
+        }
         evidence = Evidence(**{**held, "bound": float(held["bound"]), **tuples})
         sums = {name: float(plain[name]) for name in ("champion_loss", "challenger_loss")}
         return cls(**{**plain, **days, **sums, "evidence": evidence})

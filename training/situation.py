@@ -175,17 +175,22 @@ def _reign(last: Decision | None, series: str, incumbent: str | None) -> Reign |
 
 
 def _carried(situation: Situation, last: Decision | None) -> Carried:
-    """What the last decision left of pairs and ranking, as far as their contenders are what they were."""
+    """What the last decision left of pairs and ranking, as far as their contenders are what they were.
+
+    Who stood in this reign under another declaration keeps its place under another name: it has used of alpha.
+    """
     if last is None or last.evidence["stands_on"] != situation.stands_on:
         return Carried()
     left, identities = last.evidence["carried"], situation.identities
     known = {name for name, identity in left["identities"].items() if identities.get(name) == identity}
-    pairs = {
-        (one["champion"], one["challenger"], pair.since): pair
-        for one in left["pairs"]
-        if {one["champion"], one["challenger"]} <= known
-        for pair in [Pair.of_plain(one["pair"])]
-    }
+    pairs: dict[Meeting, Pair] = {}
+    for one in left["pairs"]:
+        champion, challenger, pair = one["champion"], one["challenger"], Pair.of_plain(one["pair"])
+        if champion in known and challenger not in known and "@" not in challenger:
+            challenger = f"{challenger}@{left['identities'][challenger]}"
+        is_of_reign = (champion, pair.since) == (situation.incumbent, situation.reign.since)
+        if champion in known and (challenger in known or is_of_reign):
+            pairs[champion, challenger, pair.since] = pair
     is_ranked = set(left["ranked"]) == situation.standing and situation.standing <= known
     return Carried(pairs, Ranking.of_plain(left["ranking"]) if is_ranked else None)
 

@@ -1,11 +1,14 @@
 """What the gate decides on losses whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from core.tasks import Gate
 from tests.unit.training.boards import GATE, board, coins, days, of_two, track
 from training.board import Board, Track
-from training.gate import Case, decide
+from training.gate import Case, Probation, decide
 
 
 def test_the_first_champion_is_the_best_on_the_rows_that_all_predicted() -> None:
@@ -150,3 +153,83 @@ def test_who_beats_the_baseline_is_told_by_evidence() -> None:
     verdict = decide(Case(contenders, "brier", GATE, None, baseline="base"))
 
     assert verdict.beats_baseline == {"base": "no", "better": "yes", "worse": "no", "alike": "unproven"}
+
+
+def test_who_had_the_title_before_needs_no_more_than_one_over_alpha_to_have_it_back_while_its_probation_lasts() -> None:
+    labels, p = coins(13, n=200)
+    crowd = {f"other-{i}": np.full_like(p, 0.5) + (i + 1) / 1000 for i in range(8)}
+    both = board(labels, champion=np.full_like(p, 0.5), before=0.5 + (p - 0.5) / 10, **crowd)
+    case = Case(both, "brier", GATE, "champion")
+    needed = next(n for n in range(1, 200) if _e_value(case, n, "before") >= 20)
+    assert needed < GATE.probation
+    assert decide(_rows(case, needed)).outcome == "HOLD"
+
+    watched = replace(_rows(case, needed), probation=Probation("before", None))
+    over = replace(watched, gate=GATE.model_copy(update={"probation": needed - 1}))
+
+    assert (decide(watched).outcome, decide(watched).reason) == ("PROMOTE", "guard")
+    assert (decide(watched).champion, decide(watched).challenger) == ("before", "champion")
+    assert decide(over).outcome == "HOLD"
+    assert decide(replace(watched, pinned=True)).reason == "pinned"
+
+
+def test_who_leaves_the_contest_has_used_its_share_of_alpha() -> None:
+    labels, p = coins(10, n=300)
+    poor = {f"poor-{i}": np.clip(1 - p, 0.4, 0.6) for i in range(9)}
+    full = Case(board(labels, champion=np.full_like(p, 0.5), challenger=p, **poor), "brier", GATE, "champion")
+    alone = replace(full, stands=frozenset({"champion", "challenger"}))
+    left = replace(alone, carried=decide(_rows(full, 295)).carried)
+
+    (fresh,), (late,) = decide(alone).comparisons, decide(left).comparisons
+
+    assert fresh.shared == fresh.e_value == late.e_value
+    assert late.shared < late.e_value / 5
+
+
+def test_by_the_rule_of_a_margin_a_smaller_mean_loss_is_enough() -> None:
+    labels, p = coins(19, n=60)
+    margin = Gate(rule="margin", margin=0.001, min_rows=60)
+    little = board(labels, champion=np.full_like(p, 0.5), challenger=0.5 + (p - 0.5) / 1000)
+    much = board(labels, champion=np.full_like(p, 0.5), challenger=0.5 + (p - 0.5) / 10)
+
+    assert decide(Case(little, "brier", margin, "champion")).reason == "within_margin"
+    assert decide(Case(much, "brier", margin, "champion")).reason == "succession"
+    assert decide(Case(much, "brier", GATE, "champion")).reason == "not_enough_evidence"
+
+
+def test_on_labels_that_are_too_old_no_alias_moves() -> None:
+    labels, p = coins(15)
+    gate = GATE.model_copy(update={"max_staleness": 5})
+    case = Case(board(labels, champion=np.full_like(p, 0.5), challenger=p), "brier", gate, "champion")
+
+    assert decide(replace(case, age_days=5)).reason == "succession"
+    assert (decide(replace(case, age_days=6)).outcome, decide(replace(case, age_days=6)).reason) == ("HOLD", "stale")
+
+
+def test_a_challenger_whose_model_is_not_what_it_was_is_rejected() -> None:
+    labels, p = coins(16)
+    case = of_two(board(labels, champion=np.full_like(p, 0.5), challenger=p))
+
+    verdict = decide(replace(case, unfit={"challenger": "golden_batch"}))
+
+    assert (verdict.outcome, verdict.reason, verdict.champion) == ("REJECT", "golden_batch", "champion")
+
+
+def test_one_forecast_that_explodes_does_not_silence_the_evidence_for_years() -> None:
+    random = np.random.default_rng(17)
+    truth = random.normal(0, 1, 400)
+    near, far = truth + random.normal(0, 0.5, 400), truth + random.normal(0, 1.0, 400)
+    burst = np.where(np.arange(400) == 30, 1e9, far)
+
+    calm, after = (decide(of_two(board(truth, champion=one, challenger=near), metric="mae")) for one in (far, burst))
+
+    assert calm.reason == after.reason == "succession"
+
+
+def _rows(case: Case, n: int) -> Case:
+    of = {name: Track(one.values[:n], one.trained_through[:n]) for name, one in case.board.tracks.items()}
+    return replace(case, board=Board(case.board.target_dates[:n], case.board.labels[:n], of))
+
+
+def _e_value(case: Case, n: int, name: str) -> float:
+    return next(one.e_value for one in decide(_rows(case, n)).comparisons if one.challenger == name)
