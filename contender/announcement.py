@@ -47,8 +47,20 @@ def champions(api_url: str, wait_seconds: float = 0.0) -> Table:
         while (answer := requests.get(path, timeout=5)).status_code == 503 and time.monotonic() < until:
             time.sleep(0.25)
         told = answer.json()
-        grid.add_row(f"[bold]{task['name']}[/bold]", _said(told) if answer.ok else escape(told["detail"]))
+        lines = [_said(told) if answer.ok else escape(told["detail"]), *alarms(task)]
+        grid.add_row(f"[bold]{task['name']}[/bold]", "\n".join(lines))
+    for task in requests.get(f"{api_url}/info", timeout=5).json()["pushed_tasks"]:
+        if task["alerts"]:
+            grid.add_row(f"[bold]{task['name']}[/bold]", "\n".join(alarms(task)))
     return grid
+
+
+def alarms(task: Mapping[str, Any]) -> list[str]:
+    """A line for each alert of a task, as the API tells of it."""
+    return [
+        f"[bold red]{one['alert']}[/bold red] {escape(one['problem'])}\n{escape(one['remedy'])}"
+        for one in task["alerts"]
+    ]
 
 
 def _lines(urls: Mapping[str, str], tasks: Mapping[str, bool], admin_token: str | None, *, detach: bool) -> list[str]:

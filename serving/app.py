@@ -12,6 +12,7 @@ from core.connection import connect
 from core.errors import ContenderError
 from core.settings import Settings
 from serving import learning_service, management, public
+from serving.alerts import Alerts
 from serving.board import Board, NoChampionError, NoDataError
 from serving.follower import Follower
 from serving.learning_service import LearningService
@@ -48,10 +49,11 @@ class Service:
         self.engine: sa.Engine = connect(settings.require_database_url(), schema=settings.schema_name)
         self.metrics = Metrics(metrics_folder(settings))
         self.board = Board()
+        self.alerts = Alerts(self.metrics)
         self.log = PredictionLog(settings.spool, self.engine, self.metrics)
         self.desk = Desk(self.log, clock)
-        self.follower = Follower(settings, self.engine, clock, self.board, self.metrics)
-        self.learning = LearningService(settings, clock, self.follower.watched)
+        self.follower = Follower(settings, self.engine, clock, self.board, self.metrics, self.alerts)
+        self.learning = LearningService(settings, clock, self.alerts, self.follower.watched)
 
     def start(self) -> None:
         """Starts the threads; returns when what can be served is served."""
@@ -81,11 +83,11 @@ def create_app(settings: Settings, clock: Clock | None = None) -> OpenAPI:
         security_schemes=guard.SECURITY_SCHEMES,
     )
     app.extensions[EXTENSION] = service
-    public.add_predictions(app, service.board, service.desk, clock)
+    public.add_predictions(app, service.board, service.desk, clock, service.alerts)
     service.learning.add_to(app, service.metrics, {**problems.KINDS, **_KINDS})
     management.add(app, ManagementContext(service.engine, settings, clock, service.learning.learning))
     lives = service.learning.lives
-    public.add_service(app, service.board, service.metrics, clock, settings.alias_poll_seconds, lives)
+    public.add_service(app, service.board, service.metrics, clock, settings.alias_poll_seconds, lives, service.alerts)
     _count_requests(app, service.metrics)
     app.wsgi_app = Shortcut(app.wsgi_app, service.board, service.desk, service.metrics)  # type: ignore[method-assign]
     service.start()

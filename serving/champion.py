@@ -21,7 +21,9 @@ from core.errors import (
     UnreachableError,
 )
 from core.tasks import Task
+from serving import alerts
 from serving import latest as data
+from serving.alerts import Alerts
 from serving.board import Board
 from serving.bundles import Bundles
 from serving.complaints import Complaints
@@ -62,6 +64,7 @@ class Means:
     bundles: Bundles
     metrics: Metrics
     complaints: Complaints
+    alerts: Alerts
     watched: MutableMapping[str, Followed]
     wake: Callable[[], None]
 
@@ -109,9 +112,11 @@ class ChampionFollower:
         try:
             is_served = self._follow_champion(heard)
         except (ContenderError, OSError) as error:
-            self._count_failure(error)
+            self._count_failure(error, heard)
             is_served = False
         if is_served:
+            if heard.reached:
+                self._means.alerts.clear(self._task.name, "champion_refused")
             self._means.complaints.close(self._about("champion"), f"The champion of {self._task.name} serves again.")
         elif heard.version is not None:
             self._serve_on()
@@ -148,18 +153,32 @@ class ChampionFollower:
         """Whether what the alias names is served."""
         current = self._champion()
         if heard.version is not None:
-            self._means.complaints.close(self._about("alias"), f"The champion alias of {self._task.name} is back.")
+            self._find()
             return self._take(heard.version, "mlflow")
         if current is None:
-            known = ledger.standing(self._means.engine, self._task.name).get(ledger.CHAMPION)
+            known = ledger.last_held(self._means.engine, self._task.name, ledger.CHAMPION)
             if known is not None and known.version is not None:
+                self._miss(known.version, heard)
                 return self._take(known.version, "last-good copy")
-        elif heard.reached and current.source == "mlflow":
-            self._means.complaints.open(
-                self._about("alias"), "The champion alias is gone; the last champion serves on.", "no alias"
-            )
-            self._put(replace(current, source="last-good copy"))
+        else:
+            self._miss(current.version.version, heard)
+            if heard.reached and current.source == "mlflow":
+                self._put(replace(current, source="last-good copy"))
         return True
+
+    def _miss(self, version: int, heard: Heard) -> None:
+        """There was a champion, and the registry names none: a loss, if it did answer."""
+        if heard.reached:
+            alerts.lost(self._means.alerts, self._task.name, version)
+            self._means.complaints.open(
+                self._about("alias"), "The champion alias is gone; the last champion serves on.", "no alias",
+                task=self._task.name, alert="champion_lost", version=version,
+            )  # fmt: skip
+
+    def _find(self) -> None:
+        """The registry names a champion."""
+        self._means.alerts.clear(self._task.name, "champion_lost")
+        self._means.complaints.close(self._about("alias"), f"The champion alias of {self._task.name} is back.")
 
     def _take(self, wanted: int, source: ModelSource) -> bool:
         """Makes a version the champion, unless it is; False when it was refused a moment ago, and is again."""
@@ -208,7 +227,7 @@ class ChampionFollower:
                     return standing
         return stand(self._task, replace(answering, live=None), latest, beats)
 
-    def _count_failure(self, error: ContenderError | OSError) -> None:
+    def _count_failure(self, error: ContenderError | OSError, heard: Heard) -> None:
         """Counts and tells it. What did not answer is asked again at the next poll, what was refused later."""
         reason = next((told for kind, told in _REASONS.items() if isinstance(error, kind)), "other")
         self._means.metrics.reload_failures.labels(self._task.name, reason).inc()
@@ -217,6 +236,8 @@ class ChampionFollower:
             task=self._task.name, version=self._wanted,
         )  # fmt: skip
         if not isinstance(error, UnreachableError):
+            if heard.version is not None:
+                alerts.refused(self._means.alerts, self._task.name, heard.version, error)
             is_again = self._refused == self._wanted
             self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS) if is_again else _FIRST_PAUSE_SECONDS
             self._refused, self._not_before = self._wanted, monotonic() + self._pause

@@ -9,6 +9,7 @@ from core.clock import Clock
 from core.errors import ConfigurationError, DatabaseUnreachableError, RegistryUnreachableError
 from core.settings import Settings
 from core.tasks import Task
+from serving.alerts import Alerts
 from serving.board import Board
 from serving.bundles import Bundles
 from serving.champion import ChampionFollower, Heard, Means
@@ -28,15 +29,18 @@ FIRST_POLL_SECONDS = 10.0
 class Follower:
     """Polls every `alias_poll_seconds`. Requests never wait for it: they only read the board."""
 
-    def __init__(self, settings: Settings, engine: sa.Engine, clock: Clock, board: Board, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, engine: sa.Engine, clock: Clock, board: Board, metrics: Metrics, alerts: Alerts
+    ) -> None:
         self._settings = settings
         self._board = board
         self._metrics = metrics
         self._complaints = Complaints()
+        self._alerts = alerts
         self.watched: dict[str, Followed] = {}
         """What is to be told of notices of stored tasks' logs, by the logs' names."""
         bundles = Bundles(settings, engine)
-        self._means = Means(engine, clock, board, bundles, metrics, self._complaints, self.watched, self.wake)
+        self._means = Means(engine, clock, board, bundles, metrics, self._complaints, alerts, self.watched, self.wake)
         configured = Configured(engine, settings.bundles, self._complaints)
         self._shelf = TaskShelf(settings.tasks, self._complaints, configured.newest)
         self._reloads = Reloads(engine)
@@ -113,9 +117,12 @@ class Follower:
         for name, task in tasks.items():
             if task != before.get(name):
                 self._followers[name] = ChampionFollower(task, self._means)
+                if name not in before:
+                    self._alerts.watch(name)
                 if restore:
                     self._followers[name].restore()
         for name in set(before) - set(tasks):
             del self._followers[name]
             self._board.forget(name)
+            self._alerts.watch(name)
         self._board.tasks = tasks

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from flask_openapi3.openapi import OpenAPI
 
-from core.clock import Clock, SystemClock
+from core.clock import Clock
 from core.connection import connect
 from core.errors import ContenderError
 from core.settings import Settings
 from core.task_files import pushed_names
 from serving import learning_routes
+from serving.alerts import Alerts
 from serving.complaints import Complaints
 from serving.configured import Configured
 from serving.fast_lane import FastLane
@@ -40,7 +41,7 @@ KINDS: dict[type[ContenderError], Kind] = {
 class LearningService:
     """The pushed tasks of one worker. `watched`: what else follows logs."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, *watched: Mapping[str, Followed]) -> None:
+    def __init__(self, settings: Settings, clock: Clock, alerts: Alerts, *watched: Mapping[str, Followed]) -> None:
         self._settings = settings
         # Each learner keeps a connection to read its log and one to append to it; the rest come and go.
         lasting = 1 + 2 * len(pushed_names(settings.tasks))
@@ -52,8 +53,8 @@ class LearningService:
         self.lives = open_tasks(engine, settings, complaints, configured.newest())
         self.learning = Learning(engine, self.lives, _told)
         self._watch = LogWatch(engine, self.lives, *watched)
-        self._keeper = Keeper(engine, self.lives, clock or SystemClock())
-        self._champions = PushedChampions(engine, settings, self.lives)
+        self._keeper = Keeper(engine, self.lives, clock)
+        self._champions = PushedChampions(engine, settings, self.lives, alerts)
         self._registrar = Registrar(engine, settings, self.lives, self._champions)
         self._shelf = LiveShelf(engine, settings, self.lives, configured, complaints)
 

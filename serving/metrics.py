@@ -64,6 +64,13 @@ class Metrics:
         self.served = Gauge(
             "model_version_served", "Version each worker serves.", ["task"], registry=here, multiprocess_mode="liveall"
         )
+        self.alerts = Gauge(
+            "contender_alerts",
+            "Whether a task has an alert (1) or not (0), in any worker.",
+            ["task", "alert"],
+            registry=here,
+            multiprocess_mode="livemax",
+        )
         self.polled = Gauge(
             _POLLED, "When each worker last heard the aliases.", registry=here, multiprocess_mode="liveall"
         )

@@ -1,6 +1,7 @@
 """The routes that everyone may ask: thin, each a question to the board or the desk."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from time import monotonic
 from typing import Any
 
@@ -11,6 +12,7 @@ from flask_openapi3.openapi import OpenAPI
 from core.clock import Clock
 from core.tasks import Task
 from serving import metrics
+from serving.alerts import Alert, Alerts
 from serving.board import Board
 from serving.learner_metrics import LearnerMetrics
 from serving.live_tasks import LiveTask
@@ -18,6 +20,7 @@ from serving.metrics import Metrics
 from serving.predictor import Standing
 from serving.replies import Desk
 from serving.schemas import (
+    AlertInfo,
     Health,
     Info,
     Prediction,
@@ -39,7 +42,7 @@ _TASK = documented("There is no such task (`not_found`).")
 _NOT_YET = documented("No champion, no data or no prediction yet (`no_champion`, `no_data`, `no_prediction`).")
 
 
-def add_predictions(app: OpenAPI, board: Board, desk: Desk, clock: Clock) -> None:
+def add_predictions(app: OpenAPI, board: Board, desk: Desk, clock: Clock, alerts: Alerts) -> None:
     """Adds the tasks, and the two routes that predict. `serving.shortcut` answers most of what those are asked."""
 
     def answer(task: str, threshold: float | None) -> Response:
@@ -58,7 +61,7 @@ def add_predictions(app: OpenAPI, board: Board, desk: Desk, clock: Clock) -> Non
 
     @app.get("/tasks", tags=[PREDICTIONS], summary="The tasks, and who serves them", responses={"200": TaskList})
     def tasks() -> dict[str, Any]:
-        return {"tasks": all_tasks(board, clock)}
+        return {"tasks": all_tasks(board, clock, alerts)}
 
     @app.get(
         BY_TASK,
@@ -78,6 +81,7 @@ def add_service(
     clock: Clock,
     poll_seconds: float,
     lives: Mapping[str, LiveTask],
+    alerts: Alerts,
 ) -> None:
     """Adds the routes that tell of champions, health and metrics."""
 
@@ -97,12 +101,14 @@ def add_service(
             "registry": contact(board.registry_heard),
             "database": contact(board.database_heard),
             "champions": served,
+            "alerts": alerts.names(),
         }
 
     @app.get("/info", tags=[SERVICE], summary="Champions, versions, data, evidence", responses={"200": Info})
     def info() -> dict[str, Any]:
-        pushed = [pushed_info(live).model_dump(mode="json", exclude_none=True) for _, live in sorted(lives.items())]
-        return {**readiness(), "tasks": all_tasks(board, clock), "pushed_tasks": pushed}
+        told = (pushed_info(live, alerts.of(name)) for name, live in sorted(lives.items()))
+        pushed = [one.model_dump(mode="json", exclude_none=True) for one in told]
+        return {**readiness(), "tasks": all_tasks(board, clock, alerts), "pushed_tasks": pushed}
 
     @app.get("/health", tags=[SERVICE], summary="The same, and whether models are loaded", responses={"200": Health})
     def health() -> dict[str, Any]:
@@ -121,7 +127,7 @@ def add_service(
         return Response(metrics_of_all.page(LearnerMetrics(lives)), content_type=metrics.CONTENT_TYPE)
 
 
-def pushed_info(live: LiveTask) -> PushedTaskInfo:
+def pushed_info(live: LiveTask, alerts: Sequence[Alert]) -> PushedTaskInfo:
     """A pushed task and what learns it."""
     told: dict[str, Any] = {}
     if live.live.is_loaded:
@@ -135,19 +141,20 @@ def pushed_info(live: LiveTask) -> PushedTaskInfo:
         contenders=list(live.task.contenders),
         model_loaded=live.live.is_loaded,
         metrics=f"/model_metrics?task={live.task.name}",
+        alerts=_shown(alerts),
         **told,
     )
 
 
-def all_tasks(board: Board, clock: Clock) -> list[dict[str, Any]]:
+def all_tasks(board: Board, clock: Clock, alerts: Alerts) -> list[dict[str, Any]]:
     """Every task and how it is served, as JSON takes it."""
     return [
-        task_info(task, board.standings.get(name), clock).model_dump(mode="json", exclude_none=True)
+        task_info(task, board.standings.get(name), clock, alerts.of(name)).model_dump(mode="json", exclude_none=True)
         for name, task in sorted(board.tasks.items())
     ]
 
 
-def task_info(task: Task, standing: Standing | None, clock: Clock) -> TaskInfo:
+def task_info(task: Task, standing: Standing | None, clock: Clock, alerts: Sequence[Alert]) -> TaskInfo:
     """A task and how it is served."""
     told: dict[str, Any] = {}
     if standing is not None:
@@ -190,5 +197,10 @@ def task_info(task: Task, standing: Standing | None, clock: Clock) -> TaskInfo:
         contenders={name: contender.kind for name, contender in task.contenders.items()},
         features=[" ".join([feature.transform, *map(str, feature.parameters.values())]) for feature in task.features],
         prediction=BY_TASK.replace("<task>", task.name),
+        alerts=_shown(alerts),
         **told,
     )
+
+
+def _shown(alerts: Sequence[Alert]) -> list[AlertInfo]:
+    return [AlertInfo(**asdict(alert)) for alert in alerts]

@@ -20,8 +20,11 @@ from core.errors import (
     DataRefusedError,
     NotFoundError,
     RegistryUnreachableError,
+    UnreachableError,
 )
 from core.settings import Settings
+from serving import alerts
+from serving.alerts import Alerts
 from serving.complaints import Complaints
 from serving.live_tasks import LiveTask
 from serving.reloads import Reloads
@@ -38,11 +41,14 @@ _FIRST_POLL_SECONDS = 5.0
 class PushedChampions:
     """Keeps every pushed task's `served()` at what the registry says, or said last."""
 
-    def __init__(self, engine: sa.Engine, settings: Settings, lives: Mapping[str, LiveTask]) -> None:
+    def __init__(self, engine: sa.Engine, settings: Settings, lives: Mapping[str, LiveTask], sounded: Alerts) -> None:
         self._engine = engine
         self._settings = settings
         self._lives = lives
         self._complaints = Complaints()
+        self._alerts = sounded
+        for name in lives:
+            sounded.watch(name)
         self._reloads = Reloads(engine)
         self._anew: set[str] = set()
         self._polled = threading.Event()
@@ -77,8 +83,13 @@ class PushedChampions:
         for name, live in lives.items():
             try:
                 self._follow(live, heard)
+                if name in heard:
+                    self._alerts.clear(name, "champion_refused")
                 self._complaints.close(f"champion/{name}", f"The champion of {name} is followed again.")
             except ContenderError as error:
+                number = heard.get(name)
+                if number is not None and not isinstance(error, UnreachableError):
+                    alerts.refused(self._alerts, name, number, error)
                 self._complaints.open(
                     f"champion/{name}", "The champion cannot be followed; who answered before answers on.", str(error),
                     task=name,
@@ -92,11 +103,39 @@ class PushedChampions:
 
     def _follow(self, live: LiveTask, heard: Mapping[str, int | None]) -> None:
         """Chooses who answers; while the registry is silent, the choice made last stands: in doubt, the ledger's."""
-        if live.log in heard:
-            self._choose(live, heard[live.log])
+        number = heard.get(live.log)
+        if number is not None:
+            self._alerts.clear(live.log, "champion_lost")
+            self._complaints.close(f"alias/{live.log}", f"The champion alias of {live.log} is back.")
+            self._choose(live, number)
+        elif live.log in heard:
+            self._miss(live)
         elif live.chosen.held is None:
-            standing = ledger.standing(self._engine, live.log).get(CHAMPION)
-            self._choose(live, None if standing is None else standing.version)
+            self._take_up(live)
+
+    def _miss(self, live: LiveTask) -> None:
+        """The alias stands nowhere: before the first version that is as it should be, afterwards it is a loss."""
+        last = ledger.last_held(self._engine, live.log, CHAMPION)
+        held = live.chosen.held
+        if last is not None:
+            version = held.version if held is not None and held.frozen is not None else last.version
+            alerts.lost(self._alerts, live.log, version)
+            self._complaints.open(
+                f"alias/{live.log}", "The champion alias is gone; who answered before answers on.", "no alias",
+                task=live.log, alert="champion_lost", version=version,
+            )  # fmt: skip
+        if held is None:
+            self._take_up(live)
+        elif held.frozen is None:
+            self._choose(live, None)
+
+    def _take_up(self, live: LiveTask) -> None:
+        """Who answered before this worker began, as far as the ledger knows: a pinned version, or the live learner."""
+        standing = ledger.standing(self._engine, live.log).get(CHAMPION)
+        last = ledger.last_held(self._engine, live.log, CHAMPION)
+        if standing is not None and standing.version is None:
+            standing = last if last is not None and last.pinned else None
+        self._choose(live, None if standing is None else standing.version)
 
     def _choose(self, live: LiveTask, number: int | None) -> None:
         newest = outbox.newest_version(self._engine, live.live.key)

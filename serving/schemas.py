@@ -104,6 +104,17 @@ class DataInfo(BaseModel):
     features_hash: str
 
 
+class AlertInfo(BaseModel):
+    """Something that a person has to see to, for as long as it lasts."""
+
+    alert: Literal["champion_lost", "champion_refused"] = Field(
+        description="`champion_lost`: MLflow has no champion alias any more, and the last good copy serves. "
+        "`champion_refused`: the alias stands on a version that is not served, and what served before serves on."
+    )
+    problem: str
+    remedy: str
+
+
 class TaskInfo(BaseModel):
     """A task, and how it is served now."""
 
@@ -119,6 +130,7 @@ class TaskInfo(BaseModel):
     contenders: dict[str, str] = Field(description="Kind of each contender.")
     features: list[str] = Field(description="The transforms of the task file.")
     prediction: str = Field(description="Where its prediction is asked.")
+    alerts: list[AlertInfo] = Field(description="What is wrong with its champion; also in `/metrics`.")
     champion: ChampionInfo | None = None
     data: DataInfo | None = None
     beats_baseline: str | None = None
@@ -144,6 +156,7 @@ class Readiness(BaseModel):
     registry: Contact
     database: Contact
     champions: dict[str, int | None] = Field(description="Version served of each task; null: none yet.")
+    alerts: dict[str, list[str]] = Field(description="Alerts by task; `/info` says what to do about them.")
 
 
 class Health(Readiness):
@@ -164,6 +177,7 @@ class PushedTaskInfo(BaseModel):
     last_event_id: int | None = Field(default=None, description="The last event of the log that it has learned.")
     rows_learned: int | None = None
     metrics: str = Field(description="Where its figures are.")
+    alerts: list[AlertInfo] = Field(description="What is wrong with its champion; also in `/metrics`.")
 
 
 class Info(Readiness):

@@ -21,6 +21,8 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 ALIASES = (CHAMPION, CHALLENGER)
 FORCED, PROMOTED, ROLLED_BACK = "FORCED", "promoted", "rolled_back"
 """The outcome of a decision that a person made and not the gate, and its two reasons."""
+GUARD = "guard"
+"""Who moves the champion back when it fails its probation: the gate's reason for it, and the ledger's `who`."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,14 @@ class Standing:
 
 @dataclass(frozen=True)
 class Reign:
-    """A version that held an alias, from a row of the ledger on; `was_rollback`: a rollback put it there."""
+    """A version that held an alias, from a row of the ledger on; `was_rollback`: a rollback put it there.
+
+    `by_guard`: the gate itself went back to it, because the one after it failed.
+    """
 
     version: int
     was_rollback: bool
+    by_guard: bool = False
 
 
 def new_move(task: str, alias: str, from_version: int | None, to_version: int | None, *, who: str, why: str) -> Move:
@@ -112,6 +118,12 @@ def standing(engine: sa.Engine, task: str) -> Mapping[str, Standing]:
         return _standing(connection, task)
 
 
+def last_held(engine: sa.Engine, task: str, alias: str) -> Standing | None:
+    """Where an alias stood last, be it gone since; None when it never stood anywhere."""
+    with reachable(), engine.connect() as connection:
+        return _standing(connection, task, ledger.c.to_version.is_not(None)).get(alias)
+
+
 def unfinished(engine: sa.Engine, task: str) -> list[Move]:
     """Moves that were intended and neither confirmed nor abandoned, in their order."""
     done = sa.select(ledger.c.move).where(ledger.c.task == task, ledger.c.phase != "intent")
@@ -137,7 +149,7 @@ def reigns(engine: sa.Engine, task: str, alias: str) -> list[Reign]:
     """The versions that an alias stood on, oldest first."""
     by_rollback = sa.and_(_is_forced(), decisions.c.reason == ROLLED_BACK)
     statement = (
-        sa.select(ledger.c.to_version, sa.func.coalesce(by_rollback, sa.false()))
+        sa.select(ledger.c.to_version, sa.func.coalesce(by_rollback, sa.false()), ledger.c.who == GUARD)
         .select_from(ledger.outerjoin(decisions, decisions.c.id == ledger.c.decision_id))
         .where(ledger.c.task == task, ledger.c.alias == alias, ledger.c.phase.in_(("confirmed", "external")))
         .where(ledger.c.to_version.is_not(None))
@@ -161,12 +173,12 @@ def last_not_by_decision(connection: sa.Connection, task: str) -> int:
     return row
 
 
-def _standing(connection: sa.Connection, task: str) -> dict[str, Standing]:
+def _standing(connection: sa.Connection, task: str, *more: sa.ColumnElement[bool]) -> dict[str, Standing]:
     statement = (
         sa.select(ledger.c.alias, ledger.c.to_version, ledger.c.phase, ledger.c.at, _is_forced().label("is_forced"))
         .select_from(ledger.outerjoin(decisions, decisions.c.id == ledger.c.decision_id))
         .ext(distinct_on(ledger.c.alias))
-        .where(ledger.c.task == task, ledger.c.phase.in_(("confirmed", "external")))
+        .where(ledger.c.task == task, ledger.c.phase.in_(("confirmed", "external")), *more)
         .order_by(ledger.c.alias, ledger.c.id.desc())
     )
     return {

@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from core.errors import BusyError, IntegrityError, NotFoundError
 from core.logs import get_log
+from core.settings import Settings
 from training import flavor, ledger, registry, versions
 from training.ledger import Move, Phase
 from training.versions import Version
@@ -32,16 +35,36 @@ def reconcile(at: Workplace, task: str) -> Reconciled:
     repaired = tuple(ledger.unfinished(at.engine, task))
     for move in repaired:
         _finish(at, move)
-    actual = registry.aliases(at.settings, task, registry.JOB) or {}
-    standing = ledger.standing(at.engine, task)
-    external = []
-    for alias in ledger.ALIASES:
-        before, now = standing[alias].version if alias in standing else None, actual.get(alias)
-        if before != now:
-            external.append(ledger.new_move(task, alias, before, now, who="external", why="moved by hand in MLflow"))
-            _write(at, "external", external[-1])
+    actual = registry.aliases(at.settings, task, registry.JOB)
+    external = found(at.settings, at.engine, task, actual)
+    for move in external:
+        _write(at, "external", move)
     pinned = {alias for alias, stands in ledger.standing(at.engine, task).items() if stands.pinned}
-    return Reconciled(actual, frozenset(pinned), repaired, tuple(external))
+    return Reconciled(actual or {}, frozenset(pinned), repaired, external)
+
+
+def found(settings: Settings, engine: sa.Engine, task: str, actual: Mapping[str, int] | None) -> tuple[Move, ...]:
+    """The moves that others made since the ledger was written last; nothing is written.
+
+    `actual` is where MLflow says that the aliases stand; None: it has no such model.
+    """
+    standing, moves = ledger.standing(engine, task), []
+    for alias in ledger.ALIASES:
+        before, now = standing[alias].version if alias in standing else None, (actual or {}).get(alias)
+        if before != now:
+            why = _how(settings, task, before, now, is_model_there=actual is not None)
+            moves.append(ledger.new_move(task, alias, before, now, who="external", why=why))
+    return tuple(moves)
+
+
+def _how(settings: Settings, task: str, before: int | None, now: int | None, *, is_model_there: bool) -> str:
+    if now is not None or before is None:
+        return "moved by hand in MLflow"
+    if not is_model_there:
+        return "the registered model was deleted in MLflow"
+    if registry.find(settings, task, before) is None:
+        return f"version {before} was deleted in MLflow"
+    return "the alias was taken away in MLflow"
 
 
 def carry_out(at: Workplace, moves: Sequence[Move]) -> None:

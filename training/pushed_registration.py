@@ -16,7 +16,7 @@ from core.connection import reachable
 from core.event_tables import events
 from core.pushed import PushedTask
 from core.tasks import digest
-from training import checkpoints, flavor, registry, versions
+from training import checkpoints, flavor, registry, restoring, versions
 from training.checkpoints import LEARNER_CODE
 from training.learner import Learner
 from training.online import DEFAULT_SERIES
@@ -45,7 +45,7 @@ def register(at: Workplace, task: PushedTask, asked: Asked) -> Version:
     made = versions.made(at.engine, task.name, key.log, key.contender, key.contender_hash, asked.session_date)
     if made is not None:
         return made
-    registry.ensure_model(at.settings, task.name, task.title)
+    restoring.ensure_model(at, task.name, task.title)
     learner = checkpoints.at(at.engine, key, asked.last_seq, fresh(task, key))
     orphans = registry.versions_above(at.settings, task.name, versions.highest(at.engine, task.name))
     with tempfile.TemporaryDirectory(prefix="contender-") as scratch:

@@ -1,14 +1,14 @@
 """Takes the champion alias back to a version that held it before, and pins it there."""
 
 from collections.abc import Container, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
 from core.clock import Clock
 from core.errors import NotFoundError
 from core.settings import Settings
-from training import forced, ledger, versions
+from training import forced, ledger, registry, restoring, versions
 from training.forced import Asked, Forced
 from training.ledger import CHAMPION, ROLLED_BACK, Reign
 
@@ -19,18 +19,39 @@ def roll_back(
     """Moves the champion to the version `to`; without it, to the champion before the present one.
 
     A champion that stands where a rollback has put it stays there: asked twice, it is done once, and going further
-    back takes a `to`. Raises NotFoundError when there was no champion before; errors as `forced.move`.
+    back takes a `to`. Where the champion was deleted in MLflow, the last one that MLflow still has takes its place; a
+    registered model that was deleted as a whole is put back first, with its versions.
+    Raises NotFoundError when there is none to go back to; errors as `forced.move`.
     """
     with forced.workplace(engine, settings, task, clock) as (at, stands):
         asked = Asked(task, CHAMPION, to or 0, who, why, ROLLED_BACK)
+        is_lost = CHAMPION not in stands.aliases
+        if is_lost:
+            restoring.put_back(at, task)
         if to is None:
             held = ledger.reigns(engine, task, CHAMPION)
-            known = versions.numbered(engine, task, {reign.version for reign in held})
-            asked = replace(asked, version=_required(target(held, known), task))
+            found = target(held, _Usable(engine, settings, task), is_lost=is_lost)
+            asked = replace(asked, version=_required(found, task, is_lost=is_lost and bool(held)))
         return forced.move(at, stands, asked)
 
 
-def target(reigns: Sequence[Reign], usable: Container[int]) -> int | None:
+@dataclass(frozen=True)
+class _Usable:
+    """The versions that may serve: Postgres knows their digest, and MLflow still has them. Asked one by one."""
+
+    engine: sa.Engine
+    settings: Settings
+    task: str
+
+    def __contains__(self, version: object) -> bool:
+        return (
+            isinstance(version, int)
+            and versions.find(self.engine, self.task, version) is not None
+            and registry.find(self.settings, self.task, version) is not None
+        )
+
+
+def target(reigns: Sequence[Reign], usable: Container[int], *, is_lost: bool = False) -> int | None:
     """The version to which a rollback goes: the last usable champion before the present one; None without any.
 
     >>> first, second, third = (Reign(version, False) for version in (1, 2, 3))
@@ -41,6 +62,16 @@ def target(reigns: Sequence[Reign], usable: Container[int]) -> int | None:
 
     >>> target([first, second, Reign(1, True), third], {1, 2, 3}), target([first, second, Reign(1, True)], {1, 2})
     (1, 1)
+
+    Nor is what the guard has removed, but from where the guard stopped it goes further.
+
+    >>> target([first, second, third, Reign(2, False, by_guard=True)], {1, 2, 3})
+    1
+
+    Where the alias is lost, it goes to the last one of all that can still be used.
+
+    >>> target([first, second], {1, 2}, is_lost=True), target([first, second, Reign(1, True)], {2}, is_lost=True)
+    (2, None)
     """
     held: list[int] = []
     is_back = False
@@ -48,16 +79,22 @@ def target(reigns: Sequence[Reign], usable: Container[int]) -> int | None:
         if held and held[-1] == reign.version:
             continue  # a pin that was taken off
         is_back = reign.was_rollback
-        if is_back and reign.version in held:
+        if (is_back or reign.by_guard) and reign.version in held:
             del held[held.index(reign.version) + 1 :]
         else:
             held.append(reign.version)
-    if is_back:
+    if is_back and not is_lost:
         return held[-1]
-    return next((version for version in reversed(held[:-1]) if version in usable), None)
+    before = held if is_lost else held[:-1]
+    return next((version for version in reversed(before) if version in usable), None)
 
 
-def _required(version: int | None, task: str) -> int:
+def _required(version: int | None, task: str, *, is_lost: bool) -> int:
+    if version is None and is_lost:
+        raise NotFoundError(
+            f"MLflow has none of the versions any more that were champion of {task!r}.",
+            f"Name one that it has (`--to`), or let `contender run {task}` train anew.",
+        )
     if version is None:
         raise NotFoundError(
             f"The task {task!r} has had no other champion to go back to.", "Name the version to which it shall go."

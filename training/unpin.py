@@ -4,25 +4,24 @@ from core import locks
 from core.clock import Clock
 from core.connection import connect
 from core.settings import Settings
-from core.tasks import Task
 from training import ledger
 
 LEASE_WAIT_SECONDS = 30.0
 
 
-def unpin(settings: Settings, task: Task, clock: Clock, *, who: str, why: str) -> tuple[str, ...]:
+def unpin(settings: Settings, task: str, clock: Clock, *, who: str, why: str) -> tuple[str, ...]:
     """The aliases that were pinned and no longer are. They stay where they stand; the ledger keeps who and why."""
     engine = connect(settings.require_database_url(), schema=settings.schema_name)
     try:
         with (
-            locks.hold(engine, f"promote/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease,
+            locks.hold(engine, f"promote/{task}", wait_seconds=LEASE_WAIT_SECONDS) as lease,
             engine.begin() as connection,
         ):
             lease.check(connection)
             return tuple(
                 alias
                 for alias in (ledger.CHAMPION, ledger.CHALLENGER)
-                if ledger.release(connection, task.name, alias, who=who, why=why, at=clock.now())
+                if ledger.release(connection, task, alias, who=who, why=why, at=clock.now())
             )
     finally:
         engine.dispose()

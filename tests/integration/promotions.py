@@ -15,10 +15,10 @@ def off_by(error: float, n: int = 30, seed: int = 0) -> list[float]:
     return (100 + np.random.default_rng(seed).uniform(0.5, 1.5, n) * error).tolist()
 
 
-def crowned(stage: Stage) -> Stage:
+def crowned(stage: Stage, value: float = 1.0) -> Stage:
     """A stage on which ridge has been crowned before linear and naive."""
     stage.came_true(FLAT, naive=off_by(5, seed=1), ridge=off_by(1, seed=2), linear=off_by(2, seed=3))
-    stage.versions("naive", "ridge", "linear")
+    stage.versions("naive", "ridge", "linear", value=value)
     stage.promote()
     return stage
 

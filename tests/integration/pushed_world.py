@@ -13,8 +13,10 @@ from core.clock import FixedClock
 from core.event_tables import registrations
 from core.pushed import Checkpointing, OnlineContender, PushedTarget, PushedTask
 from core.settings import Settings
+from serving.alerts import Alerts
 from serving.keeper import Keeper
 from serving.live_tasks import LiveTask, open_task
+from serving.metrics import Metrics
 from serving.pushed_champion import PushedChampions
 from training import register, registry
 from training.events import Draft, Features
@@ -75,7 +77,8 @@ class PushedWorld:
         self.file.write_text(yaml.safe_dump(task.model_dump(mode="json")))
         self.live: LiveTask = open_task(self.engine, task, task.serves)
         self.lives = {task.name: self.live}
-        self.champions = PushedChampions(self.engine, self.settings, self.lives)
+        self.alerts = Alerts(Metrics(self.settings.home / "metrics"))
+        self.champions = PushedChampions(self.engine, self.settings, self.lives, self.alerts)
 
     @property
     def file(self) -> Path:

@@ -27,7 +27,7 @@ def world(settings_with_mlflow: Settings, engine: sa.Engine) -> PushedWorld:
 def restarted(world: PushedWorld, **changes: object) -> PushedChampions:
     """A worker that has just started, after its first poll."""
     world.declare(world.task)
-    champions = PushedChampions(world.engine, world.settings.model_copy(update=changes), world.lives)
+    champions = PushedChampions(world.engine, world.settings.model_copy(update=changes), world.lives, world.alerts)
     champions.poll()
     return champions
 
@@ -107,7 +107,8 @@ def test_while_mlflow_is_away_who_answered_answers_on_and_after_a_restart_too(wo
     world.register()  # writes down the move that it finds
     frozen = ("frozen", first, then.ask(ASKED, "default"))
 
-    away = PushedChampions(world.engine, world.settings.model_copy(update={"mlflow_url": AWAY}), world.lives)
+    elsewhere = world.settings.model_copy(update={"mlflow_url": AWAY})
+    away = PushedChampions(world.engine, elsewhere, world.lives, world.alerts)
     away.poll()
     assert says(world) == frozen
 

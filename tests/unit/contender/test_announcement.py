@@ -1,4 +1,4 @@
-from contender.announcement import _lines
+from contender.announcement import _lines, alarms
 
 MLFLOW = "http://127.0.0.1:5000"
 URLS = {"api": "http://127.0.0.1:8000", "mlflow": MLFLOW, "ingestion": "http://127.0.0.1:8002"}
@@ -52,3 +52,10 @@ def test_the_box_says_where_the_admin_token_is_kept_if_it_made_one() -> None:
 def test_every_line_fits_a_terminal_of_80_columns() -> None:
     for line in lines({"airline": True, "spy": True}, detach=False):
         assert len(line.replace("[bold]", "").replace("[/bold]", "")) <= 76, line
+
+
+def test_an_alert_is_told_with_what_to_do() -> None:
+    alert = {"alert": "champion_lost", "problem": "It [1] is gone.", "remedy": "Roll back."}
+
+    assert alarms({"alerts": [alert]}) == ["[bold red]champion_lost[/bold red] It [1] is gone.\nRoll back."]
+    assert alarms({"alerts": []}) == []

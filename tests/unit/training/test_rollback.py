@@ -57,5 +57,5 @@ def test_a_rollback_after_the_guards_goes_further_back_and_never_to_what_the_gua
 
     assert target(guarded, (1, 2, 3)) == 1
     assert target([*guarded, *held(4)], (1, 2, 3, 4)) == 2
-    assert target(held(1, 2)[:1] + [Reign(2, was_rollback=False, by_guard=True)], (1, 2)) == 1
+    assert target([*held(1), Reign(2, was_rollback=False, by_guard=True)], (1, 2)) == 1
     assert gate.GUARD == GUARD

@@ -1,0 +1,127 @@
+"""The commands about the aliases' past: `contender history`, `rollback` and `unpin`, for any task, pushed ones too."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from getpass import getuser
+from typing import Annotated
+
+import sqlalchemy as sa
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from contender import ledger_table
+from contender.command import told
+from core.clock import Clock
+from core.connection import connect
+from core.errors import RegistryUnreachableError
+from core.settings import Settings
+from training.ledger import CHAMPION
+
+_LARGEST_VERSION = 2**31 - 1
+
+
+def _reason(why: str) -> str:
+    if not why.strip():
+        raise typer.BadParameter("the ledger wants a reason")
+    return why
+
+
+TaskName = Annotated[str, typer.Argument(help="Name of a file in the tasks folder, without .yaml.")]
+Why = Annotated[str, typer.Option("--why", help="The reason, for the ledger.", callback=_reason)]
+Who = Annotated[str, typer.Option("--who", help="Your name, for the ledger; else the login name.")]
+
+
+@dataclass(frozen=True)
+class _At:
+    """What these commands work with."""
+
+    console: Console
+    settings: Settings
+    clock: Clock
+    engine: sa.Engine
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(history)
+    app.command()(rollback)
+    app.command()(unpin)
+
+
+def history(
+    task: TaskName,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="The newest so many moves.")] = 20,
+) -> None:
+    """Show every move of a task's aliases, the newest last: who moved what, when and why."""
+    from training import chronicle
+
+    with _at(task) as at:
+        told = chronicle.read(at.engine, task, limit)
+        newer: tuple[chronicle.Line, ...] = ()
+        silence = ""
+        try:
+            newer = chronicle.unrecorded(at.engine, at.settings, task)
+        except RegistryUnreachableError as error:
+            silence = f"{error.problem} Moves made there since the last run of a job are not shown."
+        if told.earlier:
+            at.console.print(f"… {told.earlier:,} earlier: contender history {escape(task)} --limit {limit * 10}")
+        if told.lines or newer:
+            at.console.print(ledger_table.table([*told.lines, *newer], at.console.width))
+            at.console.print()
+        standing = chronicle.standing(at.engine, task, newer)
+        is_lost = standing.get(CHAMPION, (True, False))[0] is None
+        for sentence in [*ledger_table.now(task, standing, is_lost=is_lost), *([silence] if silence else [])]:
+            at.console.print(escape(sentence), highlight=False)
+
+
+def rollback(
+    task: TaskName,
+    why: Why,
+    to: Annotated[
+        int | None,
+        typer.Option(
+            "--to", min=1, max=_LARGEST_VERSION, help="A version; without it, the champion before the present one."
+        ),
+    ] = None,
+    who: Who = "",
+) -> None:
+    """Take the champion back to an earlier version and pin it there: no job moves it until `contender unpin`."""
+    from training.rollback import roll_back
+
+    with _at(task) as at:
+        made = roll_back(at.engine, at.settings, task, at.clock, to=to, who=who or getuser(), why=why)
+        now = f"{made.version} {made.contender}"
+        if made.moved:
+            before = "none" if made.from_version is None else str(made.from_version)
+            said = f"The champion of {task}: {before} → {now}. The API follows within seconds."
+        else:
+            said = f"Nothing to do: the champion of {task} stands on {now} already."
+        if made.pinned:
+            said += f' It is pinned: the gate leaves it alone until contender unpin {task} --why "…"'
+        at.console.print(escape(said), highlight=False)
+
+
+def unpin(task: TaskName, why: Why, who: Who = "") -> None:
+    """Let the gate move aliases again that were moved by hand. They stay where they stand until it does."""
+    from training.unpin import unpin as release
+
+    with _at(task) as at:
+        released = release(at.settings, task, at.clock, who=who or getuser(), why=why)
+        at.console.print(f"Released: {', '.join(released)}." if released else "No alias was pinned.")
+
+
+@contextmanager
+def _at(task: str) -> Iterator[_At]:
+    """Console, settings, clock and database for a command about a task that there is."""
+    from training.configuring import require_task
+
+    console = Console()
+    with told(console) as (settings, clock):
+        require_task(settings.tasks, task)
+        engine = connect(settings.require_database_url(), schema=settings.schema_name)
+        try:
+            yield _At(console, settings, clock, engine)
+        finally:
+            engine.dispose()
