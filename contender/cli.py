@@ -1,6 +1,5 @@
 """The command `contender`: the one-command run, its status and its end, and each job by hand."""
 
-from getpass import getuser
 from typing import Annotated
 
 import sqlalchemy as sa
@@ -9,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contender import local, service_specs, state, tokens
+from contender import decision_commands, ledger_commands, local, replay_command, service_specs, state, tokens
 from contender.announcement import announcer, champions
 from contender.command import told
 from contender.declared import declared
@@ -17,6 +16,7 @@ from contender.loop import jobs, run_all, run_task, tell_again
 from contender.progress import Progress
 from core.clock import Clock, parse_as_of
 from core.connection import connect, migrate
+from core.errors import ConfigurationError
 from core.jobs import exit_code
 from core.settings import Settings
 from core.tasks import Task
@@ -24,11 +24,12 @@ from core.tasks import Task
 NOT_RUNNING = 3  # as service scripts answer for a program that does not run
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(tokens.app, name="token")
+app.add_typer(decision_commands.app, name="decision")
+ledger_commands.add_to(app)
+replay_command.add_to(app)
 
 TaskName = Annotated[str, typer.Argument(help="Name of a file in the tasks folder, without .yaml.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="An ISO date or instant to stand at instead of now.")]
-
-Who = Annotated[str, typer.Option("--who", help="Your name, for the ledger; else the login name.")]
 
 
 @app.command()
@@ -37,16 +38,26 @@ def up(
         bool, typer.Option("--detach", help="Return when all is up; stop later with `contender down`.")
     ] = False,
     as_of: AsOf = None,
+    accelerate: Annotated[
+        float | None,
+        typer.Option("--accelerate", min=0, help="A demonstration: from --as-of on, a day every so many seconds."),
+    ] = None,
 ) -> None:
     """Start PostgreSQL, MLflow and the services, run the loop for every task, and serve predictions."""
     console = Console()
     with told(console) as (settings, clock):
+        if accelerate is not None and (as_of is None or detach):
+            raise ConfigurationError(
+                "--accelerate needs --as-of, the day to begin with, and stays in the foreground.",
+                "For example: contender up --as-of 2005-01-03 --accelerate 5",
+            )
         failure = local.up(
             settings,
             _clock(as_of) or clock,
             Progress(console),
             detach=detach,
             announce=announcer(console, detach=detach),
+            accelerate=accelerate,
         )
         if failure is not None:
             raise typer.Exit(exit_code(failure))
@@ -101,19 +112,6 @@ def run(
         if failures := run_all(settings, declared(settings.tasks, progress), clock, progress):
             tell_again(failures, progress)
             raise typer.Exit(exit_code(failures[0].error))
-
-
-@app.command()
-def unpin(
-    task: TaskName, why: Annotated[str, typer.Option("--why", help="The reason, for the ledger.")], who: Who = ""
-) -> None:
-    """Let the gate move aliases again that were moved by hand. They stay where they stand until it does."""
-    from training.unpin import unpin as release
-
-    console = Console()
-    with told(console) as (settings, clock):
-        released = release(settings, _load(settings, task), clock, who=who or getuser(), why=why)
-        console.print(f"Released: {', '.join(released)}." if released else "No alias was pinned.")
 
 
 @app.command(name="migrate")

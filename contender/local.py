@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contender import running_services, service_specs, state
+from contender.accelerate import Days
 from contender.declared import Declared, Failure, declared
 from contender.interrupts import Interrupts, Stopped
 from contender.loop import jobs, run_all, tell_again
@@ -16,7 +17,7 @@ from contender.progress import Progress
 from contender.running_services import STOP_SECONDS, RunningServices
 from contender.services import Process
 from contender.tokens import ensure_admin_token
-from core.clock import Clock
+from core.clock import Clock, SystemClock
 from core.connection import connect, migrate
 from core.errors import ContenderError
 from core.settings import Settings
@@ -43,13 +44,20 @@ class Services:
 
 
 def up(
-    settings: Settings, clock: Clock, progress: Progress, *, detach: bool, announce: Callable[[Services], None]
+    settings: Settings,
+    clock: Clock,
+    progress: Progress,
+    *,
+    detach: bool,
+    announce: Callable[[Services], None],
+    accelerate: float | None = None,
 ) -> ContenderError | None:
     """Starts what does not run yet, runs the loop for every task, then waits for Ctrl-C (or returns, detached).
 
-    `announce` is called once everything answers. In the foreground everything is stopped at the end, however it
-    comes; detached, only what did not serve before, and only when the start fails. A task that fails, or whose file
-    cannot be used, does not keep the others from being served, nor do the ingestion and the features service: the
+    `announce` is called once everything answers. With `accelerate`, a day passes every so many seconds from then on.
+    In the foreground everything is stopped at the end, however it comes; detached, only what did not serve before,
+    and only when the start fails. A task that fails, or whose file cannot be used, does not keep the others from
+    being served, nor do the ingestion and the features service: the
     failure is told and, detached, the first is returned. Raises ContenderError with what to do about it when not one
     task can be used or the other services cannot be had, Stopped when a signal came before everything was up or,
     detached, before it returned.
@@ -73,7 +81,8 @@ def up(
                 stop_at_end = False
                 errors = [*(failure.error for failure in services.failures), *services.missing.values()]
                 return errors[0] if errors else None
-            _wait(services, progress, interrupts)
+            days = None if accelerate is None else _days(services.settings, clock, progress, tasks, accelerate)
+            _wait(services, progress, interrupts, days)
         except Stopped:
             progress.note("Stopping." if stop_at_end else "Stopped here; what served before serves on.")
             if detach or not is_up:
@@ -174,7 +183,14 @@ def _serves(settings: Settings) -> bool:
     return known is not None and known.runs(service_specs.API.name)
 
 
-def _wait(services: Services, progress: Progress, interrupts: Interrupts) -> None:
+def _days(settings: Settings, clock: Clock, progress: Progress, tasks: Declared, seconds: float) -> Days:
+    def run(day: Clock) -> None:
+        run_all(settings, tasks, day, progress)
+
+    return Days(seconds, tasks.tasks, SystemClock(), run, progress.note, clock.now())
+
+
+def _wait(services: Services, progress: Progress, interrupts: Interrupts, days: Days | None = None) -> None:
     """Waits until the API ends or a signal comes; says so when another service ends, and goes on without it."""
     said = {service_specs.MLFLOW.name: _WITHOUT_MLFLOW}
     said |= {service.name: f"{service.title}: the service has ended; all else goes on." for service in _BESIDE}
@@ -183,6 +199,8 @@ def _wait(services: Services, progress: Progress, interrupts: Interrupts) -> Non
     while api.alive():
         threading.Event().wait(0.5)
         interrupts.check()
+        if days is not None:
+            days.go_on()
         for name in [name for name, process in watched.items() if not process.alive()]:
             del watched[name]
             progress.note(said[name])

@@ -103,18 +103,26 @@ def _settled(settings: Settings, engine: sa.Engine, active: ActiveSeries, key: R
 def _work(
     settings: Settings, engine: sa.Engine, task: Task, active: ActiveSeries, known: pl.DataFrame
 ) -> FeaturesReport:
-    """Builds and stores. The dataset is as-of the newest thing known in it, not as-of the hour at which the job ran."""
+    """Builds and stores."""
+    dataset = assemble(task, active, known)
+    lake.store(settings, engine, dataset)
+    return _report("built", dataset, len(known) - len(on_calendar(task, known)))
+
+
+def assemble(task: Task, active: ActiveSeries, known: pl.DataFrame) -> Dataset:
+    """The dataset of what is known, as-of the newest thing known in it, not as-of the hour at which the job ran.
+
+    Raises DataRefusedError when the history is too short for a single row.
+    """
     as_of: datetime = known.select(pl.col("known_at").max()).item()
     dataset = build(task, active.series, active.source, known, as_of)
-    expected = len(on_calendar(task, known))
     if dataset.table.is_empty():
         raise DataRefusedError(
-            f"Not one of the {expected:,} observations of the series {dataset.series} has all features of task "
-            f"{task.name}: they need {lookback(task):,} dates in a row without a gap.",
+            f"Not one of the {len(on_calendar(task, known)):,} observations of the series {dataset.series} has all "
+            f"features of task {task.name}: they need {lookback(task):,} dates in a row without a gap.",
             "Ingest more history, or declare features with shorter windows.",
         )
-    lake.store(settings, engine, dataset)
-    return _report("built", dataset, len(known) - expected)
+    return dataset
 
 
 def _report(outcome: Literal["built", "unchanged"], dataset: Dataset, ignored: int) -> FeaturesReport:

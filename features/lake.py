@@ -6,6 +6,9 @@ content, so that what is read is what was built, whoever has opened the file sin
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -25,6 +28,8 @@ from ingestion import observations
 TRAIN, PREDICT = "train.parquet", "predict.parquet"
 DATASET, CONTENT = "contender.dataset", "contender.content"
 """Keys in a file's own metadata: the dataset that it is a part of, and the hash of what it holds."""
+
+_lent: ContextVar[Dataset | None] = ContextVar("lent", default=None)
 
 
 @dataclass(frozen=True)
@@ -119,10 +124,13 @@ def latest(settings: Settings, engine: sa.Engine, task_name: str, as_of: datetim
 
 
 def current(settings: Settings, engine: sa.Engine, task: Task, as_of: datetime | None = None) -> Dataset:
-    """The newest dataset, as `latest` gives it, of a task whose declaration it must fit.
+    """The newest dataset, as `latest` gives it, of a task whose declaration it must fit; the one that is lent, if any.
 
     Raises NotFoundError besides when the task file has changed since the features job ran.
     """
+    at_hand = _lent.get()
+    if at_hand is not None and (at_hand.task, at_hand.feature_hash) == (task.name, declaration_hash(task)):
+        return at_hand
     dataset = latest(settings, engine, task.name, as_of)
     if dataset.feature_hash != declaration_hash(task):
         raise NotFoundError(
@@ -131,6 +139,19 @@ def current(settings: Settings, engine: sa.Engine, task: Task, as_of: datetime |
             f"Run the features job first: python -m features --task {task.name}",
         )
     return dataset
+
+
+@contextmanager
+def lent(dataset: Dataset) -> Iterator[None]:
+    """While the block runs, whoever in it asks for the task's current dataset is given this one: nothing is stored.
+
+    For a replay, which has it in memory and would leave a copy of the whole table behind for every night.
+    """
+    token = _lent.set(dataset)
+    try:
+        yield
+    finally:
+        _lent.reset(token)
 
 
 def read(settings: Settings, snapshot: Snapshot, source: str) -> Dataset:

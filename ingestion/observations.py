@@ -57,9 +57,11 @@ def record(
     `recorded_at` is the database's own clock when the row was written. It is for people; no read goes by it.
     The caller's transaction decides whether it stays. Recording the same rows twice adds nothing.
     """
+    if not received:
+        return Recorded(0, 0, 0)
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(series))))
-    known = {row.event_date: row for row in connection.execute(_newest(series, None))}
-    newest = max(known, default=None)
+    known = {row.event_date: row for row in connection.execute(_newest(series, None).where(_since(received)))}
+    newest = _newest_date(connection, series)
     added: list[dict[str, object]] = []
     restated = 0
     for observation in received:
@@ -92,8 +94,17 @@ def read_as_of(engine: sa.Engine, series: str, as_of: datetime) -> pl.DataFrame:
     Columns: `event_date` (Date), `known_at` (Datetime, UTC), then each raw field (Float64).
     Empty when nothing was known.
     """
+    return _frame(engine, _newest(series, as_of))
+
+
+def read_what_became_known(engine: sa.Engine, series: str, after: datetime, as_of: datetime) -> pl.DataFrame:
+    """The same of those observations only that became known after an instant: what a reader of before lacks."""
+    return _frame(engine, _newest(series, as_of).where(observations.c.known_at > after))
+
+
+def _frame(engine: sa.Engine, statement: sa.Select[tuple[date, datetime, dict[str, float]]]) -> pl.DataFrame:
     with reachable(), engine.connect() as connection:
-        rows = connection.execute(_newest(series, as_of)).all()
+        rows = connection.execute(statement).all()
     names = sorted({name for row in rows for name in row.fields})
     columns: dict[str, pl.Series] = {
         "event_date": pl.Series([row.event_date for row in rows], dtype=pl.Date),
@@ -111,20 +122,24 @@ def stored_dates(engine: sa.Engine, series: str) -> set[date]:
         )
 
 
-def newest_values(engine: sa.Engine, series: str, since: date) -> dict[date, dict[str, float]]:
-    """The fields of a series as they are known now, by date, from `since` on."""
+def newest_values(
+    engine: sa.Engine, series: str, since: date, as_of: datetime | None = None, after: datetime | None = None
+) -> dict[date, dict[str, float]]:
+    """The fields of a series as they were known at `as_of` (now, unless told), by date, from `since` on.
+
+    `after`: only of dates of which something became known after that instant.
+    """
+    statement = _newest(series, as_of).where(observations.c.event_date >= since)
+    if after is not None:
+        statement = statement.where(observations.c.known_at > after)
     with reachable(), engine.connect() as connection:
-        rows = connection.execute(_newest(series, None).where(observations.c.event_date >= since))
-        return {row.event_date: row.fields for row in rows}
+        return {row.event_date: row.fields for row in connection.execute(statement)}
 
 
 def watermark(engine: sa.Engine, series: str) -> date | None:
     """The newest date stored of a series, or None when nothing is."""
     with reachable(), engine.connect() as connection:
-        newest: date | None = connection.execute(
-            sa.select(sa.func.max(observations.c.event_date)).where(observations.c.series == series)
-        ).scalar_one()
-    return newest
+        return _newest_date(connection, series)
 
 
 def data_hash(frame: pl.DataFrame) -> str:
@@ -166,6 +181,17 @@ def _newest(series: str, as_of: datetime | None) -> sa.Select[tuple[date, dateti
         .order_by(columns.event_date, columns.known_at.desc(), columns.id.desc())
     )
     return statement if as_of is None else statement.where(columns.known_at <= as_of)
+
+
+def _newest_date(connection: sa.Connection, series: str) -> date | None:
+    statement = sa.select(sa.func.max(observations.c.event_date)).where(observations.c.series == series)
+    newest: date | None = connection.execute(statement).scalar_one()
+    return newest
+
+
+def _since(received: Sequence[Observation]) -> sa.ColumnElement[bool]:
+    """Only dates from the first of these on can be among them."""
+    return observations.c.event_date >= min(observation.event_date for observation in received)
 
 
 def _same(before: dict[str, float], after: dict[str, float]) -> bool:

@@ -30,9 +30,11 @@ class Board:
         """The rows after a day; all of them when it is None."""
         if day is None:
             return self
-        begin = int(np.searchsorted(self.target_dates, np.datetime64(day), side="right"))
-        tracks = {name: Track(one.values[begin:], one.trained_through[begin:]) for name, one in self.tracks.items()}
-        return Board(self.target_dates[begin:], self.labels[begin:], tracks)
+        return self._part(slice(self._end(day), None))
+
+    def until(self, day: date) -> "Board":
+        """The rows up to a day, and on it."""
+        return self._part(slice(self._end(day)))
 
     @classmethod
     def empty(cls) -> "Board":
@@ -45,6 +47,13 @@ class Board:
         values = np.concatenate([np.full(missing, np.nan), track.values])
         through = np.concatenate([np.full(missing, np.datetime64("NaT", "D")), track.trained_through])
         return Board(self.target_dates, self.labels, {**self.tracks, name: Track(values, through)})
+
+    def _end(self, day: date) -> int:
+        return int(np.searchsorted(self.target_dates, np.datetime64(day), side="right"))
+
+    def _part(self, rows: slice) -> "Board":
+        tracks = {name: Track(one.values[rows], one.trained_through[rows]) for name, one in self.tracks.items()}
+        return Board(self.target_dates[rows], self.labels[rows], tracks)
 
     def track(self, name: str) -> Track:
         """A contender's track; one without predictions when it is not on the board."""

@@ -1,10 +1,13 @@
-"""Many rows into Postgres at once, by COPY: ten times faster than INSERTs."""
+"""Rows into Postgres: many at once by COPY, ten times faster than INSERTs; a few by one statement instead of four."""
 
 import io
 
 import polars as pl
 import sqlalchemy as sa
 from psycopg2.extensions import connection as PsycopgConnection  # noqa: N812 (it is a class)
+from sqlalchemy.dialects.postgresql import insert
+
+FEW = 20
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> int:
@@ -14,6 +17,8 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -
     """
     if rows.is_empty():
         return 0
+    if len(rows) <= FEW:
+        return connection.execute(insert(table).values(rows.to_dicts()).on_conflict_do_nothing()).rowcount
     columns = ", ".join(rows.columns)
     content = io.BytesIO(rows.write_csv(include_header=False).encode())
     connection.execute(sa.text(f"CREATE TEMPORARY TABLE incoming (LIKE {table.name}) ON COMMIT DROP"))

@@ -67,6 +67,13 @@ def find(engine: sa.Engine, number: int) -> Decision | None:
     return _first(engine, _select().where(decisions.c.id == number))
 
 
+def hash_of(engine: sa.Engine, number: int) -> str | None:
+    """The hash of a decision's evidence as it was written down with it."""
+    statement = sa.select(decisions.c.evidence_hash).where(decisions.c.id == number)
+    with reachable(), engine.connect() as connection:
+        return connection.execute(statement).scalar_one_or_none()
+
+
 def _select() -> sa.Select[Any]:
     return sa.select(*(decisions.c[field.name] for field in fields(Decision)))
 

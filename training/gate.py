@@ -26,7 +26,7 @@ BOOTSTRAP: Final = "BOOTSTRAP"
 PROMOTE: Final = "PROMOTE"
 HOLD: Final = "HOLD"
 REJECT: Final = "REJECT"
-SUCCESSION, REFRESH, GUARD = "succession", "refresh", "guard"
+SUCCESSION, REFRESH, GUARD, LOST = "succession", "refresh", "guard", "champion_lost"
 Meeting = tuple[str, str, date | None]
 """Champion, challenger, and the date after which rows count."""
 
@@ -53,7 +53,9 @@ class Probation:
 class Case:
     """What is to be decided.
 
-    `board` may begin at any row that `carried` has not looked at. `since`: the last date the crowning looked at.
+    `board` may begin at any row that `carried` has not looked at. `pinned`: a person moved the champion, so it stays;
+    `lost`: the registry has lost it, and nobody is crowned until a person says so. `since`: the last date that the
+    crowning looked at.
     `unfit`: of contenders whose newest version could not be served, what is wrong with it; `has_newer`: whether the
     champion's contender has a newer version than the one that serves, and `harm` the evidence that its twin does worse
     than that one. `stands`: who may be crowned (everybody on the board unless told); `age_days` of the newest row.
@@ -65,6 +67,7 @@ class Case:
     champion: str | None
     since: date | None = None
     pinned: bool = False
+    lost: bool = False
     has_newer: bool = False
     harm: float = 0.0
     unfit: Mapping[str, str] = field(default_factory=dict)
@@ -151,7 +154,7 @@ def decide(case: Case) -> Verdict:
 
 def _bootstrap(case: Case, means: Mapping[str, float]) -> tuple[Outcome, str, str | None, str | None]:
     if case.pinned:
-        return HOLD, "pinned", None, None
+        return HOLD, LOST if case.lost else "pinned", None, None
     able = [name for name in means if name not in case.unfit]
     if not means:
         return HOLD, "too_few_rows", None, None

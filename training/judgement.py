@@ -1,148 +1,195 @@
 """From a situation to a case for the gate, and from its verdict to the decision with its evidence.
 
-Of the evidence a decision keeps what it needs to be made again: `given`, all that the gate was given besides the rows,
-which are in the database; and `carried`, what the next one goes on from.
+Of the evidence a decision keeps what it needs to be made again (`training.again`): `given`, all that the gate was given
+besides the rows, which are in the database; and `carried`, what the next one goes on from.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
+from training import carried, situation
+from training.board import Board
 from training.decisions import Decision
-from training.gate import BOOTSTRAP, GUARD, PROMOTE, REFRESH, REJECT, SUCCESSION, Case, Probation, Verdict
+from training.gate import (
+    BOOTSTRAP,
+    GUARD,
+    PROMOTE,
+    REFRESH,
+    REJECT,
+    SUCCESSION,
+    Carried,
+    Case,
+    Probation,
+    Verdict,
+)
+from training.given import Fixed, Given
 from training.reign import Reign
 from training.situation import Situation
 from training.versions import Version
 
+_INTEGERS_FROM = 1e16
+"""Postgres gives a number back without an exponent, so from here on JSON takes it for an integer."""
 
-def case(situation: Situation) -> Case:
-    """What the gate is asked. A contender stands for the title when it has a version that could be served."""
-    guardian = situation.guardian
-    return Case(
-        board=situation.board,
-        metric=situation.task.metric,
-        gate=situation.task.gate,
-        champion=situation.incumbent,
-        since=situation.reign.since,
-        pinned=situation.is_pinned,
-        has_newer=situation.newer is not None,
-        harm=situation.harm,
-        unfit={**situation.unfit, **situation.spoilt},
-        probation=None if guardian is None else Probation(guardian, situation.reign.moved),
-        baseline=situation.task.baseline,
-        stands=situation.standing,
-        age_days=None if situation.through is None else (situation.as_of.date() - situation.through).days,
-        carried=situation.carried,
+
+def given(now: Situation, session_date: date) -> Given:
+    """What the gate is given besides the rows. A contender stands for the title when its version could be served."""
+    champion, newer, guardian = now.champion, now.newer, now.guardian
+    is_fixed = guardian is not None and not now.reign.goes_on
+    return Given(
+        scope=situation.scope(now.task, now.series),
+        session_date=session_date,
+        as_of=now.as_of,
+        through=now.through,
+        metric=now.task.metric,
+        gate=now.task.gate,
+        baseline=now.task.baseline,
+        config_hash=now.task.config_hash,
+        stands_on=now.stands_on,
+        identities=now.identities,
+        versions={name: _named(version) for name, version in sorted(now.newest.items())},
+        holder=None if champion is None else _named(champion),
+        holder_kind=None if champion is None else champion.kind,
+        newer=None if newer is None else newer.version,
+        reign=now.reign,
+        champion=now.incumbent,
+        pinned=now.is_pinned,
+        lost=now.is_lost,
+        harm=now.harm,
+        unfit={**now.unfit, **now.spoilt},
+        probation=None if guardian is None else Probation(guardian, now.reign.moved),
+        former=now.before.contender if is_fixed and now.before is not None else None,
+        fixed=_fixed(now) if is_fixed else None,
+        stands=now.standing,
+        age_days=None if now.through is None or now.is_late else (now.as_of.date() - now.through).days,
     )
 
 
-def taker(situation: Situation, verdict: Verdict) -> Version | None:
+def case(what: Given, board: Board, left: Carried) -> Case:
+    """What the gate is asked."""
+    return Case(
+        board=board,
+        metric=what.metric,
+        gate=what.gate,
+        champion=what.champion,
+        since=what.reign.since,
+        pinned=what.pinned,
+        lost=what.lost,
+        has_newer=what.newer is not None,
+        harm=what.harm,
+        unfit=what.unfit,
+        probation=what.probation,
+        baseline=what.baseline,
+        stands=what.stands,
+        age_days=what.age_days,
+        carried=left,
+    )
+
+
+def taker(now: Situation, verdict: Verdict) -> Version | None:
     """The version that the verdict gives the title to; None when it stays where it is."""
     if verdict.outcome not in (BOOTSTRAP, PROMOTE):
         return None
-    if verdict.reason == GUARD and not situation.reign.goes_on:
-        return situation.before
-    return situation.newest.get(verdict.champion or "")
+    if verdict.reason == GUARD and not now.reign.goes_on:
+        return now.before
+    return now.newest.get(verdict.champion or "")
 
 
-def decision(situation: Situation, verdict: Verdict, session_date: date) -> Decision:
+def decision(what: Given, verdict: Verdict) -> Decision:
     """The verdict as it is written down, with the evidence that it stands on."""
-    task, ranking = situation.task, verdict.carried.ranking
-    taken = taker(situation, verdict)
-    champion = verdict.champion if taken is None else taken.contender
-    asked = case(situation)
-    evidence = {
-        "series": situation.series,
-        "as_of": situation.as_of.isoformat(),
-        "metric": task.metric,
-        "gate": task.gate.model_dump(mode="json"),
-        "config_hash": task.config_hash,
-        "stands_on": situation.stands_on,
+    ranking = verdict.carried.ranking
+    is_back = verdict.reason == GUARD and what.former is not None
+    told = {
         "rows": 0 if ranking is None else ranking.seen,
         "first": None if ranking is None else ranking.first,
-        "last": situation.through,
-        "versions": {name: _named(version) for name, version in sorted(situation.newest.items())},
-        "holder": None if situation.champion is None else _named(situation.champion),
         "mean_loss": verdict.ranking,
         "comparisons": [asdict(comparison) for comparison in verdict.comparisons],
         "beats_baseline": verdict.beats_baseline,
-        "given": {
-            "champion": asked.champion,
-            "since": asked.since,
-            "pinned": asked.pinned,
-            "has_newer": asked.has_newer,
-            "harm": asked.harm,
-            "unfit": asked.unfit,
-            "probation": None if asked.probation is None else asdict(asked.probation),
-            "stands": sorted(asked.stands or ()),
-            "age_days": asked.age_days,
-        },
     }
-    carried = {
-        "identities": situation.identities,
-        "ranked": sorted(situation.standing),
-        "ranking": None if ranking is None else ranking.plain(),
-        "pairs": [
-            {"champion": champion, "challenger": challenger, "pair": pair.plain()}
-            for (champion, challenger, _), pair in verdict.carried.pairs.items()
-        ],
+    exactly = {
+        "given": what.rest(),
+        "reign": _reign(what, verdict).plain(),
+        "carried": carried.plain(verdict.carried, what.identities, what.stands),
     }
     return Decision(
-        task.name,
-        situation.series,
-        session_date,
+        what.scope.task,
+        what.scope.series,
+        what.session_date,
         verdict.outcome,
         verdict.reason,
-        champion,
+        what.former if is_back else verdict.champion,
         verdict.challenger,
-        {**_plain(evidence), "reign": _reign(situation, verdict).plain(), "carried": carried},
+        _as_kept({**what.told(), **_rounded(told), **exactly}),
     )
 
 
-def _reign(situation: Situation, verdict: Verdict) -> Reign:
+def _fixed(now: Situation) -> Fixed | None:
+    """What the fixed version said of rows that the pair had not seen. Rows it had seen are passed over anyway."""
+    if now.before is None or now.guardian is None:
+        return None
+    pair = now.carried.pairs.get((now.incumbent or "", now.guardian, now.reign.moved))
+    new = now.board.after(now.reign.moved if pair is None else pair.through or pair.since)
+    values = [value if math.isfinite(value) else None for value in new.track(now.guardian).values.tolist()]
+    days = [day.isoformat() for day in new.target_dates.tolist()]
+    return Fixed(now.before.trained_through, dict(zip(days, values, strict=True)))
+
+
+def _reign(what: Given, verdict: Verdict) -> Reign:
     """The champion's reign after the verdict."""
-    reign, through, holder = situation.reign, situation.through, situation.champion
+    reign, through, holder = what.reign, what.through, what.holder
     if verdict.outcome == BOOTSTRAP or holder is None:
         return Reign(through)
+    number = holder["version"]
     if verdict.outcome == REJECT:
-        newer = situation.newer
-        is_of_refresh = newer is not None and verdict.judged == situation.incumbent
-        return replace(reign, refused=(*reign.refused, newer.version)) if newer is not None and is_of_refresh else reign
+        is_of_refresh = what.newer is not None and verdict.judged == what.champion
+        return replace(reign, refused=(*reign.refused, what.newer)) if what.newer and is_of_refresh else reign
     if verdict.reason == SUCCESSION:
-        return Reign(through, before=holder.version, moved=through, goes_on=True)
+        return Reign(through, before=number, moved=through, goes_on=True)
     if verdict.reason == GUARD:
-        return Reign(through) if reign.goes_on else Reign(reign.since, refused=(*reign.refused, holder.version))
-    if situation.guardian is not None and not _is_watched(situation, verdict):
+        return Reign(through) if reign.goes_on else Reign(reign.since, refused=(*reign.refused, number))
+    if what.probation is not None and not _is_watched(what, what.probation, verdict):
         reign = replace(reign, before=None, moved=None, goes_on=False)
-    if verdict.reason == REFRESH and holder.kind == "batch" and reign.before is None:
-        return replace(reign, before=holder.version, moved=through)
+    if verdict.reason == REFRESH and what.holder_kind == "batch" and reign.before is None:
+        return replace(reign, before=number, moved=through)
     return reign
 
 
-def _is_watched(situation: Situation, verdict: Verdict) -> bool:
+def _is_watched(what: Given, probation: Probation, verdict: Verdict) -> bool:
     """Whether the one who had the title before was held against the champion: its probation is not over."""
-    meeting = (situation.incumbent or "", situation.guardian or "", situation.reign.moved)
-    return meeting in verdict.carried.pairs
+    pair = verdict.carried.pairs.get((what.champion or "", probation.against, probation.since))
+    return pair is not None and pair.seen <= what.gate.probation
 
 
 def _named(version: Version) -> dict[str, Any]:
     return {
         "contender": version.contender,
         "version": version.version,
-        "trained_through": version.trained_through,
+        "trained_through": version.trained_through.isoformat(),
         "data_hash": version.data_hash,
         "artifact_digest": version.artifact_digest,
     }
 
 
-def _plain(value: Any) -> Any:
+def _rounded(value: Any) -> Any:
     """The same as JSON knows it: floats to 12 digits, null for what is not a number, dates as text."""
     if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: _rounded(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [_rounded(part) for part in value]
     if isinstance(value, float):
         return float(f"{value:.12g}") if math.isfinite(value) else None
     return value.isoformat() if isinstance(value, date) else value
+
+
+def _as_kept(value: Any) -> Any:
+    """The same as Postgres will give it back, so that its hash is that of what is stored."""
+    if isinstance(value, Mapping):
+        return {key: _as_kept(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_kept(part) for part in value]
+    if isinstance(value, float):
+        return int(Decimal(repr(value))) if abs(value) >= _INTEGERS_FROM else value or 0.0
+    return value

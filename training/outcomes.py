@@ -31,12 +31,20 @@ class Recorded:
     restated: int
 
 
-def record(connection: sa.Connection, task: Task, dataset: "Dataset") -> Recorded:
-    """Adds the dataset's labels that were not known, or were known otherwise, at the dataset's as-of."""
-    labels = dataset.table.filter(pl.col("label").is_not_null()).select(
-        "target_date", "label", pl.col("label_known_at").alias("known_at")
-    )
-    known = newest(connection, task, dataset.series, dataset.as_of).select("target_date", pl.col("label").alias("was"))
+def of_dataset(dataset: "Dataset") -> pl.DataFrame:
+    """The labels of a dataset as `newest` gives them."""
+    return dataset.table.filter(pl.col("label").is_not_null()).select(*_NEWEST)
+
+
+def record(connection: sa.Connection, task: Task, dataset: "Dataset", recorded: pl.DataFrame | None = None) -> Recorded:
+    """Adds the dataset's labels that were not known, or were known otherwise, at the dataset's as-of.
+
+    `recorded`: what `newest` would give, from who has it at hand.
+    """
+    labels = of_dataset(dataset).rename({"label_known_at": "known_at"})
+    if recorded is None:
+        recorded = newest(connection, task, dataset.series, dataset.as_of)
+    known = recorded.select("target_date", pl.col("label").alias("was"))
     changed = labels.join(known, on="target_date", how="left").filter(
         pl.col("was").is_null() | (pl.col("was") != pl.col("label"))
     )

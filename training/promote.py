@@ -23,18 +23,21 @@ from core.settings import Settings
 from core.tasks import Task, digest
 from ingestion import observations
 from training import (
+    decision_log,
     decisions,
     judgement,
     ledger,
     moves,
     outcomes,
     predictions,
+    registry,
     sanity,
     twins,
     versions,
 )
 from training.decisions import Decision
-from training.gate import GUARD, Verdict, decide
+from training.gate import GUARD, HOLD, LOST, Verdict, decide
+from training.given import Given
 from training.ledger import CHALLENGER, CHAMPION, Move
 from training.situation import Situation
 from training.situation import read as situation_now
@@ -73,6 +76,8 @@ class PromoteReport:
     @property
     def _way_out(self) -> str:
         """How a person lets the gate decide again, where one has taken the decision from it."""
+        if self.reason == LOST:
+            return f'; MLflow has no champion any more: contender rollback {self.task} --why "…"'
         if self.reason != "pinned":
             return ""
         return f'; moved by hand, so it stays until: contender unpin {self.task} --why "…"'
@@ -82,18 +87,30 @@ class PromoteReport:
         return (contender or "none") + ("" if loss is None else f" ({self.metric} {loss:.4g})")
 
 
-def run(settings: Settings, task: Task, clock: Clock) -> PromoteReport:
-    """Reconciles the aliases with the ledger, decides on what is new, and moves what the decision says.
+def run(settings: Settings, task: Task, clock: Clock, *, log_holds: bool = True) -> PromoteReport:
+    """Reconciles the aliases with the ledger, decides on what is new, moves what the decision says, and logs it.
 
-    Raises NotFoundError when there is nothing to promote, RegistryUnreachableError or BusyError to be tried again,
-    IntegrityError when the files of a model are not what was trained.
+    Without `log_holds` MLflow is told only of what is no HOLD. Raises NotFoundError when there is nothing to promote,
+    RegistryUnreachableError or BusyError to be tried again, IntegrityError when the files of a model are not what was
+    trained.
     """
     engine = connect(settings.require_database_url(), schema=settings.schema_name)
     try:
-        with locks.hold(engine, f"promote/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
-            return _promote(Workplace(settings, engine, lease, clock), task)
+        return promote(settings, engine, task, clock, log_holds=log_holds)
     finally:
         engine.dispose()
+
+
+def promote(
+    settings: Settings, engine: sa.Engine, task: Task, clock: Clock, *, log_holds: bool = True
+) -> PromoteReport:
+    """The same with connections that are there already."""
+    with locks.hold(engine, f"promote/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
+        at = Workplace(settings, engine, lease, clock)
+        report = _promote(at, task)
+        if log_holds or (report.is_new and report.outcome != HOLD):
+            decision_log.complete(at, task, holds=log_holds)
+        return report
 
 
 def _promote(at: Workplace, task: Task) -> PromoteReport:
@@ -105,41 +122,60 @@ def _promote(at: Workplace, task: Task) -> PromoteReport:
     if last is not None and runs.settled(at.engine, key) is not None:
         return _report(last, found, is_new=False)
 
-    situation, verdict = _judged(at, situation_now(at, task, series, newest, aliases))
-    decision = judgement.decision(situation, verdict, date.fromisoformat(key.session_date))
+    situation, made = situation_now(at, task, series, newest, aliases), list(found)
+    while (missed := situation.missed) is not None and missed.through is not None:
+        made += _decide(at, missed, missed.through)[1]
+        aliases = moves.reconcile(at, task.name)
+        situation = situation_now(at, task, series, newest, aliases)
+    decision, moved = _decide(at, situation, date.fromisoformat(key.session_date), key)
+    return _report(decision, (*made, *moved), is_new=True)
+
+
+def _decide(
+    at: Workplace, situation: Situation, session_date: date, key: RunKey | None = None
+) -> tuple[Decision, list[Move]]:
+    """One look of the gate, written down and carried out; with a key, the last one of this run."""
+    situation, given, verdict = _judged(at, situation, session_date)
+    decision = judgement.decision(given, verdict)
     intended = _intended(situation, verdict, decision)
-    for version in versions.numbered(at.engine, task.name, {m.to_version for m in intended if m.to_version}).values():
+    wanted = {move.to_version for move in intended if move.to_version}
+    for version in versions.numbered(at.engine, situation.task.name, wanted).values():
         moves.keep_bundle(at, version)
     with at.writing() as connection:
         decision_id = decisions.record(connection, decision, at.clock.now())
         made = [move.decided(decision_id, decision.evidence_hash) for move in intended]
         for move in made:
             ledger.write(connection, "intent", move, at.clock.now())
-        runs.settle(connection, key, {"decision": decision_id})
+        if key is not None:
+            runs.settle(connection, key, {"decision": decision_id})
     moves.carry_out(at, made)
-    return _report(decision, (*found, *made), is_new=True)
+    return decision, made
 
 
-def _judged(at: Workplace, situation: Situation) -> tuple[Situation, Verdict]:
-    """The verdict; a version that is to serve is read back first, and one that is not what it was is rejected."""
+def _judged(at: Workplace, situation: Situation, session_date: date) -> tuple[Situation, Given, Verdict]:
+    """The verdict; a version that is to serve is read back first, and one that is not what it was is rejected.
+
+    One that was deleted in MLflow cannot stand for the title.
+    """
     while True:
-        verdict = decide(judgement.case(situation))
+        given = judgement.given(situation, session_date)
+        verdict = decide(judgement.case(given, situation.board, situation.carried))
         taken = judgement.taker(situation, verdict)
         if taken is None or taken == situation.champion:
-            return situation, verdict
+            return situation, given, verdict
+        if registry.find(at.settings, taken.task, taken.version) is None:
+            situation = situation.without(taken)
+            continue
         said = np.asarray(twins.model_of(at, taken).predict(np.array(taken.golden["rows"])), dtype=np.float64)
         if sanity.repeats_itself(taken, said):
-            return situation, verdict
+            return situation, given, verdict
         situation = replace(situation, spoilt={**situation.spoilt, verdict.judged or "": sanity.GOLDEN_BATCH})
 
 
 def _contestants(engine: sa.Engine, task: Task) -> tuple[str, dict[str, Version]]:
     """The series that the task stands on, and the newest version of each contender that has one."""
     active = observations.active(engine, task.name)
-    newest = {}
-    if active is not None:
-        every = {name: versions.newest(engine, task, active.series, name) for name in task.contenders}
-        newest = {name: version for name, version in every.items() if version is not None}
+    newest = {} if active is None else versions.newest_of_all(engine, task, active.series)
     if active is None or not newest:
         raise NotFoundError(
             f"Task {task.name} has no model version to promote.",

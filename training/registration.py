@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import sqlalchemy as sa
 
 from core.settings import Settings
 from core.tasks import Task
-from training import flavor, predictions, registry, summary, versions
+from training import flavor, predictions, registry, restoring, summary, versions
 from training.backtest import Walk
+from training.memory import Memory
 from training.procedures import Floats, Model
 from training.provenance import code_version
 from training.registry import Registered
@@ -36,37 +36,53 @@ _EXAMPLE_ROWS = 3
 _UNNUMBERED = 0
 
 
-def register(at: Workplace, task: Task, dataset: "Dataset", walks: Mapping[str, Walk]) -> tuple[Version, ...]:
+def register(
+    at: Workplace, task: Task, dataset: "Dataset", walks: Mapping[str, Walk], memory: Memory | None = None
+) -> tuple[Version, ...]:
     """Registers the model of each walk that has learned more than the contender's newest version.
 
+    With a `memory`, which a replay has, only those that it says, without pictures and the course of the metrics.
     Raises RegistryUnreachableError when MLflow does not answer: what is registered by then stays, the rest is
     registered by the next run.
     """
-    due = [name for name, walk in walks.items() if _is_due(at.engine, task, dataset.series, name, walk)]
+    newest = memory.newest if memory is not None else versions.newest_of_all(at.engine, task, dataset.series)
+    due = [name for name, walk in walks.items() if _is_due(task, newest.get(name), name, walk, memory)]
     if not due:
         return ()
-    registry.ensure_model(at.settings, task.name, task.title)
+    restoring.ensure_model(at, task.name, task.title)
     orphans = registry.versions_above(at.settings, task.name, versions.highest(at.engine, task.name))
     tracking = Tracking.open(at.settings, task, dataset)
     scored = predictions.scored(task, predictions.scoreboard(at.engine, task, dataset.series, dataset.as_of))
+    shown = summary.BRIEF if memory is not None else summary.FULL
     with _workshop() as (folder, pool):
         begun: list[tuple[Version, Record, Future[Logged] | Registered]] = []
         for name in due:
-            version, record = _prepare(at.settings, task, dataset, name, walks[name], scored, folder / name)
+            version, record = _prepare(at.settings, task, dataset, name, walks[name], scored, shown, folder / name)
             orphan = next((one for one in orphans if _is_same(version, one)), None)
             begun.append((version, record, orphan or pool.submit(tracking.log, record)))
-        return tuple(_complete(at, tracking, *step) for step in begun)
+        registered = tuple(_complete(at, tracking, *step) for step in begun)
+    if memory is not None:
+        memory.newest |= {version.contender: version for version in registered}
+    return registered
 
 
-def _is_due(engine: sa.Engine, task: Task, series: str, name: str, walk: Walk) -> bool:
+def _is_due(task: Task, newest: Version | None, name: str, walk: Walk, memory: Memory | None) -> bool:
     if walk.model is None or walk.trained_through is None:
         return False
-    newest = versions.newest(engine, task, series, name)
-    return newest is None or newest.trained_through < walk.trained_through
+    if newest is not None and newest.trained_through >= walk.trained_through:
+        return False
+    return memory is None or memory.wants_registered(task, name, walk.rows_trained)
 
 
 def _prepare(
-    settings: Settings, task: Task, dataset: "Dataset", name: str, walk: Walk, scored: pl.DataFrame, folder: Path
+    settings: Settings,
+    task: Task,
+    dataset: "Dataset",
+    name: str,
+    walk: Walk,
+    scored: pl.DataFrame,
+    shown: summary.Shown,
+    folder: Path,
 ) -> tuple[Version, Record]:
     """Writes the model and the pictures into `folder`, and says what the version and its run will be."""
     assert walk.model is not None, name  # noqa: S101 (_is_due)
@@ -90,14 +106,15 @@ def _prepare(
         run_id="",
         golden=_golden(walk.model, rows),
     )
-    summary.draw(task, dataset, name, scored, folder / PICTURES)
+    if shown.pictures:
+        summary.draw(task, dataset, name, scored, folder / PICTURES)
     record = Record(
         key="/".join(_identity(version).values()),
         name=f"{name} {walk.trained_through}",
         description=_description(version),
         tags=_tags(version),
         params=summary.params(task, dataset, version),
-        metrics=summary.metrics(task, name, scored),
+        metrics=summary.metrics(task, name, scored, shown.points),
         folder=folder,
     )
     return version, record

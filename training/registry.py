@@ -113,6 +113,13 @@ def find(settings: Settings, task_name: str, version: int) -> Registered | None:
     return None if answer is None else _registered(answer["model_version"])
 
 
+def artifacts_of(settings: Settings, run_id: str) -> str | None:
+    """Where a run keeps its files (a URI), or None when MLflow has no such run."""
+    answer = _call(settings, "GET", "runs/get", JOB, params={"run_id": run_id})
+    uri: str | None = None if answer is None else answer["run"]["info"]["artifact_uri"]
+    return uri
+
+
 def set_alias(settings: Settings, task_name: str, alias: str, version: int) -> None:
     """Moves an alias. Only `training.moves` does, under the promote lease; the ledger is written before and after."""
     body = {"name": _safe(task_name), "alias": alias, "version": str(version)}

@@ -67,13 +67,12 @@ def _register(at: Workplace, number: int, version: Version, folder: str, *, is_o
 
 def _artifacts(at: Workplace, run_id: str) -> str:
     """Where a run keeps its files."""
-    answer = registry._call(at.settings, "GET", "runs/get", registry.JOB, params={"run_id": run_id})
-    if answer is None:
+    uri = registry.artifacts_of(at.settings, run_id)
+    if uri is None:
         raise NotFoundError(
             f"MLflow has no run {run_id} any more, whose files the deleted model had.",
             "Put MLflow's old database back, or start both databases anew.",
         )
-    uri: str = answer["run"]["info"]["artifact_uri"]
     return uri
 
 

@@ -37,8 +37,8 @@ def name(task: Task, series: str) -> str:
     return f"{task.name}/{series}/{declaration_hash(task)[:8]}"
 
 
-def append(at: Workplace, task: Task, dataset: "Dataset") -> int:
-    """Appends the labelled rows after the newest date of the log, and returns how many those were.
+def append(at: Workplace, task: Task, dataset: "Dataset") -> list[Draft]:
+    """Appends the labelled rows after the newest date of the log, and returns them.
 
     The lease is held fast while a group is appended, so nobody else appends meanwhile.
     """
@@ -47,7 +47,7 @@ def append(at: Workplace, task: Task, dataset: "Dataset") -> int:
     for first in range(0, len(waiting), GROUP):
         with at.writing(), event_log.session(at.engine) as connection:
             event_log.append(connection, log, waiting[first : first + GROUP])
-    return len(waiting)
+    return waiting
 
 
 def drafts(history: History, after: date | None) -> list[Draft]:

@@ -6,18 +6,18 @@ from datetime import date, datetime
 
 from core.tasks import Task, digest
 from features import lake
-from training import boards, decisions, evidence, sanity, twins, versions
+from training import boards, carried, decisions, evidence, sanity, twins, versions
 from training.board import Board
 from training.boards import Scope
 from training.decisions import Decision
 from training.gate import Carried, Meeting
 from training.ledger import CHAMPION
 from training.moves import Reconciled
-from training.pairs import Pair
-from training.ranking import Ranking
 from training.reign import Reign
 from training.versions import Version
 from training.workplace import Workplace
+
+_FEW = 2
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Situation:
     `newest`: the newest version of each contender that has one; `unfit`: what is wrong with such a version, where
     something is; `champion`: the version that holds the alias, None when nobody does or when it is not one of ours;
     `before`: the version that held it until the last move, while its probation may last; `harm`: the evidence against
-    a newer version of the champion's contender; `spoilt`: as `unfit`, of versions that were read back.
+    a newer version of the champion's contender; `spoilt`: as `unfit`, of versions that were read back. `is_late`: it is
+    of an earlier night, on which nobody looked.
     """
 
     task: Task
@@ -43,11 +44,17 @@ class Situation:
     board: Board
     harm: float = 1.0
     spoilt: Mapping[str, str] = field(default_factory=dict)
+    is_late: bool = False
 
     @property
     def is_pinned(self) -> bool:
         """Whether a person moved the champion, so that it stays."""
         return CHAMPION in self.aliases.pinned
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there was a champion, and MLflow has none any more."""
+        return self.is_pinned and CHAMPION not in self.aliases.aliases
 
     @property
     def incumbent(self) -> str | None:
@@ -68,7 +75,7 @@ class Situation:
     @property
     def newer(self) -> Version | None:
         """A version of the champion's contender that is newer than the one that serves, and was not refused."""
-        newest = self.newest.get(self.incumbent or "")
+        newest = None if self.is_late else self.newest.get(self.incumbent or "")
         if newest is None or self.champion is None or newest.trained_through <= self.champion.trained_through:
             return None
         return None if newest.version in self.reign.refused else newest
@@ -105,6 +112,22 @@ class Situation:
             [self.series, task.metric, task.gate.block, task.gate.min_rows, task.scored_from, evidence.PROCEDURE]
         )
 
+    @property
+    def missed(self) -> "Situation | None":
+        """The first night on which nobody has looked, as it was then; None when that is the newest.
+
+        So a run after a week without any decides what seven runs would have, in their order.
+        """
+        last = None if self.carried.ranking is None else self.carried.ranking.through
+        if last is None or len(nights := self.board.after(last).target_dates) < _FEW:
+            return None
+        return replace(self, board=self.board.until(nights[0].item()), is_late=True)
+
+    def without(self, version: Version) -> "Situation":
+        """The same where this version is none that could take an alias."""
+        newest = {name: one for name, one in self.newest.items() if one != version}
+        return replace(self, newest=newest, before=None if self.before == version else self.before)
+
     def meetings(self) -> set[Meeting]:
         """The pairs of which the gate will want to know."""
         wanted: set[Meeting] = set()
@@ -133,7 +156,8 @@ def read(at: Workplace, task: Task, series: str, newest: Mapping[str, Version], 
         task, series, at.clock.now(), newest, _unfit(task, newest, champion), aliases, champion,
         reign or Reign(None), before, Carried(), nothing,
     )  # fmt: skip
-    bare = replace(bare, carried=_carried(bare, last))
+    left = carried.left_by(last, bare.stands_on, bare.identities, bare.standing, (bare.incumbent, bare.reign.since))
+    bare = replace(bare, carried=left)
     board = boards.read(at.engine, scope(task, series), bare.as_of, _begin(bare, is_known=reign is not None))
     situation = replace(bare, board=board)
     if reign is None:
@@ -172,27 +196,6 @@ def _reign(last: Decision | None, series: str, incumbent: str | None) -> Reign |
     if last is None or incumbent is None or (last.series, last.champion) != (series, incumbent):
         return None
     return Reign.of_plain(last.evidence["reign"])
-
-
-def _carried(situation: Situation, last: Decision | None) -> Carried:
-    """What the last decision left of pairs and ranking, as far as their contenders are what they were.
-
-    Who stood in this reign under another declaration keeps its place under another name: it has used of alpha.
-    """
-    if last is None or last.evidence["stands_on"] != situation.stands_on:
-        return Carried()
-    left, identities = last.evidence["carried"], situation.identities
-    known = {name for name, identity in left["identities"].items() if identities.get(name) == identity}
-    pairs: dict[Meeting, Pair] = {}
-    for one in left["pairs"]:
-        champion, challenger, pair = one["champion"], one["challenger"], Pair.of_plain(one["pair"])
-        if champion in known and challenger not in known and "@" not in challenger:
-            challenger = f"{challenger}@{left['identities'][challenger]}"
-        is_of_reign = (champion, pair.since) == (situation.incumbent, situation.reign.since)
-        if champion in known and (challenger in known or is_of_reign):
-            pairs[champion, challenger, pair.since] = pair
-    is_ranked = set(left["ranked"]) == situation.standing and situation.standing <= known
-    return Carried(pairs, Ranking.of_plain(left["ranking"]) if is_ranked else None)
 
 
 def _begin(situation: Situation, *, is_known: bool) -> date | None:

@@ -1,5 +1,6 @@
 """What a run shows of a contender: its parameters, its metrics beside the baseline's, their course, and pictures."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,19 @@ from training.versions import Version
 if TYPE_CHECKING:
     from features.dataset import Dataset
 
-_POINTS = 50
 _BASELINE = "baseline_"
 _PNG_COMPRESSION = 1  # a third faster to write, hardly larger
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How much a run shows: whether pictures, and how many points of each metric's course."""
+
+    pictures: bool
+    points: int
+
+
+FULL, BRIEF = Shown(pictures=True, points=50), Shown(pictures=False, points=2)
 
 
 def params(task: Task, dataset: "Dataset", version: Version) -> dict[str, str]:
@@ -34,7 +45,7 @@ def params(task: Task, dataset: "Dataset", version: Version) -> dict[str, str]:
     return {key: str(value) for key, value in every.items() if value is not None}
 
 
-def metrics(task: Task, contender: str, scored: pl.DataFrame) -> list[Point]:
+def metrics(task: Task, contender: str, scored: pl.DataFrame, points_each: int) -> list[Point]:
     """The contender's metrics as they developed and, as `baseline_…`, the baseline's on the same rows.
 
     The last point of each is over all rows. A point's step is the number of rows, its time their last target date.
@@ -43,7 +54,7 @@ def metrics(task: Task, contender: str, scored: pl.DataFrame) -> list[Point]:
     labels, dates = rows["label"].to_numpy(), rows["target_date"].to_list()
     points = []
     for prefix, name in (("", contender), (_BASELINE, task.baseline)):
-        course = scoring.over_time(task, labels, rows[name].to_numpy(), _POINTS)
+        course = scoring.over_time(task, labels, rows[name].to_numpy(), points_each)
         for row in course.iter_rows(named=True):
             step = row.pop("rows")
             at = _milliseconds(dates[step - 1])

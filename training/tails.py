@@ -1,6 +1,6 @@
 """A learner and what follows it in its log: where it goes on, whether the log is in Postgres or made of a history."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import islice
@@ -107,6 +107,12 @@ def of_log(
     events = event_log.replay(line, whose, learner.seq, learner.seq + len(following))
     is_rebuilt = has_walked if stored is None else stored.is_foreign
     return Tail(learner, through, np.array(following, dtype="datetime64[D]"), events, is_rebuilt)
+
+
+def going_on(learner: Learner, learned_through: date | None, appended: Sequence[Draft]) -> Tail:
+    """The tail of a learner that had learned the whole log before these rows were appended: nothing is read."""
+    days = np.array([row.event_id for row in appended], dtype="datetime64[D]")
+    return Tail(learner, learned_through, days, _numbered(learner.seq, appended))
 
 
 def _numbered(after: int, rows: Iterable[Draft]) -> Iterator[Event]:

@@ -104,6 +104,13 @@ class Tracking:
             self._client.log_artifacts(run_id, str(record.folder))
         return Logged(run_id, f"{info.artifact_uri}/{MODEL}")
 
+    def finished(self, key: str) -> str | None:
+        """The id of the run with this key that is complete; None when there is none."""
+        query = f"tags.`{KEY}` = '{key}' and attributes.status = 'FINISHED'"
+        with _reachable(self._client.tracking_uri):
+            found = self._client.search_runs([self._experiment_id], query, max_results=1)
+        return found[0].info.run_id if found else None
+
     def finish(self, run_id: str) -> None:
         """Closes a run whose version is registered."""
         with _reachable(self._client.tracking_uri):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
+import sqlalchemy as sa
 
 from core import locks, runs
 from core.clock import Clock
@@ -18,6 +19,7 @@ from features.dataset import Dataset
 from training import checkpoints, event_log, outcomes, predictions, progress, row_learners, row_log
 from training.backtest import Walk, walk_all
 from training.checkpoints import Frozen
+from training.memory import Memory
 from training.positions import Position
 from training.registration import register
 from training.tails import Tail, of_log
@@ -74,7 +76,7 @@ def run(settings: Settings, task: Task, clock: Clock) -> TrainReport:
             if runs.settled(engine, key) is not None:
                 return _nothing(task, dataset)
             at = Workplace(settings, engine, lease, clock)
-            report = _train(at, task, dataset)
+            report = advance(at, task, dataset)
             with at.writing() as connection:
                 runs.settle(connection, key, {"versions": [version.version for version in report.versions]})
             return report
@@ -82,17 +84,28 @@ def run(settings: Settings, task: Task, clock: Clock) -> TrainReport:
         engine.dispose()
 
 
-def _train(at: Workplace, task: Task, dataset: Dataset) -> TrainReport:
+def advance(at: Workplace, task: Task, dataset: Dataset, memory: Memory | None = None) -> TrainReport:
+    """Takes the contenders over what the dataset has and they have not seen, under the lease of the workplace.
+
+    `memory`: where a process that does so night after night has left off; it is brought up to date.
+    """
+    appended = row_log.append(at, task, dataset)
+    if memory is None or not memory.positions:
+        walks, rebuilt = _from_store(at, task, dataset)
+    else:
+        walks, rebuilt = walk_all(task, dataset, memory.positions, memory.tails(appended)), []
+    recorded = None if memory is None else memory.labels
     with at.writing() as connection:
-        labels = outcomes.record(connection, task, dataset)
-    row_log.append(at, task, dataset)
-    stand = progress.read(at.engine, task, dataset.series)
-    with closing(event_log.Line(at.engine)) as line:
-        tails = _tails(at, task, dataset, stand.positions, line)
-        rebuilt = [name for name in stand.stale if name not in tails] + [n for n in tails if tails[n].is_rebuilt]
-        walks = walk_all(task, dataset, stand.positions, tails)
-    predicted = sum(_commit(at, task, dataset, name, walk) for name, walk in walks.items())
-    registered = register(at, task, dataset, walks)
+        labels = outcomes.record(connection, task, dataset, recorded)
+        predicted = sum(
+            predictions.record(connection, task, dataset.series, name, walk.predictions, at.clock.now())
+            for name, walk in walks.items()
+        )
+        if memory is None or memory.is_due:
+            rest(connection, task, dataset.series, walks)
+    if memory is not None:
+        memory.keep(dataset, walks)
+    registered = register(at, task, dataset, walks, memory)
     return TrainReport(
         dataset.series,
         _through(dataset),
@@ -103,6 +116,24 @@ def _train(at: Workplace, task: Task, dataset: Dataset) -> TrainReport:
         registered,
         is_new=True,
     )
+
+
+def rest(connection: sa.Connection, task: Task, series: str, walks: Mapping[str, Walk]) -> None:
+    """Stores where the contenders stand after their walks, with what they learned, in the caller's transaction."""
+    for name, walk in walks.items():
+        progress.write(connection, task, series, name, walk.position)
+        if walk.learner is not None and walk.learner.said:
+            checkpoints.write(connection, row_learners.key(task, series, name), Frozen.of(walk.learner))
+
+
+def _from_store(at: Workplace, task: Task, dataset: Dataset) -> tuple[dict[str, Walk], list[str]]:
+    """The walks from where the contenders stand in Postgres, and those that were rebuilt for other libraries."""
+    stand = progress.read(at.engine, task, dataset.series)
+    with closing(event_log.Line(at.engine)) as line:
+        tails = _tails(at, task, dataset, stand.positions, line)
+        walks = walk_all(task, dataset, stand.positions, tails)
+    rebuilt = [name for name in stand.stale if name not in tails]
+    return walks, rebuilt + [name for name, tail in tails.items() if tail.is_rebuilt]
 
 
 def _tails(
@@ -116,16 +147,6 @@ def _tails(
         for name, position in positions.items()
         if row_learners.learns(task, name)
     }
-
-
-def _commit(at: Workplace, task: Task, dataset: Dataset, name: str, walk: Walk) -> int:
-    """Stores a contender's predictions together with its new position and what it learned, or nothing of it."""
-    with at.writing() as connection:
-        added = predictions.record(connection, task, dataset.series, name, walk.predictions, at.clock.now())
-        progress.write(connection, task, dataset.series, name, walk.position)
-        if walk.learner is not None and walk.learner.said:
-            checkpoints.write(connection, row_learners.key(task, dataset.series, name), Frozen.of(walk.learner))
-    return added
 
 
 def _run_key(task: Task, dataset: Dataset) -> RunKey:

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from core.connection import reachable
 from core.database import bundles, versions
@@ -72,6 +72,19 @@ def newest(engine: sa.Engine, task: Task | PushedTask, series: str, contender: s
         versions.c.contender_hash == task.contender_hash(contender),
     )
     return _first(engine, statement.order_by(versions.c.trained_through.desc()))
+
+
+def newest_of_all(engine: sa.Engine, task: Task, series: str) -> dict[str, Version]:
+    """The same of every contender that has a version, by name."""
+    declared = [(name, task.contender_hash(name)) for name in task.contenders]
+    statement = (
+        _select(task.name)
+        .ext(distinct_on(versions.c.contender))
+        .where(versions.c.series == series, sa.tuple_(versions.c.contender, versions.c.contender_hash).in_(declared))
+        .order_by(versions.c.contender, versions.c.trained_through.desc())
+    )
+    with reachable(), engine.connect() as connection:
+        return {row.contender: Version(**row._mapping) for row in connection.execute(statement)}
 
 
 def made(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from itertools import groupby
 from typing import Protocol
 
@@ -129,7 +130,7 @@ class BatchWalker:
                 values.append(np.full(end - begin, np.nan))
                 through = None
             elif grid == self.start.stand.grid:
-                values.append(thaw(self.start.stand.model or b"").predict(history.rows[begin:end]))
+                values.append(_thawed(self.start.stand.model or b"").predict(history.rows[begin:end]))
                 through = self.start.stand.trained_through
             else:
                 refit, result = next(results)
@@ -141,7 +142,7 @@ class BatchWalker:
         stand = Stand(
             _predicted_through(history, self.start), stand.trained_through, stand.rows_trained, stand.grid, stand.model
         )
-        model = None if stand.model is None else thaw(stand.model)
+        model = None if stand.model is None else _thawed(stand.model)
         values_ = np.concatenate(values) if values else np.empty(0)
         return Steps(self.start.begin, values_, trained_through, self.start.end(history, stand), model, stand)
 
@@ -162,6 +163,13 @@ class BatchWalker:
         last = grid - self.start.forgotten
         first = max(0, last - self.contender.window) if self.contender.window else 0
         return Refit(grid, first, last, begin, end, keep=grid == self.current)
+
+
+@lru_cache(maxsize=16)
+def _thawed(content: bytes) -> Model:
+    """A fitted model, which nothing changes: whoever asks with the same bytes again is given the same one."""
+    model: Model = thaw(content)
+    return model
 
 
 def _predicted_through(history: History, start: Start) -> date | None:

@@ -29,10 +29,14 @@ def ridge(**declared: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"gate": {"foo": 1}}, "there is no field `foo` in gate; it has rule, alpha, margin, block, min_rows, max_staleness, probation"),
+        (
+            {"gate": {"foo": 1}},
+            "there is no field `foo` in gate; it has rule, alpha, margin, block, min_rows, max_staleness, probation",
+        ),
         (
             {"gate": {"alfa": 0.1}},
-            "there is no field `alfa` in gate (did you mean `alpha`?); it has rule, alpha, margin, block, min_rows, max_staleness, probation",
+            "there is no field `alfa` in gate (did you mean `alpha`?); "
+            "it has rule, alpha, margin, block, min_rows, max_staleness, probation",
         ),
         (
             {"gate": {"alpha": 0, "block": "five"}},

@@ -1,0 +1,59 @@
+"""A day every few seconds, for demonstrations: the loop goes on by a clock that jumps to the next final value."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+
+from core.clock import Clock, FixedClock
+from core.tasks import Task
+from ingestion.sessions import expected_dates, final_at
+
+_LOOK_AHEAD_DAYS = 70
+"""No exchange and no month leaves a longer time without a value."""
+
+
+@dataclass
+class Days:
+    """The days of a demonstration: `run` is called each `seconds`, or later where it takes longer.
+
+    `now` is the instant at which the last one stood. They end with the machine's own time, or where it is quiet for
+    longer than any exchange is. `tell` hears of each.
+    """
+
+    seconds: float
+    tasks: Sequence[Task]
+    machine: Clock
+    run: Callable[[Clock], object]
+    tell: Callable[[str], None]
+    now: datetime
+    is_over: bool = False
+    begun: float | None = None
+
+    def go_on(self) -> None:
+        """Lives the next day when it is time for it."""
+        if self.begun is None:
+            self.begun = monotonic()
+        if self.is_over or monotonic() < self.begun + self.seconds:
+            return
+        self.begun = monotonic()
+        following = next_instant(self.tasks, self.now)
+        if following is None or following > self.machine.now():
+            self.is_over = True
+            self.tell("The days have come to the present; what is served stays up.")
+            return
+        self.now = following
+        self.tell(f"It is {following:%Y-%m-%d %H:%M} (UTC).")
+        self.run(FixedClock(following))
+
+
+def next_instant(tasks: Sequence[Task], now: datetime) -> datetime | None:
+    """When the next value of any of the tasks' series is final; None when there is none for longer than ever is."""
+    first, last = (now - timedelta(days=_LOOK_AHEAD_DAYS)).date(), (now + timedelta(days=_LOOK_AHEAD_DAYS)).date()
+    coming = [
+        instant
+        for task in tasks
+        for day in expected_dates(task, max(first, task.start), last)
+        if (instant := final_at(task, day)) > now
+    ]
+    return min(coming, default=None)

@@ -1,0 +1,139 @@
+"""Where a replay lives: a registered model, an experiment and a Postgres schema of its own, found again by its name."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+
+import sqlalchemy as sa
+
+from core import runs
+from core.connection import connect, migrate, reachable
+from core.database import decisions
+from core.database import runs as settled_runs
+from core.errors import ConfigurationError, NotFoundError
+from core.runs import RunKey
+from core.settings import Settings
+from core.tasks import Task
+from ingestion import observations
+from ingestion.observations import ActiveSeries
+from ingestion.sessions import expected_dates, final_at
+from training import registry
+
+STEP = "replay"
+_ID = r"[a-z0-9]+(-[a-z0-9]+)*"
+_LONGEST = 63  # of a name in Postgres
+
+
+@dataclass(frozen=True)
+class Place:
+    """A replay of a task: the task under the replay's name, settings that name its schema, and what it goes over.
+
+    `days` are the dates whose nights it walks, all of which are stored of the series that the task stands on.
+    """
+
+    task: Task
+    settings: Settings
+    standing: ActiveSeries
+    days: tuple[date, ...]
+
+
+def find(settings: Settings, task: Task, first: date, count: int, replay_id: str) -> Place:
+    """Makes the place ready: the schema with its tables, and what was begun there compared with what is asked.
+
+    Raises ConfigurationError for an id that names nothing, or another replay; NotFoundError when nothing is stored of
+    these days; UnreachableError when a service does not run.
+    """
+    name = _name(task, replay_id)
+    url = settings.require_database_url()
+    settings.require_mlflow_url()
+    standing, days = _stored(settings, task, first, count)
+    registry.aliases(settings, name)  # says at once, and in words, when MLflow does not answer
+    schema = name.replace("-", "_")
+    engine = connect(url, schema=schema)
+    try:
+        migrate(engine, schema=schema)
+        _begin(engine, name, {"from": str(first), "series": standing.series, "task": task.config_hash})
+    finally:
+        engine.dispose()
+    renamed = task.model_copy(update={"name": name, "title": f"{task.title} (replay from {first})"})
+    return Place(renamed, settings.model_copy(update={"schema_name": schema}), standing, days)
+
+
+def nights_done(engine: sa.Engine, task: Task) -> set[date]:
+    """The dates whose nights have been walked to their end."""
+    columns = settled_runs.c
+    statement = sa.select(columns.report["night"].astext).where(columns.task == task.name, columns.step == STEP)
+    with reachable(), engine.connect() as connection:
+        found = connection.execute(statement.where(columns.report.has_key("night"))).scalars()
+        return {date.fromisoformat(night) for night in found}
+
+
+def holders(engine: sa.Engine, task: Task, done: Collection[date]) -> frozenset[str]:
+    """The contenders that held an alias when the last of these nights had been walked to its end.
+
+    What a night that was cut off decided after them does not count: it is walked again, from where it began.
+    """
+    if not done:
+        return frozenset()
+    columns = decisions.c
+    statement = sa.select(columns.champion, columns.challenger).where(
+        columns.task == task.name, columns.decided_at <= final_at(task, max(done))
+    )
+    with reachable(), engine.connect() as connection:
+        row = connection.execute(statement.order_by(columns.id.desc()).limit(1)).one_or_none()
+    return frozenset(name for name in row or () if name)
+
+
+def night_key(task: Task, night: date) -> RunKey:
+    """What says that a night was walked to its end."""
+    return RunKey(task.name, STEP, str(night), "night")
+
+
+def _name(task: Task, replay_id: str) -> str:
+    name = f"{task.name}-replay-{replay_id}"
+    if not re.fullmatch(_ID, replay_id) or len(name) > _LONGEST:
+        raise ConfigurationError(
+            f"{replay_id!r} cannot name a replay.",
+            f"Use small letters, digits and - between them, at most {_LONGEST - len(name) + len(replay_id)} in all.",
+        )
+    return name
+
+
+def _stored(settings: Settings, task: Task, first: date, count: int) -> tuple[ActiveSeries, tuple[date, ...]]:
+    """The series that the task stands on, and the dates from `first` on of which it has a value."""
+    engine = connect(settings.require_database_url(), schema=settings.schema_name)
+    try:
+        standing = observations.active(engine, task.name)
+        if standing is None:
+            raise NotFoundError(
+                f"Nothing is stored of the task {task.name}, and a replay goes over what is stored.",
+                f"Fetch its series first: contender ingest {task.name}",
+            )
+        stored = observations.stored_dates(engine, standing.series)
+    finally:
+        engine.dispose()
+    days = expected_dates(task, first, max(stored))[:count]
+    if not days or first < min(stored):
+        raise NotFoundError(
+            f"The series {standing.series} is stored from {min(stored)} to {max(stored)}; {first} lies outside.",
+            "Give --from a date between them, with some history before it.",
+        )
+    return standing, tuple(days)
+
+
+def _begin(engine: sa.Engine, name: str, asked: dict[str, str]) -> None:
+    key = RunKey(name, STEP, asked["from"], "begun")
+    columns = settled_runs.c
+    begun = sa.select(columns.report).where(columns.task == name, columns.step == STEP, columns.report.has_key("from"))
+    with reachable(), engine.begin() as connection:
+        before = connection.execute(begun).scalar_one_or_none()
+        if before is None:
+            runs.settle(connection, key, asked)
+        elif before != asked:
+            differs = ", ".join(
+                f"{what} {before[what]}, now {asked[what]}" for what in asked if before[what] != asked[what]
+            )
+            raise ConfigurationError(
+                f"The replay {name} was begun otherwise ({differs}).", "Give this one an --id of its own."
+            )

@@ -1,0 +1,179 @@
+"""What a replay has shown: who held the title and why, and what each way of choosing a champion would have cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import date
+
+import numpy as np
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from contender import replay_rules
+from contender.replay_place import Place, nights_done
+from core.connection import reachable
+from core.database import decisions as decided_table
+from core.database import ledger, predictions
+from core.tasks import Task
+from ingestion.sessions import final_at
+from training import scoring, wording
+from training.decisions import Decision
+from training.ledger import CHAMPION
+from training.predictions import scoreboard, scored
+from training.procedures import Floats
+
+SERVED = "served"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A night on which the title, or the version that holds it, changed, and why. `from_contender`: None at first."""
+
+    night: date
+    outcome: str
+    reason: str
+    from_contender: str | None
+    to_contender: str
+    version: int
+    why: str
+
+    @property
+    def is_succession(self) -> bool:
+        """Whether another contender has the title since."""
+        return self.from_contender != self.to_contender
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to choose who answers: its loss on every row, and how often the one who answers changed."""
+
+    name: str
+    losses: Floats
+    changes: int
+
+    @property
+    def mean(self) -> float:
+        """The mean loss."""
+        return float(self.losses.mean())
+
+
+@dataclass(frozen=True)
+class Story:
+    """All of it. `days` are the target dates on which every way is scored, and `ways` begin with what was served."""
+
+    task: Task
+    series: str
+    source: str
+    nights: int
+    first_night: date
+    last_night: date
+    decided: Mapping[str, int]
+    changes: tuple[Change, ...]
+    days: tuple[date, ...]
+    ways: tuple[Way, ...]
+    contenders: Mapping[str, float]
+
+
+def read(engine: sa.Engine, place: Place) -> Story:
+    """Reads what the nights have stored, as of the last of them.
+
+    The ways have no rows while no answer of the champion has its label.
+    """
+    task, series = place.task, place.standing.series
+    done = nights_done(engine, task)
+    changes, decided = _decisions(engine, task)
+    answered = _answers(engine, task)
+    as_of = final_at(task, max(done))
+    board = scoring.paired(scored(task, scoreboard(engine, task, series, as_of)), list(task.contenders))
+    rows = board.join(answered, on="target_date", how="left", maintain_order="left")
+    begin = _first_answered(rows)
+    days, ways, means = _ways(task, rows, begin) if begin else ((), (), {})
+    return Story(
+        task=task,
+        series=series,
+        source=place.standing.source,
+        nights=len(done),
+        first_night=min(done),
+        last_night=max(done),
+        decided=decided,
+        changes=changes,
+        days=days,
+        ways=ways,
+        contenders=means,
+    )
+
+
+def _decisions(engine: sa.Engine, task: Task) -> tuple[tuple[Change, ...], dict[str, int]]:
+    """The champion's moves with the decisions that asked for them, and how many decisions there were of each kind."""
+    columns = decided_table.c
+    counted = sa.select(columns.outcome, columns.reason, sa.func.count()).where(columns.task == task.name)
+    moved = (
+        sa.select(*(columns[one.name] for one in fields(Decision)), ledger.c.to_version)
+        .select_from(ledger.join(decided_table, columns.id == ledger.c.decision_id))
+        .where(ledger.c.task == task.name, ledger.c.alias == CHAMPION, ledger.c.phase == "confirmed")
+        .order_by(ledger.c.id)
+    )
+    with reachable(), engine.connect() as connection:
+        counts = connection.execute(counted.group_by(columns.outcome, columns.reason)).all()
+        rows = [tuple(row) for row in connection.execute(moved)]
+    changes: list[Change] = []
+    for *values, version in rows:
+        one = Decision(*values)
+        before = changes[-1].to_contender if changes else None
+        assert one.champion is not None, "it gave the title to somebody"  # noqa: S101
+        why = wording.why(one)
+        changes.append(Change(one.session_date, one.outcome, one.reason, before, one.champion, version, why))
+    decided = {f"{outcome} {reason}": count for outcome, reason, count in counts}
+    return tuple(changes), dict(sorted(decided.items(), key=lambda item: -item[1]))
+
+
+def _answers(engine: sa.Engine, task: Task) -> pl.DataFrame:
+    """The champion's first answer of each target date."""
+    columns = predictions.c
+    statement = (
+        sa.select(columns.target_date, columns.value, columns.contender)
+        .ext(distinct_on(columns.target_date))
+        .where(columns.task == task.name, columns.alias == CHAMPION)
+        .order_by(columns.target_date, columns.made_at)
+    )
+    with reachable(), engine.connect() as connection:
+        rows = [tuple(row) for row in connection.execute(statement)]
+    schema = {"target_date": pl.Date, "answer": pl.Float64, "holder": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _first_answered(rows: pl.DataFrame) -> int:
+    """The first row with an answer that has a row before it to choose by; 0 when there is none."""
+    answered = np.flatnonzero(rows["answer"].is_not_null().to_numpy()[1:])
+    return int(answered[0]) + 1 if len(answered) else 0
+
+
+def _ways(task: Task, rows: pl.DataFrame, begin: int) -> tuple[tuple[date, ...], tuple[Way, ...], dict[str, float]]:
+    """Every way on the same rows: those with an answer of the champion, and of every contender, and a label."""
+    names, labels = list(task.contenders), rows["label"].to_numpy()
+    losses = np.column_stack([scoring.losses(task, labels, rows[name].to_numpy()) for name in names])
+    answered = rows["answer"].is_not_null().to_numpy()[begin:]
+    served = scoring.losses(task, labels, rows["answer"].to_numpy())[begin:]
+    holder = rows["holder"].to_list()[begin:]
+    places = np.array([names.index(name) for name, is_there in zip(holder, answered, strict=True) if is_there])
+    means = dict(zip(names, losses[begin:][answered].mean(axis=0).tolist(), strict=True))
+    best = min(means, key=lambda name: means[name])
+
+    def way(name: str, holders: replay_rules.Holders) -> Way:
+        return Way(name, replay_rules.losses_of(losses, begin, holders)[answered], replay_rules.changes(holders))
+
+    def always(contender: str) -> replay_rules.Holders:
+        return np.full(len(losses) - begin, names.index(contender))
+
+    ways = (
+        Way(f"{SERVED}: the champion by evidence", served[answered], replay_rules.changes(places)),
+        way(f"always the baseline ({task.baseline})", always(task.baseline)),
+        way(f"the best contender, known in hindsight ({best})", always(best)),
+        way("lower mean so far wins", replay_rules.lowest_mean_so_far(losses, begin)),
+        way(
+            f"lower mean by {replay_rules.MARGIN} on the last {replay_rules.RECENT_ROWS} rows wins",
+            replay_rules.lower_on_the_last_rows(losses, begin, int(places[0])),
+        ),
+    )
+    days = tuple(day for day, is_there in zip(rows["target_date"].to_list()[begin:], answered, strict=True) if is_there)
+    return days, ways, dict(sorted(means.items(), key=lambda item: item[1]))

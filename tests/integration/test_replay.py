@@ -1,0 +1,303 @@
+"""A replay on a real Postgres and a real MLflow: the same nights, however they are walked."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from rich.console import Console
+
+from contender import replay, replay_nights, replay_place
+from contender.interrupts import Stopped
+from contender.replay_nights import Nights
+from core.connection import connect
+from core.database import contender_predictions, decisions, ledger, predictions, runs
+from core.errors import BusyError, ConfigurationError, DataRefusedError, NotFoundError, RegistryUnreachableError
+from core.settings import Settings
+from ingestion import observations
+from ingestion.observations import Observation
+from ingestion.sessions import final_at
+from tests.integration.stage import SERIES, Stage, month, wave
+from training import decisions as training_decisions
+from training import promote, registry, train
+
+FIRST, MONTHS = 16, 48
+
+
+@pytest.fixture
+def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Iterator[Stage]:
+    """A task with the series of four years; its replays' schemas are dropped in the end."""
+    stage = Stage(settings_with_mlflow, engine)
+    stage.put(wave(MONTHS))
+    yield stage
+    with engine.begin() as connection:
+        prefix = stage.task.name.replace("-", "_") + "_replay_"
+        for schema in sa.inspect(connection).get_schema_names():
+            if schema.startswith(prefix):
+                connection.execute(sa.schema.DropSchema(schema, cascade=True))
+
+
+def run(stage: Stage, count: int, name: str = "a", **how: str) -> str:
+    """Walks so many nights of a replay, and returns what was said."""
+    said = io.StringIO()
+    replay.replay(stage.settings, stage.task, month(FIRST), count, name, Console(file=said, width=200), **how)
+    return said.getvalue()
+
+
+def store(stage: Stage, name: str = "a") -> sa.Engine:
+    return connect(stage.settings.database_url, schema=f"{stage.task.name}-replay-{name}".replace("-", "_"))
+
+
+def rows(engine: sa.Engine, statement: sa.Select[Any]) -> list[tuple[Any, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(statement)]
+
+
+def told(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
+    """All that a replay has decided, moved, predicted and answered, without the names that differ by replay."""
+    d, m, p, a = decisions.c, ledger.c, contender_predictions.c, predictions.c
+    evidence = [d.evidence[part] for part in ("mean_loss", "comparisons", "carried", "reign", "versions", "rows")]
+    return {
+        "decisions": rows(
+            engine,
+            sa.select(d.session_date, d.outcome, d.reason, d.champion, d.challenger, d.decided_at, *evidence).order_by(
+                d.id
+            ),
+        ),
+        "ledger": rows(engine, sa.select(m.alias, m.phase, m.from_version, m.to_version, m.why, m.at).order_by(m.id)),
+        "predictions": rows(
+            engine,
+            sa.select(p.contender, p.target_date, p.value, p.trained_through, p.made_at).order_by(
+                p.contender, p.target_date
+            ),
+        ),
+        "answers": rows(
+            engine, sa.select(a.target_date, a.contender, a.version, a.value, a.made_at).order_by(a.target_date)
+        ),
+    }
+
+
+def test_nights_walked_in_pieces_give_what_the_whole_gives(stage: Stage) -> None:
+    run(stage, 16, "whole")
+
+    for count in (1, 6, 16):
+        run(stage, count, "pieces")
+
+    whole = told(store(stage, "whole"))
+    assert len(whole["decisions"]) == 16
+    assert told(store(stage, "pieces")) == whole
+
+
+@pytest.mark.parametrize(("owner", "step"), [(train, "advance"), (promote, "run"), (Nights, "_end")])
+def test_a_replay_that_is_killed_in_the_middle_of_every_night_goes_on_as_if_it_had_not_been(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
+) -> None:
+    run(stage, 9, "whole")
+    done = getattr(owner, step)
+
+    for _ in range(8):
+        calls: list[int] = []
+
+        def killed(*given: Any, calls: list[int] = calls, **named: Any) -> Any:
+            calls.append(1)
+            if len(calls) == 2:
+                if owner is not Nights:
+                    done(*given, **named)
+                raise Stopped(2)
+            return done(*given, **named)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, step, killed)
+            with pytest.raises(Stopped):
+                run(stage, 9, "killed")
+    run(stage, 9, "killed")
+
+    assert told(store(stage, "killed")) == told(store(stage, "whole"))
+
+
+def test_what_a_night_decided_that_was_cut_off_does_not_say_who_holds_the_aliases_as_it_is_walked_again(
+    stage: Stage,
+) -> None:
+    run(stage, 4)
+    engine, name = store(stage), f"{stage.task.name}-replay-a"
+    task = stage.task.model_copy(update={"name": name})
+    done = replay_place.nights_done(engine, task)
+    before = replay_place.holders(engine, task, done)
+    last = training_decisions.newest(engine, name)
+    assert last is not None
+    with engine.begin() as connection:
+        cut = replace(last, champion="somebody", challenger="else")
+        training_decisions.record(connection, cut, final_at(task, month(FIRST + 4)))
+
+    assert len(done) == 4
+    assert before == {last.champion, last.challenger}
+    assert replay_place.holders(engine, task, done) == before
+    assert replay_place.holders(engine, task, {*done, month(FIRST + 4)}) == {"somebody", "else"}
+    assert replay_place.holders(engine, task, ()) == frozenset()
+
+
+def test_a_replay_predicts_what_the_nightly_jobs_have_predicted(
+    settings_with_mlflow: Settings, engine: sa.Engine
+) -> None:
+    lived = Stage(settings_with_mlflow, engine)
+    values = wave(FIRST + 12)
+    lived.put(values[: FIRST + 1])
+    for value in values[FIRST + 1 :]:
+        lived.train()
+        lived.put([value])
+    lived.train()
+
+    run(lived, 12)
+
+    p = contender_predictions.c
+    said = sa.select(p.contender, p.contender_hash, p.target_date, p.event_date, p.value, p.trained_through)
+    said = said.order_by(p.contender, p.target_date)
+    assert rows(store(lived), said) == rows(engine, said)
+    assert len(rows(engine, said)) > 3 * FIRST
+
+
+def test_a_second_run_finds_all_nights_walked(stage: Stage) -> None:
+    first = run(stage, 6)
+    before = told(store(stage))
+
+    again = run(stage, 6)
+
+    assert "All 6 nights have been walked." in again
+    assert told(store(stage)) == before
+    assert first.split("nights of")[1] == again.split("nights of")[1]
+
+
+def test_the_tasks_own_tables_and_model_stay_as_they_were(stage: Stage, engine: sa.Engine) -> None:
+    before = rows(engine, sa.select(runs.c.run_key))
+
+    run(stage, 8)
+
+    for table in (decisions, ledger, contender_predictions, predictions):
+        assert rows(engine, sa.select(table)) == []
+    assert rows(engine, sa.select(runs.c.run_key)) == before
+    assert registry.aliases(stage.settings, stage.task.name) is None
+    assert set(registry.aliases(stage.settings, f"{stage.task.name}-replay-a") or {}) <= {"champion", "challenger"}
+
+
+def test_versions_are_of_contenders_without_one_and_of_those_that_hold_an_alias(stage: Stage) -> None:
+    run(stage, 24)
+
+    d = decisions.c
+    held = rows(store(stage), sa.select(d.session_date, d.champion, d.challenger).order_by(d.id))
+    seen: set[str] = set()
+    for version in reversed(registry.newest_versions(stage.settings, f"{stage.task.name}-replay-a", 1000)):
+        contender, through = version.tags["contender"], version.tags["trained_through"]
+        holders = {name for night, *names in held if str(night) <= through for name in names[-2:]}
+        assert contender not in seen or contender in holders
+        seen.add(contender)
+    assert seen == set(stage.task.contenders)
+
+
+def test_a_restatement_is_learned_of_on_the_night_it_became_known(stage: Stage, engine: sa.Engine) -> None:
+    known = replay_place.find(stage.settings, stage.task, month(FIRST), 12, "a")
+    with engine.begin() as connection:
+        when = observations.read_as_of(engine, SERIES, stage.clock.now())["known_at"][FIRST + 6] + timedelta(hours=4)
+        restated = Observation(month(3), when, {"value": 77.0})
+        observations.record(connection, SERIES, "airline", [restated], when)
+
+    run(stage, 12)
+
+    as_of = [observations.read_as_of(store(stage), SERIES, night)["value"][3] for night in nights(known, (6, 7))]
+    assert as_of == [wave(MONTHS)[3], 77.0]
+
+
+def nights(place: replay_place.Place, places: Sequence[int]) -> list[Any]:
+    return [final_at(place.task, place.days[index]) for index in places]
+
+
+def test_a_champion_that_is_named_holds_the_title_until_there_is_evidence(stage: Stage) -> None:
+    said = run(stage, 30, champion="naive")
+
+    champions = [row[3] for row in told(store(stage))["decisions"]]
+    assert champions[0] == "naive"
+    assert champions[-1] != "naive"
+    assert "PROMOTE (succession)" in said
+    assert told(store(stage))["decisions"][0][1] == "FORCED"
+
+
+def test_a_champion_without_a_model_is_refused_by_name(stage: Stage) -> None:
+    with pytest.raises(ConfigurationError, match="'nobody' has no model on the first night") as refused:
+        run(stage, 3, champion="nobody")
+
+    assert "naive" in refused.value.remedy
+
+
+def test_another_declaration_under_the_same_id_is_refused(stage: Stage) -> None:
+    run(stage, 2)
+    stage.task = stage.task.model_copy(update={"baseline": "ridge"})
+
+    with pytest.raises(ConfigurationError, match="was begun otherwise") as refused:
+        run(stage, 2)
+
+    assert "--id" in refused.value.remedy
+
+
+@pytest.mark.parametrize("name", ["", "UPPER", "with space", "a/b", "-a", "x" * 60])
+def test_an_id_that_cannot_name_a_model_and_a_schema_is_refused(stage: Stage, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot name a replay"):
+        replay_place.find(stage.settings, stage.task, month(FIRST), 2, name)
+
+
+def test_dates_that_are_not_stored_are_refused_with_those_that_are(stage: Stage) -> None:
+    with pytest.raises(NotFoundError, match=f"stored from {month(0)} to {month(MONTHS - 1)}"):
+        replay_place.find(stage.settings, stage.task, month(MONTHS), 2, "a")
+    with pytest.raises(NotFoundError, match="lies outside"):
+        replay_place.find(stage.settings, stage.task, month(0) - timedelta(days=40), 2, "a")
+
+
+def test_a_first_night_without_enough_history_says_to_begin_later(stage: Stage) -> None:
+    said = io.StringIO()
+
+    with pytest.raises(DataRefusedError, match="cannot begin on 2000-01-01") as refused:
+        replay.replay(stage.settings, stage.task, month(0), 2, "a", Console(file=said))
+
+    assert refused.value.remedy == "Give a later --from."
+
+
+def test_a_task_that_was_never_ingested_says_how(settings_with_mlflow: Settings, engine: sa.Engine) -> None:
+    stage = Stage(settings_with_mlflow, engine)
+
+    with pytest.raises(NotFoundError, match="Nothing is stored") as refused:
+        run(stage, 2)
+
+    assert f"contender ingest {stage.task.name}" in refused.value.remedy
+
+
+def test_services_that_do_not_run_are_named(stage: Stage) -> None:
+    bare = stage.settings.model_copy(update={"database_url": ""})
+    away = stage.settings.model_copy(update={"mlflow_url": "http://127.0.0.1:9"})
+
+    with pytest.raises(ConfigurationError, match="No database is known") as refused:
+        replay_place.find(bare, stage.task, month(FIRST), 2, "a")
+    with pytest.raises(RegistryUnreachableError, match="MLflow did not answer"):
+        replay_place.find(away, stage.task, month(FIRST), 2, "a")
+    assert "make up" in refused.value.remedy
+
+
+def test_two_processes_do_not_walk_one_replay(stage: Stage) -> None:
+    place = replay_place.find(stage.settings, stage.task, month(FIRST), 2, "a")
+
+    with (
+        replay_nights.opened(stage.settings.schema_name, place),
+        pytest.raises(BusyError, match="at work on 'replay'"),
+        replay_nights.opened(stage.settings.schema_name, place, wait_seconds=0),
+    ):
+        pass
+
+
+def test_a_night_is_answered_by_the_version_that_holds_the_title(stage: Stage) -> None:
+    place = replay_place.find(stage.settings, stage.task, month(FIRST), 20, "a")
+    with replay_nights.opened(stage.settings.schema_name, place) as walked:
+        for day in place.days:
+            report = walked.walk(day)
+            a = predictions.c
+            answered = rows(walked.at.engine, sa.select(a.contender).where(a.event_date == day))
+            assert answered == ([(report.champion,)] if report.champion else [])

@@ -1,0 +1,72 @@
+"""Decisions on scoreboards made to order, as the promote job writes them down."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+
+from core.tasks import Gate
+from training import judgement
+from training.board import Board, Track
+from training.boards import Scope
+from training.decisions import Decision
+from training.evidence import Metric
+from training.gate import Carried, Verdict, decide
+from training.given import Given
+from training.reign import Reign
+
+NAMED = {"trained_through": "2020-01-01", "data_hash": "d" * 16, "artifact_digest": "a" * 64}
+
+
+def given(board: Board, metric: Metric = "brier", champion: str | None = None, **changes: Any) -> Given:
+    """What a gate of alpha 0.05 is given of these rows; `base` is the baseline."""
+    names = sorted(board.tracks)
+    through = board.target_dates[-1].item() if len(board.labels) else None
+    bare = Given(
+        scope=Scope("spy", "GSPC", "direction", {name: f"hash-{name}" for name in names}, 0),
+        session_date=date(2020, 6, 1),
+        as_of=datetime(2021, 1, 2, 3, tzinfo=UTC),
+        through=through,
+        metric=metric,
+        gate=Gate(alpha=0.05, block=5, min_rows=60),
+        baseline="base",
+        config_hash="c" * 16,
+        stands_on="s" * 16,
+        identities={name: f"hash-{name}" for name in names},
+        versions={name: {"contender": name, "version": place, **NAMED} for place, name in enumerate(names, 1)},
+        holder=None if champion is None else {"contender": champion, "version": 1, **NAMED},
+        holder_kind=None if champion is None else "batch",
+        newer=None,
+        reign=Reign(None),
+        champion=champion,
+        pinned=False,
+        harm=1.0,
+        unfit={},
+        probation=None,
+        former=None,
+        fixed=None,
+        stands=frozenset(names),
+        age_days=1,
+    )
+    return replace(bare, **changes)
+
+
+def decided(board: Board, what: Given, left: Carried | None = None) -> tuple[Decision, Verdict]:
+    """The decision on it, and the verdict behind it."""
+    verdict = decide(judgement.case(what, what.on(board), left or Carried()))
+    return judgement.decision(what, verdict), verdict
+
+
+def contest(rows: int = 300, seed: int = 0, **skill: float) -> Board:
+    """Contenders who know so much of a coin's bias: 0 is `base`, which says 0.5."""
+    random = np.random.default_rng(seed)
+    days = np.datetime64("2020-01-01") + np.arange(rows)
+    p = random.uniform(0.1, 0.9, rows)
+    labels = (random.uniform(size=rows) < p).astype(float)
+    said = {
+        name: np.clip(0.5 + (p - 0.5) * much + random.normal(0, 0.05, rows) * (much != 0), 0, 1)
+        for name, much in {"base": 0.0, **skill}.items()
+    }
+    tracks = {name: Track(values, days - np.timedelta64(1, "D")) for name, values in sorted(said.items())}
+    return Board(days, labels, tracks)

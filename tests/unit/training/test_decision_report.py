@@ -1,0 +1,248 @@
+"""The report of a decision: in words first, one page that needs nothing else, and always the same bytes."""
+
+import ast
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.tasks import Gate
+from tests.unit.training.boards import board
+from tests.unit.training.decided import contest, decided, given
+from training import curves, decision_file, gate, report, sanity, wording
+from training.board import Board
+from training.decisions import Decision
+from training.evidence import shared
+from training.gate import Comparison
+from training.given import Given
+from training.reign import Reign
+
+SKILLS = {"forest": 0.12, "logistic": 0.2, "boosting": 0.05, "river-logistic": 0.35, "amf": -0.1, "knn": -0.02}
+SINCE = Reign(date(2020, 3, 1))
+
+
+def page(rows: Board, decision: Decision) -> str:
+    return report.page(decision, curves.draw(Given.of(decision).on(rows), decision)).decode()
+
+
+def a_page(champion: str | None = "forest", through: date | None = None, **changes: object) -> str:
+    rows = contest(400, **SKILLS)
+    asked = given(rows, champion=champion, reign=SINCE if champion else Reign(None), **changes)
+    return page(rows, decided(rows, replace(asked, through=through or asked.through))[0])
+
+
+def hold(rows: Board) -> tuple[Decision, tuple[Comparison, ...]]:
+    made, verdict = decided(rows, given(rows, champion="logistic", reign=SINCE))
+    return made, verdict.comparisons
+
+
+class Words(HTMLParser):
+    """The text of a page, and what it would fetch."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text, self.tags, self.fetched = "", [""], list[str]()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.fetched += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset")]
+
+    def handle_data(self, data: str) -> None:
+        if self.tags[-1] != "style":
+            self.text += data + " "
+
+
+def reasons_in_the_code() -> set[str]:
+    """Every reason that the gate can give, as its source has it: what `_verdict`, `_bootstrap`, `_comparison` name."""
+    tree = ast.parse(Path(gate.__file__).read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name in ("_verdict", "_bootstrap", "_comparison"):
+            found |= {
+                one.value
+                for one in ast.walk(node)
+                if isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value.replace("_", "").isalpha()
+                if one.value == one.value.lower() and one.value != "margin"
+            }
+    checks = {value for name, value in vars(sanity).items() if name.isupper() and isinstance(value, str)}
+    return (found - {"better"}) | checks | {gate.SUCCESSION, gate.REFRESH, gate.GUARD}
+
+
+def test_every_reason_has_a_sentence() -> None:
+    assert {"best_backtest", "succession", "guard", "harm", "stale", "golden_batch"} <= reasons_in_the_code()
+    assert reasons_in_the_code() <= set(wording.REASONS)
+
+
+@pytest.mark.parametrize("reason", sorted(wording.REASONS))
+def test_every_sentence_is_filled_in_from_the_evidence(reason: str) -> None:
+    rows = contest(400, **SKILLS)
+    made, _ = decided(rows, given(rows, champion="forest", reign=SINCE, unfit={"logistic": "constant"}))
+    outcome = "REJECT" if reason in (sanity.CONSTANT, sanity.NOT_FINITE) else made.outcome
+
+    said = wording.why(Decision(**{**vars(made), "reason": reason, "outcome": outcome}))
+
+    assert said[0].isupper() or said.startswith(("river-logistic", "None,"))
+    assert said.endswith(".")
+    assert "{" not in said
+
+
+def test_every_comparison_has_its_words() -> None:
+    tree = ast.parse(Path(gate.__file__).read_text())
+    (function,) = (one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef) and one.name == "_comparison")
+    assigned = [one.value for one in ast.walk(function) if isinstance(one, ast.Assign)]
+    named = {
+        c.value for value in assigned for c in ast.walk(value) if isinstance(c, ast.Constant) and c.value != "margin"
+    }
+
+    assert named == set(wording.COMPARED)
+
+
+@pytest.mark.parametrize("champion", [None, "forest", "base"])
+def test_a_page_needs_nothing_else_and_runs_nothing(champion: str | None) -> None:
+    read = Words(a_page(champion))
+
+    assert "script" not in read.tags
+    assert [where for where in read.fetched if not where.startswith("#")] == []
+    assert read.tags.count("svg") == 1
+
+
+def test_a_page_says_first_what_was_decided_and_why() -> None:
+    rows = contest(400, **SKILLS)
+    made, (leader, *_) = hold(rows)
+
+    text = " ".join(Words(page(rows, made)).text.split())
+
+    assert text.removeprefix("spy: HOLD on 2020-06-01 ").startswith(
+        "spy: HOLD on 2020-06-01 river-logistic leads the challengers. The evidence that it is better than logistic, "
+        f"over 339 rows, is worth {leader.shared:.4g} among all challengers; 20 is needed. "
+        "Champion: logistic, which beats the baseline. Challenger: river-logistic. How it went"
+    )
+
+
+def test_a_page_lists_every_challenger_with_its_figures() -> None:
+    rows = contest(400, **SKILLS)
+    made, verdict = decided(rows, given(rows, champion="forest", reign=SINCE))
+
+    text = Words(page(rows, made)).text
+
+    assert "shared among 6" in text
+    for one in verdict.comparisons:
+        for figure in (one.challenger, wording.loss(one.challenger_loss), wording.number(one.shared)):
+            assert figure in text
+
+
+def test_a_page_without_rows_says_so() -> None:
+    nothing = board(np.empty(0), base=np.empty(0), forest=np.empty(0))
+    made, _ = decided(nothing, given(nothing, champion="forest", reign=SINCE))
+
+    text = Words(page(nothing, made)).text
+
+    assert "There are no rows to draw yet." in text
+    assert wording.why(made) in text
+
+
+def test_before_any_row_counts_the_contenders_are_drawn_against_the_baseline() -> None:
+    assert "every contender against the baseline, base, on all rows: 2020-01-01 to 2021-02-03" in a_page(None)
+    assert "every contender against the baseline, base" in a_page(through=date(2020, 3, 1))
+    assert "Every challenger against forest, on the rows after its crowning: 2020-03-02 to" in a_page()
+
+
+def test_the_curves_end_with_what_was_decided_on() -> None:
+    rows = contest(400, **SKILLS)
+    made, verdict = decided(rows, given(rows, champion="forest", reign=SINCE))
+
+    drawn = curves.draw(rows, made)
+
+    assert [one.challenger for one in drawn.of] == [one.challenger for one in verdict.comparisons]
+    for one, compared in zip(drawn.of, verdict.comparisons, strict=True):
+        assert one.worth[-1] == compared.shared
+        assert one.gained[-1] == pytest.approx(compared.rows * (compared.champion_loss - compared.challenger_loss))
+    assert {one.challenger: one.worth[-1] for one in drawn.of} == shared(
+        {one.challenger: one.e_value for one in verdict.comparisons}
+    )
+
+
+def test_a_row_that_is_changed_has_another_digest_and_the_others_have_not() -> None:
+    rows = contest(400, **SKILLS)
+    made, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
+    before = curves.draw(rows, made).digests
+    rows.tracks["knn"].values[300] += 1e-12
+
+    after = curves.draw(rows, made).digests
+
+    assert {name for name in before if before[name] != after[name]} == {"knn"}
+
+
+def test_a_rule_of_margin_says_that_the_evidence_does_not_decide() -> None:
+    assert "rule <em>margin</em>" in a_page(gate=Gate(rule="margin", alpha=0.05, block=5, min_rows=60))
+
+
+def test_names_are_text_and_no_markup() -> None:
+    rows = contest(100, **{"<b>x</b>": 0.2})
+    made, _ = decided(rows, given(rows))
+
+    assert "<b>x</b>" not in page(rows, made)
+    assert "&lt;b&gt;x&lt;/b&gt;" in page(rows, made)
+
+
+_BOTH_FILES = """
+import hashlib
+from datetime import date
+from tests.unit.training.decided import contest, decided, given
+from training import curves, decision_file, report
+from training.reign import Reign
+
+for champion in (None, "forest"):
+    rows = contest(400, forest=0.1, logistic=0.3, amf=-0.1)
+    made, _ = decided(rows, given(rows, champion=champion, reign=Reign(date(2020, 3, 1) if champion else None)))
+    print(hashlib.sha256(report.page(made, curves.draw(rows, made))).hexdigest())
+    print(hashlib.sha256(decision_file.content(made)).hexdigest())
+"""
+
+
+def test_two_processes_with_other_hash_seeds_make_the_same_bytes() -> None:
+    root = Path(report.__file__).parent.parent
+    made = [
+        subprocess.run(
+            [sys.executable, "-c", _BOTH_FILES],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for seed in ("1", "2")
+    ]
+
+    assert made[0] == made[1]
+    assert len(set(made[0])) == 4
+
+
+def test_a_file_ends_with_a_line_and_names_no_clock_and_no_row_of_a_table() -> None:
+    rows = contest(100, forest=0.2)
+    made, _ = decided(rows, given(rows))
+
+    text = decision_file.content(made).decode()
+
+    assert text.endswith("}\n")
+    assert "decided_at" not in text
+    assert '"id"' not in text
+
+
+def test_differences_name_the_place_and_what_stands_there() -> None:
+    rows = contest(400, forest=0.1, logistic=0.3)
+    kept, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
+    rows.tracks["logistic"].values[399] = 0.0
+    made, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
+
+    told = decision_file.differences(kept, made)
+
+    assert decision_file.differences(kept, kept) == []
+    assert told[0].startswith("evidence.comparisons[logistic].challenger_loss: 0.")
+    assert not [line for line in told if line.startswith("evidence.comparisons[base]")]
+    assert told == sorted(told, key=lambda line: line.startswith("evidence.carried"))

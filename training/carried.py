@@ -1,0 +1,53 @@
+"""What a decision leaves to the next one, as it is written down: what is known of each pair, and the ranking."""
+
+from collections.abc import Collection, Mapping
+from datetime import date
+from typing import Any
+
+from training.decisions import Decision
+from training.gate import Carried, Meeting
+from training.pairs import Pair
+from training.ranking import Ranking
+
+
+def plain(carried: Carried, identities: Mapping[str, str], standing: Collection[str]) -> dict[str, Any]:
+    """As JSON knows it, to the bit; `left_by` is the way back.
+
+    `identities`: what each name stands for; `standing`: who is ranked.
+    """
+    return {
+        "identities": dict(identities),
+        "ranked": sorted(standing),
+        "ranking": None if carried.ranking is None else carried.ranking.plain(),
+        "pairs": [
+            {"champion": champion, "challenger": challenger, "pair": pair.plain()}
+            for (champion, challenger, _), pair in carried.pairs.items()
+        ],
+    }
+
+
+def left_by(
+    last: Decision | None,
+    stands_on: str,
+    identities: Mapping[str, str],
+    standing: Collection[str],
+    reign: tuple[str | None, date | None],
+) -> Carried:
+    """What the last decision left, as far as it stood on the same, and its contenders are who they were.
+
+    `reign`: the champion, and since when. Who stood in it under another declaration keeps its place under another name:
+    it has used of alpha.
+    """
+    if last is None or last.evidence["stands_on"] != stands_on:
+        return Carried()
+    left = last.evidence["carried"]
+    known = {name for name, identity in left["identities"].items() if identities.get(name) == identity}
+    pairs: dict[Meeting, Pair] = {}
+    for one in left["pairs"]:
+        champion, challenger, pair = one["champion"], one["challenger"], Pair.of_plain(one["pair"])
+        if champion in known and challenger not in known and "@" not in challenger:
+            challenger = f"{challenger}@{left['identities'][challenger]}"
+        if champion in known and (challenger in known or (champion, pair.since) == reign):
+            pairs[champion, challenger, pair.since] = pair
+    is_ranked = set(left["ranked"]) == set(standing) and set(standing) <= known
+    return Carried(pairs, Ranking.of_plain(left["ranking"]) if is_ranked else None)
