@@ -2,20 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 from core.clock import Clock, FixedClock
 from core.tasks import Task
 from ingestion.sessions import expected_dates, final_at
 
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _LOOK_AHEAD_DAYS = 70
 """No exchange and no month leaves a longer time without a value."""
 
 
 @dataclass
 class Days:
-    """The days of a demonstration: `run` is called each `seconds`, or later where it takes longer.
+    """The days of a demonstration: `run` is called each `seconds`, or later where it takes longer, with the day's tasks.
 
     `now` is the instant at which the last one stood. They end with the machine's own time, or where it is quiet for
     longer than any exchange is. `tell` hears of each.
@@ -24,7 +25,7 @@ class Days:
     seconds: float
     tasks: Sequence[Task]
     machine: Clock
-    run: Callable[[Clock], object]
+    run: Callable[[Clock, Sequence[Task]], object]
     tell: Callable[[str], None]
     now: datetime
     is_over: bool = False
@@ -37,23 +38,29 @@ class Days:
         if self.is_over or monotonic() < self.begun + self.seconds:
             return
         self.begun = monotonic()
-        following = next_instant(self.tasks, self.now)
-        if following is None or following > self.machine.now():
+        following, due = next_values(self.tasks, self.now)
+        if following > self.machine.now():
             self.is_over = True
             self.tell("The days have come to the present; what is served stays up.")
             return
         self.now = following
         self.tell(f"It is {following:%Y-%m-%d %H:%M} (UTC).")
-        self.run(FixedClock(following))
+        self.run(FixedClock(following), due)
 
 
-def next_instant(tasks: Sequence[Task], now: datetime) -> datetime | None:
-    """When the next value of any of the tasks' series is final; None when there is none for longer than ever is."""
+def next_values(tasks: Sequence[Task], now: datetime) -> tuple[datetime, list[Task]]:
+    """When the next value of any of the series is final, and the tasks of which one is then.
+
+    After the last of all there are none, at the end of time.
+    """
     first, last = (now - timedelta(days=_LOOK_AHEAD_DAYS)).date(), (now + timedelta(days=_LOOK_AHEAD_DAYS)).date()
-    coming = [
-        instant
+    coming = {
+        task.name: [
+            instant
+            for day in expected_dates(task, max(first, task.start), last)
+            if (instant := final_at(task, day)) > now
+        ]
         for task in tasks
-        for day in expected_dates(task, max(first, task.start), last)
-        if (instant := final_at(task, day)) > now
-    ]
-    return min(coming, default=None)
+    }
+    following = min((instants[0] for instants in coming.values() if instants), default=_NEVER)
+    return following, [task for task in tasks if following in coming[task.name]]

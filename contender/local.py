@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from core.clock import Clock, SystemClock
 from core.connection import connect, migrate
 from core.errors import ContenderError
 from core.settings import Settings
+from core.tasks import Task
 
 _BESIDE = (service_specs.INGESTION, service_specs.FEATURES)
 """Services without which all else goes on."""
@@ -184,8 +185,8 @@ def _serves(settings: Settings) -> bool:
 
 
 def _days(settings: Settings, clock: Clock, progress: Progress, tasks: Declared, seconds: float) -> Days:
-    def run(day: Clock) -> None:
-        run_all(settings, tasks, day, progress)
+    def run(day: Clock, due: Sequence[Task]) -> None:
+        run_all(settings, replace(tasks, tasks=tuple(due), skipped=()), day, progress)
 
     return Days(seconds, tasks.tasks, SystemClock(), run, progress.note, clock.now())
 

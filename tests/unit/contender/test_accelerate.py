@@ -1,13 +1,15 @@
 """A day every few seconds: which instants the clock of a demonstration jumps to, and where it ends."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from contender.accelerate import Days, next_instant
+from contender.accelerate import Days, next_values
 from core.clock import Clock, FixedClock
 from core.task_files import load_task
+from core.tasks import Task
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 SPY, AIRLINE = (load_task(TASKS, name) for name in ("spy", "airline"))
@@ -18,22 +20,23 @@ def at(text: str) -> datetime:
 
 
 @pytest.mark.parametrize(
-    ("now", "following"),
+    ("now", "following", "due"),
     [
-        ("2005-01-03 12:00", "2005-01-04 00:00"),  # Monday's bar, three hours after the close in New York
-        ("2005-01-08 00:00", "2005-01-11 00:00"),  # over the weekend, to Monday's
-        ("2005-01-31 12:00", "2005-02-01 00:00"),  # the month's end and Monday's bar at the same instant
+        ("2005-01-03 12:00", "2005-01-04 00:00", [SPY]),  # Monday's bar, three hours after the close in New York
+        ("2005-01-08 00:00", "2005-01-11 00:00", [SPY]),  # over the weekend, to Monday's
+        ("2005-01-31 12:00", "2005-02-01 00:00", [SPY, AIRLINE]),  # the month's end, and a bar at the same instant
     ],
 )
-def test_the_clock_jumps_to_where_the_next_value_is_final(now: str, following: str) -> None:
-    assert next_instant([SPY, AIRLINE], at(now)) == at(following)
+def test_the_clock_jumps_to_where_the_next_value_is_final(now: str, following: str, due: list[Task]) -> None:
+    assert next_values([SPY, AIRLINE], at(now)) == (at(following), due)
 
 
 def test_days_pass_one_after_the_other_until_they_come_to_the_present() -> None:
     lived: list[datetime] = []
     told: list[str] = []
 
-    def run(clock: Clock) -> None:
+    def run(clock: Clock, due: Sequence[Task]) -> None:
+        assert list(due) == [SPY]
         lived.append(clock.now())
 
     days = Days(0, [SPY], FixedClock(at("2005-01-06 00:00")), run, told.append, at("2005-01-03 12:00"))
@@ -51,8 +54,9 @@ def test_days_pass_one_after_the_other_until_they_come_to_the_present() -> None:
 
 
 def test_a_day_does_not_begin_before_its_time() -> None:
-    lived: list[Clock] = []
-    days = Days(3600, [SPY], FixedClock(at("2005-01-06 00:00")), lived.append, str, at("2005-01-03 12:00"))
+    lived: list[object] = []
+    machine = FixedClock(at("2005-01-06 00:00"))
+    days = Days(3600, [SPY], machine, lambda *day: lived.append(day), str, at("2005-01-03 12:00"))
 
     days.go_on()
     days.go_on()
