@@ -16,7 +16,7 @@ _LOOK_AHEAD_DAYS = 70
 
 @dataclass
 class Days:
-    """The days of a demonstration: `run` is called each `seconds`, or later where it takes longer, with the day's tasks.
+    """The days of a demonstration: each `seconds`, or later where it takes longer, `run` is called with its tasks.
 
     `now` is the instant at which the last one stood. They end with the machine's own time, or where it is quiet for
     longer than any exchange is. `tell` hears of each.
