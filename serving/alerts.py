@@ -9,10 +9,12 @@ from typing import Literal, get_args
 
 from serving.metrics import Metrics
 
-Name = Literal["champion_lost", "champion_refused"]
+Name = Literal["champion_lost", "champion_refused", "guard_moved"]
 """`champion_lost`: MLflow answers and has no champion alias where there was one; the last good copy serves.
 
 `champion_refused`: the alias stands on a version that must not be served, or cannot be loaded; what served serves on.
+
+`guard_moved`: the gate's guard gave the title back to the one before, and it stands there still.
 """
 NAMES: tuple[Name, ...] = get_args(Name)
 
@@ -80,4 +82,15 @@ def refused(alerts: Alerts, task: str, version: int, error: Exception) -> None:
         "champion_refused",
         f"The alias `champion` of {task!r} stands on version {version}, which is not served: {error}",
         f'Move it to another version: `contender rollback {task} --why "…"`, or by hand in MLflow.',
+    )
+
+
+def guard_moved(alerts: Alerts, task: str, version: int) -> None:
+    """Sounds `guard_moved`: on `version`, which had the title before."""
+    alerts.sound(
+        task,
+        "guard_moved",
+        f"The one that was promoted last as champion of {task!r} did worse than the one before it, and the guard has "
+        f"given the title back: version {version} serves.",
+        f"See `contender history {task}` for the decision, and look at what was promoted. It ends with the next move.",
     )

@@ -201,7 +201,14 @@ class ChampionFollower:
             loaded = self._means.bundles.load(version)
             self._put(Champion(version, loaded.feature_names, loaded.model, source))
         self._refused, self._is_anew = None, False
+        self._look_who_moved(wanted)
         return True
+
+    def _look_who_moved(self, version: int) -> None:
+        if ledger.mover(self._means.engine, self._task.name, ledger.CHAMPION, version) == ledger.GUARD:
+            alerts.guard_moved(self._means.alerts, self._task.name, version)
+        else:
+            self._means.alerts.clear(self._task.name, "guard_moved")
 
     def _put(self, champion: Champion) -> None:
         """Computes what the champion says of the latest data, and puts it on the board."""

@@ -107,9 +107,10 @@ class DataInfo(BaseModel):
 class AlertInfo(BaseModel):
     """Something that a person has to see to, for as long as it lasts."""
 
-    alert: Literal["champion_lost", "champion_refused"] = Field(
+    alert: Literal["champion_lost", "champion_refused", "guard_moved"] = Field(
         description="`champion_lost`: MLflow has no champion alias any more, and the last good copy serves. "
-        "`champion_refused`: the alias stands on a version that is not served, and what served before serves on."
+        "`champion_refused`: the alias stands on a version that is not served, and what served before serves on. "
+        "`guard_moved`: what was promoted last did worse than the one before, which has the title back."
     )
     problem: str
     remedy: str

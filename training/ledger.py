@@ -124,6 +124,21 @@ def last_held(engine: sa.Engine, task: str, alias: str) -> Standing | None:
         return _standing(connection, task, ledger.c.to_version.is_not(None)).get(alias)
 
 
+def mover(engine: sa.Engine, task: str, alias: str, version: int) -> str | None:
+    """Who moved an alias to a version when it was moved there last, be it not confirmed yet; None for nobody."""
+    columns = ledger.c
+    statement = (
+        sa.select(columns.who)
+        .where(columns.task == task, columns.alias == alias, columns.to_version == version)
+        .where(columns.phase != "abandoned")
+        .order_by(columns.id.desc())
+        .limit(1)
+    )
+    with reachable(), engine.connect() as connection:
+        who: str | None = connection.execute(statement).scalar_one_or_none()
+    return who
+
+
 def unfinished(engine: sa.Engine, task: str) -> list[Move]:
     """Moves that were intended and neither confirmed nor abandoned, in their order."""
     done = sa.select(ledger.c.move).where(ledger.c.task == task, ledger.c.phase != "intent")

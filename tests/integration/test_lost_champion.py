@@ -191,6 +191,26 @@ def test_a_version_that_is_not_ours_is_refused_with_an_alert_until_the_alias_is_
         wait_for(lambda: api.ask("/health/ready")["alerts"] == {})
 
 
+def test_a_title_that_the_guard_gave_back_is_told_until_the_next_move(world: World) -> None:
+    stage, (naive, linear) = world.stage, world.versions
+    name = stage.task.name
+    world.crown(linear)
+
+    with open_api(world.settings) as api:
+        wait_for(lambda: api.version(world.path) == linear.version)
+        assert api.ask("/health/ready")["alerts"] == {}
+        back = ledger.new_move(name, "champion", linear.version, naive.version, who=ledger.GUARD, why="PROMOTE guard")
+        with stage.engine.begin() as connection:
+            ledger.write(connection, "intent", back, stage.clock.now())
+        stage.move_by_hand("champion", naive.version)
+        wait_for(lambda: api.ask("/health/ready")["alerts"] == {name: ["guard_moved"]})
+        assert api.version(world.path) == naive.version
+        assert gauge(api.client.get("/metrics").text, name, "guard_moved") == 1
+
+        world.crown(linear)
+        wait_for(lambda: api.ask("/health/ready")["alerts"] == {})
+
+
 def test_a_rollback_passes_over_champions_that_mlflow_has_no_more(world: World) -> None:
     stage, (naive, linear) = world.stage, world.versions
     (ridge,) = stage.versions("ridge")
