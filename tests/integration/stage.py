@@ -104,9 +104,9 @@ class Stage:
         """Runs the training job."""
         return train.run(self.settings, self.task, self.clock)
 
-    def promote(self) -> PromoteReport:
-        """Runs the promote job."""
-        return promote.run(self.settings, self.task, self.clock)
+    def promote(self, *, log_holds: bool = False) -> PromoteReport:
+        """Runs the promote job. Logging a look takes half a second, and a stage has many nights."""
+        return promote.run(self.settings, self.task, self.clock, log_holds=log_holds)
 
     def aliases(self) -> dict[str, int]:
         """Where MLflow says that the aliases stand."""

@@ -53,16 +53,16 @@ def a_life(stage: Stage) -> None:
     """Crowned; a refresh; looks while the version before goes on; a succession, and looks on probation after it."""
     crowned(stage)
     stage.came_true([100.0] * 5, naive=off_by(5, 5), ridge=off_by(3, 5, 7), linear=off_by(2, 5, 8))
-    stage.promote()
+    stage.promote(log_holds=True)
     stage.came_true([100.0] * 2, naive=off_by(5, 2), ridge=off_by(3, 2, 5), linear=off_by(2, 2, 6))
     stage.versions("ridge")
-    stage.promote()
+    stage.promote(log_holds=True)
     stage.came_true([100.0] * 3, naive=off_by(5, 3), ridge=off_by(3, 3, 5), linear=off_by(2, 3, 6))
-    stage.promote()
+    stage.promote(log_holds=True)
     stage.came_true([100.0] * 40, naive=off_by(5, 40), ridge=off_by(6, 40, 1), linear=off_by(1, 40, 2))
-    stage.promote()
+    stage.promote(log_holds=True)
     stage.came_true([100.0] * 3, naive=off_by(5, 3), ridge=[None] * 3, linear=off_by(2, 3, 6))
-    stage.promote()
+    stage.promote(log_holds=True)
 
 
 def test_what_was_logged_comes_out_again_to_the_byte_whatever_was_decided(
@@ -96,7 +96,7 @@ def test_what_was_logged_comes_out_again_to_the_byte_whatever_was_decided(
 def test_a_run_in_mlflow_shows_what_was_decided(stage: Stage, client: Any) -> None:
     crowned(stage)
     stage.came_true([100.0] * 20, naive=off_by(5, 20), ridge=off_by(3, 20, 7), linear=off_by(3, 20, 8))
-    stage.promote()
+    stage.promote(log_holds=True)
     row = decided(stage)[-1]
 
     run = logged(client, stage)[str(row.id)]
@@ -141,12 +141,12 @@ def test_what_could_not_be_logged_is_logged_once_by_the_next_run_and_kept_no_ali
     with monkeypatch.context() as without_mlflow:
         without_mlflow.setattr(tracking.Tracking, "open", away)
         without_mlflow.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        stage.promote()
+        stage.promote(log_holds=True)
     assert set(stage.aliases()) == {"champion", "challenger"}
     assert logged(client, stage) == {}
 
-    assert not stage.promote().is_new
-    assert not stage.promote().is_new
+    assert not stage.promote(log_holds=True).is_new
+    assert not stage.promote(log_holds=True).is_new
 
     (row,) = decided(stage)
     assert list(logged(client, stage)) == [str(row.id)]
@@ -167,10 +167,10 @@ def test_a_decision_is_logged_once_wherever_the_job_was_killed(
         else:
             dying.setattr(tracking.Tracking, killed_at if killed_at == "finish" else "_create", killed)
         with pytest.raises(KeyboardInterrupt):
-            stage.promote()
+            stage.promote(log_holds=True)
     assert set(stage.aliases()) == {"champion", "challenger"}
 
-    stage.promote()
+    stage.promote(log_holds=True)
 
     (row,) = decided(stage)
     (run,) = logged(client, stage).values()
@@ -193,7 +193,7 @@ def settle_unless_a_mark(killed: Any) -> Any:
 def test_a_row_that_was_changed_is_noticed_and_named(stage: Stage, contender: Terminal, tmp_path: Path) -> None:
     crowned(stage)
     stage.came_true([100.0] * 20, naive=off_by(5, 20), ridge=off_by(3, 20, 7), linear=off_by(3, 20, 8))
-    stage.promote()
+    stage.promote(log_holds=True)
     first, *_, second = (row.id for row in decided(stage))
     change(stage, "linear", stage.months - 1, 100.0)
 
@@ -213,7 +213,7 @@ def test_a_changed_row_that_an_earlier_decision_counted_is_noticed_by_the_report
     crowned(stage)
     for _ in range(2):
         stage.came_true([100.0] * 5, naive=off_by(5, 5), ridge=off_by(3, 5, 7), linear=off_by(3, 5, 8))
-        stage.promote()
+        stage.promote(log_holds=True)
     last = decided(stage)[-1].id
     assert again(stage.engine, last).differences == ()
     change(stage, "naive", stage.months - 8, 100.0)
@@ -241,7 +241,7 @@ def test_a_decision_that_was_changed_itself_is_noticed(stage: Stage) -> None:
 def test_labels_restated_later_change_no_decision_of_before(stage: Stage) -> None:
     crowned(stage)
     stage.came_true([100.0] * 20, naive=off_by(5, 20), ridge=off_by(3, 20, 7), linear=off_by(3, 20, 8))
-    stage.promote()
+    stage.promote(log_holds=True)
     last = decided(stage)[-1].id
     day = stage.clock.now()
     stage.months += 1
@@ -258,13 +258,13 @@ def test_labels_restated_later_change_no_decision_of_before(stage: Stage) -> Non
 def test_a_version_that_comes_back_on_probation_is_told_and_made_again(stage: Stage, contender: Terminal) -> None:
     stage.came_true([100.0] * 30, naive=off_by(5, seed=1), ridge=off_by(1, seed=2), linear=off_by(2, seed=3))
     stage.versions("naive", "ridge", "linear", value=100)
-    stage.promote()
+    stage.promote(log_holds=True)
     stage.came_true([100.0] * 2, naive=off_by(9, 2), ridge=off_by(1, 2), linear=off_by(9, 2))
     stage.versions("ridge", value=100)
-    assert stage.promote().reason == "refresh"
+    assert stage.promote(log_holds=True).reason == "refresh"
     for count in (3, 12):
         stage.came_true([100.0] * count, naive=off_by(30, count), ridge=off_by(6, count), linear=off_by(30, count))
-        stage.promote()
+        stage.promote(log_holds=True)
     (back,) = (row for row in decided(stage) if row.reason == "guard")
     assert (back.outcome, back.champion) == ("PROMOTE", "ridge")
 
@@ -281,7 +281,7 @@ def test_a_version_that_comes_back_on_probation_is_told_and_made_again(stage: St
 def test_a_decision_is_shown_in_words_that_fit_a_terminal(stage: Stage, contender: Terminal) -> None:
     crowned(stage)
     stage.came_true([100.0] * 20, naive=off_by(5, 20), ridge=off_by(3, 20, 7), linear=off_by(3, 20, 8))
-    stage.promote()
+    stage.promote(log_holds=True)
     row = decided(stage)[-1]
 
     code, told = contender("decision", "show", str(row.id), columns=80)

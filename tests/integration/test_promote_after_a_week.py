@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from core.settings import Settings
 from tests.integration.promotions import crowned, decided, off_by
 from tests.integration.stage import Stage, a_task
-from training import ledger, promote, versions
+from training import ledger, versions
 
 NIGHTS = 30
 GOOD = 13
@@ -28,7 +28,7 @@ def live(stage: Stage, begin: int, end: int, *, every: int) -> None:
     for night in range(begin, end):
         stage.came_true([100.0], **{name: values[night : night + 1] for name, values in said.items()})
         if (night + 1) % every == 0:
-            promote.run(stage.settings, stage.task, stage.clock, log_holds=False)
+            stage.promote()
 
 
 def seen(stage: Stage) -> list[tuple[object, ...]]:

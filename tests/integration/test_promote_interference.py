@@ -26,7 +26,7 @@ def test_a_champion_moved_by_hand_is_recorded_and_stays_until_it_is_released(sta
     ridge = stage.aliases()[CHAMPION]
     naive = min(set(range(1, 4)) - set(stage.aliases().values()))
     stage.move_by_hand(CHAMPION, naive)
-    stage.came_true([100.0] * 40, naive=off_by(5, 40), ridge=off_by(1, 40, 1), linear=off_by(2, 40, 2))
+    stage.came_true([100.0] * 12, naive=off_by(5, 12), ridge=off_by(0.5, 12, 1), linear=off_by(2, 12, 2))
 
     held = stage.promote()
 
@@ -35,7 +35,7 @@ def test_a_champion_moved_by_hand_is_recorded_and_stays_until_it_is_released(sta
     assert stage.aliases()[CHAMPION] == naive
     with stage.engine.begin() as connection:
         assert ledger.release(connection, stage.task.name, CHAMPION, who="test", why="enough", at=stage.clock.now())
-    stage.came_true([100.0] * 40, naive=off_by(5, 40), ridge=off_by(1, 40, 1), linear=off_by(2, 40, 2))
+    stage.came_true([100.0] * 12, naive=off_by(5, 12), ridge=off_by(0.5, 12, 1), linear=off_by(2, 12, 2))
     assert stage.promote().reason == "succession"
     assert stage.aliases()[CHAMPION] == ridge
 
@@ -48,7 +48,8 @@ def test_a_champion_alias_that_was_deleted_by_hand_is_recorded_and_not_given_awa
 
     report = stage.promote()
 
-    assert (report.outcome, report.reason, report.champion) == ("HOLD", "pinned", None)
+    assert (report.outcome, report.reason, report.champion) == ("HOLD", "champion_lost", None)
+    assert "contender rollback" in report.sentence()
     assert ("external", CHAMPION, before[CHAMPION], None) in phases(stage)
     assert CHAMPION not in stage.aliases()
 

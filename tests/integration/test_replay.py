@@ -91,7 +91,7 @@ def test_nights_walked_in_pieces_give_what_the_whole_gives(stage: Stage) -> None
     assert told(store(stage, "pieces")) == whole
 
 
-@pytest.mark.parametrize(("owner", "step"), [(train, "advance"), (promote, "run"), (Nights, "_end")])
+@pytest.mark.parametrize(("owner", "step"), [(train, "advance"), (promote, "promote"), (Nights, "_end")])
 def test_a_replay_that_is_killed_in_the_middle_of_every_night_goes_on_as_if_it_had_not_been(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
 ) -> None:
