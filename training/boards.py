@@ -12,6 +12,9 @@ from core.connection import reachable
 from core.database import contender_predictions, outcomes
 from training.board import Board, Track
 
+LARGEST = 1e100
+"""A forecast beyond it counts as none: its squared error, and the sum of them, would be no number any more."""
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -43,7 +46,7 @@ def read(engine: sa.Engine, scope: Scope, as_of: datetime, after: date | None = 
     through = {name: np.full(len(scored), np.datetime64("NaT", "D")) for name in values}
     for row in said:
         index = place.get(row.target_date)
-        if index is not None and row.value is not None:
+        if index is not None and row.value is not None and abs(row.value) <= LARGEST:
             values[row.contender][index] = row.value
             through[row.contender][index] = np.datetime64(row.trained_through, "D")
     return Board(

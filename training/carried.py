@@ -35,7 +35,8 @@ def left_by(
 ) -> Carried:
     """What the last decision left, as far as it stood on the same, and its contenders are who they were.
 
-    `reign`: the champion, and since when. Who stood in it under another declaration keeps its place under another name:
+    `reign`: the champion, and since when. A ranking without one of those who stand, who had predicted too little, is
+    made anew. Who stood in it under another declaration keeps its place under another name:
     it has used of alpha.
     """
     if last is None or last.evidence["stands_on"] != stands_on:
@@ -49,5 +50,6 @@ def left_by(
             challenger = f"{challenger}@{left['identities'][challenger]}"
         if champion in known and (challenger in known or (champion, pair.since) == reign):
             pairs[champion, challenger, pair.since] = pair
-    is_ranked = set(left["ranked"]) == set(standing) and set(standing) <= known
-    return Carried(pairs, Ranking.of_plain(left["ranking"]) if is_ranked else None)
+    ranking = None if left["ranking"] is None else Ranking.of_plain(left["ranking"])
+    is_whole = ranking is not None and set(ranking.losses or ()) == set(standing) and set(standing) <= known
+    return Carried(pairs, ranking if is_whole else None)

@@ -26,7 +26,7 @@ BOOTSTRAP: Final = "BOOTSTRAP"
 PROMOTE: Final = "PROMOTE"
 HOLD: Final = "HOLD"
 REJECT: Final = "REJECT"
-SUCCESSION, REFRESH, GUARD, LOST = "succession", "refresh", "guard", "champion_lost"
+SUCCESSION, REFRESH, GUARD, LOST, STALE = "succession", "refresh", "guard", "champion_lost", "stale"
 Meeting = tuple[str, str, date | None]
 """Champion, challenger, and the date after which rows count."""
 
@@ -53,7 +53,8 @@ class Probation:
 class Case:
     """What is to be decided.
 
-    `board` may begin at any row that `carried` has not looked at. `pinned`: a person moved the champion, so it stays;
+    `board` may begin at any row that `carried` has not looked at; without a ranking of all who stand, at the first.
+    `pinned`: a person moved the champion, so it stays;
     `lost`: the registry has lost it, and nobody is crowned until a person says so. `since`: the last date that the
     crowning looked at.
     `unfit`: of contenders whose newest version could not be served, what is wrong with it; `has_newer`: whether the
@@ -135,7 +136,8 @@ def decide(case: Case) -> Verdict:
     pairs = {name: _pair(case, case.champion, name, case.since) for name in case.standing if name != case.champion}
     comparisons = _comparisons(case, pairs)
     comparisons.sort(key=lambda one: (-_leading(one), means.get(one.challenger, float("inf"))))
-    leader = comparisons[0] if comparisons else None
+    better = [one for one in comparisons if one.reason == "better"]
+    leader = next(iter([*better, *comparisons]), None)
     back = _probation(case)
     outcome, reason, judged = _verdict(case, leader, back)
     champion = judged if outcome == PROMOTE and judged is not None else case.champion
@@ -156,6 +158,8 @@ def _bootstrap(case: Case, means: Mapping[str, float]) -> tuple[Outcome, str, st
     if case.pinned:
         return HOLD, LOST if case.lost else "pinned", None, None
     able = [name for name in means if name not in case.unfit]
+    if _is_stale(case):
+        return HOLD, "stale", None, None
     if not means:
         return HOLD, "too_few_rows", None, None
     if not able:
@@ -174,7 +178,7 @@ def _verdict(case: Case, leader: Comparison | None, back: Pair | None) -> tuple[
         or (leader and leader.reason == "champion_unscorable")
     ):
         return HOLD, "champion_unscorable", None
-    if case.gate.max_staleness is not None and (case.age_days or 0) > case.gate.max_staleness:
+    if _is_stale(case):
         return HOLD, "stale", None
     guardian = None if case.probation is None else case.probation.against
     if back is not None and guardian not in case.unfit and _is_proven(case.gate, back, back.evidence.e_value):
@@ -236,6 +240,10 @@ def _comparison(case: Case, name: str, pair: Pair, worth: float) -> Comparison:
     )
 
 
+def _is_stale(case: Case) -> bool:
+    return case.gate.max_staleness is not None and (case.age_days or 0) > case.gate.max_staleness
+
+
 def _is_proven(gate: Gate, pair: Pair, worth: float) -> bool:
     return not pair.leaking and worth >= 1 / gate.alpha and pair.challenger_mean < pair.champion_mean
 
@@ -268,8 +276,9 @@ def _against_baseline(case: Case) -> tuple[dict[str, str], dict[Meeting, Pair]]:
 
 
 def _ranking(case: Case) -> Ranking:
-    if case.carried.ranking is not None:
-        return case.carried.ranking.after(case.board, case.metric)
+    ranking = case.carried.ranking
+    if ranking is not None and set(ranking.losses or ()) == set(case.standing):
+        return ranking.after(case.board, case.metric)
     tracks = {name: case.board.tracks[name] for name in case.standing}
     return Ranking.of(replace(case.board, tracks=tracks), case.metric, case.gate.min_rows)
 

@@ -64,7 +64,7 @@ def given(now: Situation, session_date: date) -> Given:
         former=now.before.contender if is_fixed and now.before is not None else None,
         fixed=_fixed(now) if is_fixed else None,
         stands=now.standing,
-        age_days=None if now.through is None or now.is_late else (now.as_of.date() - now.through).days,
+        age_days=None if now.newest_label is None else (now.as_of.date() - now.newest_label).days,
     )
 
 
@@ -138,19 +138,21 @@ def _fixed(now: Situation) -> Fixed | None:
 
 
 def _reign(what: Given, verdict: Verdict) -> Reign:
-    """The champion's reign after the verdict."""
+    """The champion's reign after the verdict. What was refused once stays so, whoever reigns."""
     reign, through, holder = what.reign, what.through, what.holder
+    refused = reign.refused
+    if verdict.outcome == REJECT and (judged := what.versions.get(verdict.judged or "")) is not None:
+        refused = (*refused, judged["version"])
     if verdict.outcome == BOOTSTRAP or holder is None:
-        return Reign(through)
+        return Reign(through, refused=refused)
     number = holder["version"]
     if verdict.outcome == REJECT:
-        is_of_refresh = what.newer is not None and verdict.judged == what.champion
-        return replace(reign, refused=(*reign.refused, what.newer)) if what.newer and is_of_refresh else reign
+        return replace(reign, refused=refused)
     if verdict.reason == SUCCESSION:
-        return Reign(through, before=number, moved=through, goes_on=True)
+        return Reign(through, before=number, moved=through, goes_on=True, refused=refused)
     if verdict.reason == GUARD:
-        return Reign(through) if reign.goes_on else Reign(reign.since, refused=(*reign.refused, number))
-    if what.probation is not None and not _is_watched(what, what.probation, verdict):
+        return Reign(through, refused=refused) if reign.goes_on else Reign(reign.since, refused=(*refused, number))
+    if what.probation is None or not _is_watched(what, what.probation, verdict):
         reign = replace(reign, before=None, moved=None, goes_on=False)
     if verdict.reason == REFRESH and what.holder_kind == "batch" and reign.before is None:
         return replace(reign, before=number, moved=through)

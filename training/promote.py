@@ -36,7 +36,7 @@ from training import (
     versions,
 )
 from training.decisions import Decision
-from training.gate import GUARD, HOLD, LOST, Verdict, decide
+from training.gate import GUARD, HOLD, LOST, STALE, Verdict, decide
 from training.given import Given
 from training.ledger import CHALLENGER, CHAMPION, Move
 from training.situation import Situation
@@ -122,13 +122,27 @@ def _promote(at: Workplace, task: Task) -> PromoteReport:
     if last is not None and runs.settled(at.engine, key) is not None:
         return _report(last, found, is_new=False)
 
-    situation, made = situation_now(at, task, series, newest, aliases), list(found)
-    while (missed := situation.missed) is not None and missed.through is not None:
-        made += _decide(at, missed, missed.through)[1]
-        aliases = moves.reconcile(at, task.name)
+    made = list(found)
+    while True:
         situation = situation_now(at, task, series, newest, aliases)
-    decision, moved = _decide(at, situation, date.fromisoformat(key.session_date), key)
-    return _report(decision, (*made, *moved), is_new=True)
+        missed = situation.missed
+        night = None if missed is None else missed.through
+        try:
+            if missed is None or night is None:
+                decision, moved = _decide(at, situation, date.fromisoformat(key.session_date), key)
+                return _report(decision, (*made, *moved), is_new=True)
+            made += _decide(at, missed, night)[1]
+        except _GoneError as gone:  # as if it had never been made: it can stand for nothing
+            newest = {name: version for name, version in newest.items() if version != gone.version}
+        aliases = moves.reconcile(at, task.name)
+
+
+class _GoneError(Exception):
+    """A version that is to serve was deleted in MLflow."""
+
+    def __init__(self, version: Version) -> None:
+        super().__init__(version.version)
+        self.version = version
 
 
 def _decide(
@@ -137,7 +151,7 @@ def _decide(
     """One look of the gate, written down and carried out; with a key, the last one of this run."""
     situation, given, verdict = _judged(at, situation, session_date)
     decision = judgement.decision(given, verdict)
-    intended = _intended(situation, verdict, decision)
+    intended = _intended(at, situation, verdict, decision)
     wanted = {move.to_version for move in intended if move.to_version}
     for version in versions.numbered(at.engine, situation.task.name, wanted).values():
         moves.keep_bundle(at, version)
@@ -155,7 +169,7 @@ def _decide(
 def _judged(at: Workplace, situation: Situation, session_date: date) -> tuple[Situation, Given, Verdict]:
     """The verdict; a version that is to serve is read back first, and one that is not what it was is rejected.
 
-    One that was deleted in MLflow cannot stand for the title.
+    Raises _GoneError for one that was deleted in MLflow.
     """
     while True:
         given = judgement.given(situation, session_date)
@@ -164,8 +178,7 @@ def _judged(at: Workplace, situation: Situation, session_date: date) -> tuple[Si
         if taken is None or taken == situation.champion:
             return situation, given, verdict
         if registry.find(at.settings, taken.task, taken.version) is None:
-            situation = situation.without(taken)
-            continue
+            raise _GoneError(taken)
         said = np.asarray(twins.model_of(at, taken).predict(np.array(taken.golden["rows"])), dtype=np.float64)
         if sanity.repeats_itself(taken, said):
             return situation, given, verdict
@@ -198,13 +211,13 @@ def _run_key(at: Workplace, task: Task, series: str, newest: Mapping[str, Versio
     return RunKey(task.name, "promote", str(session_date or max(v.trained_through for v in newest.values())), stands_on)
 
 
-def _intended(situation: Situation, verdict: Verdict, decision: Decision) -> list[Move]:
+def _intended(at: Workplace, situation: Situation, verdict: Verdict, decision: Decision) -> list[Move]:
     """The moves that a decision asks for."""
     taken = judgement.taker(situation, verdict)
     who = GUARD if verdict.reason == GUARD else "promote"
     wanted = {
         CHAMPION: (taken, who, f"{decision.outcome} {decision.reason}"),
-        CHALLENGER: (situation.newest.get(decision.challenger or ""), "promote", "leads the rest"),
+        CHALLENGER: (_runner_up(at, situation, decision), "promote", "leads the rest"),
     }
     intended = []
     for alias, (version, by, why) in wanted.items():
@@ -213,6 +226,17 @@ def _intended(situation: Situation, verdict: Verdict, decision: Decision) -> lis
             move = ledger.new_move(situation.task.name, alias, now, version.version, who=by, why=why)
             intended.append(move)
     return intended
+
+
+def _runner_up(at: Workplace, situation: Situation, decision: Decision) -> Version | None:
+    """The version for the challenger's alias: one that could serve, and that MLflow still has."""
+    name = decision.challenger or ""
+    version = situation.newest.get(name)
+    if version is None or name in {*situation.unfit, *situation.spoilt} or decision.reason == STALE:
+        return None
+    if version.version == situation.aliases.aliases.get(CHALLENGER):
+        return version
+    return None if registry.find(at.settings, version.task, version.version) is None else version
 
 
 def _report(decision: Decision, made: Iterable[Move], *, is_new: bool) -> PromoteReport:

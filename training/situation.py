@@ -24,11 +24,12 @@ _FEW = 2
 class Situation:
     """What is so when the job decides.
 
-    `newest`: the newest version of each contender that has one; `unfit`: what is wrong with such a version, where
-    something is; `champion`: the version that holds the alias, None when nobody does or when it is not one of ours;
-    `before`: the version that held it until the last move, while its probation may last; `harm`: the evidence against
-    a newer version of the champion's contender; `spoilt`: as `unfit`, of versions that were read back. `is_late`: it is
-    of an earlier night, on which nobody looked.
+    `newest`: the newest version of each contender that has one, unless it was refused; `unfit`: what is wrong with such
+    a version, where something is; `champion`: the version that holds the alias, None when nobody does or when it is not
+    one of ours; `before`: the version that held it until the last move, while its probation may last; `harm`: the
+    evidence against a newer version of the champion's contender; `spoilt`: as `unfit`, of versions that were read back;
+    `looked`: the newest scored date that a decision has seen; `newest_label`: of all that is scored; `is_late`: it is
+    of an earlier night, on which nobody looked; `is_new_reign`: the champion came otherwise than by the last decision.
     """
 
     task: Task
@@ -45,6 +46,9 @@ class Situation:
     harm: float = 1.0
     spoilt: Mapping[str, str] = field(default_factory=dict)
     is_late: bool = False
+    looked: date | None = None
+    newest_label: date | None = None
+    is_new_reign: bool = False
 
     @property
     def is_pinned(self) -> bool:
@@ -64,21 +68,20 @@ class Situation:
     @property
     def guardian(self) -> str | None:
         """The name on the board of who had the title before; None when nobody is on probation."""
-        if self.before is None:
+        if self.before is None or self.champion is None or self.before.version == self.champion.version:
             return None
-        return (
-            board_name(self.task, self.before)
-            if self.reign.goes_on
-            else f"{self.before.contender}@v{self.before.version}"
-        )
+        if not self.reign.goes_on:
+            return f"{self.before.contender}@v{self.before.version}"
+        name = board_name(self.task, self.before)
+        return name if name in self.newest and name not in self.unfit else None
 
     @property
     def newer(self) -> Version | None:
-        """A version of the champion's contender that is newer than the one that serves, and was not refused."""
+        """A version of the champion's contender that is newer than the one that serves."""
         newest = None if self.is_late else self.newest.get(self.incumbent or "")
         if newest is None or self.champion is None or newest.trained_through <= self.champion.trained_through:
             return None
-        return None if newest.version in self.reign.refused else newest
+        return newest
 
     @property
     def standing(self) -> frozenset[str]:
@@ -92,7 +95,7 @@ class Situation:
         if len(self.board.target_dates):
             newest: date = self.board.target_dates[-1].item()
             return newest
-        return None if self.carried.ranking is None else self.carried.ranking.through
+        return self.looked
 
     @property
     def identities(self) -> dict[str, str]:
@@ -108,9 +111,7 @@ class Situation:
     def stands_on(self) -> str:
         """Names what evidence depends on besides rows and contenders: with another one it begins anew."""
         task = self.task
-        return digest(
-            [self.series, task.metric, task.gate.block, task.gate.min_rows, task.scored_from, evidence.PROCEDURE]
-        )
+        return digest([self.series, task.metric, task.gate.block, task.scored_from, evidence.PROCEDURE])
 
     @property
     def missed(self) -> "Situation | None":
@@ -118,15 +119,11 @@ class Situation:
 
         So a run after a week without any decides what seven runs would have, in their order.
         """
-        last = None if self.carried.ranking is None else self.carried.ranking.through
-        if last is None or len(nights := self.board.after(last).target_dates) < _FEW:
+        if self.looked is None or len(nights := self.board.after(self.looked).target_dates) < _FEW:
             return None
-        return replace(self, board=self.board.until(nights[0].item()), is_late=True)
-
-    def without(self, version: Version) -> "Situation":
-        """The same where this version is none that could take an alias."""
-        newest = {name: one for name, one in self.newest.items() if one != version}
-        return replace(self, newest=newest, before=None if self.before == version else self.before)
+        night: date = nights[0].item()
+        reign = Reign(night, refused=self.reign.refused) if self.is_new_reign else self.reign
+        return replace(self, board=self.board.until(night), reign=reign, is_late=True)
 
     def meetings(self) -> set[Meeting]:
         """The pairs of which the gate will want to know."""
@@ -148,20 +145,25 @@ def read(at: Workplace, task: Task, series: str, newest: Mapping[str, Version], 
     champion = None if number is None else versions.find(at.engine, task.name, number)
     champion = champion if champion is not None and champion.series == series else None
     last = decisions.newest_judged(at.engine, task.name)
+    last = last if last is not None and last.series == series else None
     incumbent = None if champion is None else board_name(task, champion)
-    reign = _reign(last, series, incumbent)
+    refused = () if last is None else Reign.of_plain(last.evidence["reign"]).refused
+    reign = _reign(last, incumbent)
     before = None if reign is None or reign.before is None else versions.find(at.engine, task.name, reign.before)
-    nothing = Board.empty()
+    asked = {name: version for name, version in newest.items() if version.version not in refused}
     bare = Situation(
-        task, series, at.clock.now(), newest, _unfit(task, newest, champion), aliases, champion,
-        reign or Reign(None), before, Carried(), nothing,
+        task, series, at.clock.now(), asked, _unfit(task, asked, champion), aliases, champion,
+        reign or Reign(None, refused=refused), before, Carried(), Board.empty(),
+        looked=None if last is None or last.evidence["last"] is None else date.fromisoformat(last.evidence["last"]),
+        is_new_reign=reign is None,
     )  # fmt: skip
     left = carried.left_by(last, bare.stands_on, bare.identities, bare.standing, (bare.incumbent, bare.reign.since))
     bare = replace(bare, carried=left)
-    board = boards.read(at.engine, scope(task, series), bare.as_of, _begin(bare, is_known=reign is not None))
+    board = boards.read(at.engine, scope(task, series), bare.as_of, _begin(bare))
     situation = replace(bare, board=board)
+    situation = replace(situation, newest_label=situation.through)
     if reign is None:
-        situation = replace(situation, reign=Reign(situation.through))
+        situation = replace(situation, reign=Reign(situation.through, refused=refused))
     return _with_versions(at, situation)
 
 
@@ -191,14 +193,14 @@ def _unfit(task: Task, newest: Mapping[str, Version], champion: Version | None) 
     return found
 
 
-def _reign(last: Decision | None, series: str, incumbent: str | None) -> Reign | None:
+def _reign(last: Decision | None, incumbent: str | None) -> Reign | None:
     """The reign as the last decision left it; None when it was of another: one that came by hand begins anew."""
-    if last is None or incumbent is None or (last.series, last.champion) != (series, incumbent):
+    if last is None or incumbent is None or last.champion != incumbent:
         return None
     return Reign.of_plain(last.evidence["reign"])
 
 
-def _begin(situation: Situation, *, is_known: bool) -> date | None:
+def _begin(situation: Situation) -> date | None:
     """The date after which rows are needed; None: all of them."""
     carried = situation.carried
     if carried.ranking is None:
@@ -208,7 +210,7 @@ def _begin(situation: Situation, *, is_known: bool) -> date | None:
         pair = carried.pairs.get(meeting)
         if pair is not None:
             seen.append(pair.through or pair.since)
-        elif is_known or meeting[0] != situation.incumbent:
+        elif not situation.is_new_reign or meeting[0] != situation.incumbent:
             seen.append(meeting[2])
     return _earliest(seen)
 

@@ -41,6 +41,7 @@ def given(board: Board, metric: Metric = "brier", champion: str | None = None, *
         reign=Reign(None),
         champion=champion,
         pinned=False,
+        lost=False,
         harm=1.0,
         unfit={},
         probation=None,

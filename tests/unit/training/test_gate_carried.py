@@ -50,13 +50,13 @@ def test_rows_in_pieces_decide_as_the_whole_does_to_the_bit(
     carried = decide(replace(whole, board=piece(labels, contenders, 0, min(cuts, default=ROWS)))).carried
 
     for begin, end in zip(sorted(cuts), [*sorted(cuts), ROWS][1:], strict=False):
-        night = replace(
-            whole, board=piece(labels, contenders, max(begin - 9, 0), end), carried=written_and_read(carried)
-        )
+        first = max(begin - 9, 0) if is_whole(carried, contenders) else 0
+        night = replace(whole, board=piece(labels, contenders, first, end), carried=written_and_read(carried))
         carried = decide(night).carried
-    at_once = decide(replace(whole, carried=carried_ranking(whole, min(cuts, default=ROWS), labels, contenders)))
+    at_once = decide(whole)
 
-    last = decide(replace(whole, board=piece(labels, contenders, ROWS, ROWS), carried=carried))
+    first = ROWS if is_whole(carried, contenders) else 0
+    last = decide(replace(whole, board=piece(labels, contenders, first, ROWS), carried=carried))
     assert last == replace(at_once, carried=last.carried)
     assert last.carried == at_once.carried
 
@@ -65,9 +65,9 @@ def replace_block(block: int) -> Gate:
     return GATE.model_copy(update={"block": block, "min_rows": 20})
 
 
-def carried_ranking(whole: Case, first: int, labels: np.ndarray, contenders: dict[str, Track]) -> Carried:
-    """Who is ranked is settled by the first rows; after that, rows are only added."""
-    return Carried(ranking=decide(replace(whole, board=piece(labels, contenders, 0, first))).carried.ranking)
+def is_whole(carried: Carried, contenders: dict[str, Track]) -> bool:
+    """Whether the ranking has everybody; else it is made anew, from the first row on."""
+    return carried.ranking is not None and set(carried.ranking.losses or ()) == set(contenders)
 
 
 def written_and_read(carried: Carried) -> Carried:
