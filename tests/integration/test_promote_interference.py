@@ -36,7 +36,7 @@ def test_a_champion_moved_by_hand_is_recorded_and_stays_until_it_is_released(sta
     with stage.engine.begin() as connection:
         assert ledger.release(connection, stage.task.name, CHAMPION, who="test", why="enough", at=stage.clock.now())
     stage.came_true([100.0] * 12, naive=off_by(5, 12), ridge=off_by(0.5, 12, 1), linear=off_by(2, 12, 2))
-    assert stage.promote().reason == "succession"
+    assert stage.promote().champion == "ridge"
     assert stage.aliases()[CHAMPION] == ridge
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from core.errors import NotFoundError
 from core.settings import Settings, child_environment
 from core.tasks import digest
+from tests.integration.deletions import delete_version
 from tests.integration.promotions import FLAT, crowned, decided, off_by, phases
 from tests.integration.stage import SERIES, Stage
 from training import registry, versions
@@ -134,6 +135,43 @@ def test_a_challenger_that_is_truly_better_takes_the_title(stage: Stage) -> None
     assert (evidence["reign"]["since"], evidence["reign"]["before"]) == ("2003-06-01", 2)
     assert evidence["comparisons"][0]["challenger"] == "linear"
     assert evidence["comparisons"][0]["shared"] >= 1 / 0.05
+
+
+def test_after_a_first_look_at_too_few_rows_the_best_is_crowned_as_soon_as_there_are_enough(stage: Stage) -> None:
+    stage.came_true([100.0] * 5, naive=off_by(5, 5), ridge=off_by(1, 5), linear=off_by(2, 5))
+    _, ridge, _ = stage.versions("naive", "ridge", "linear")
+    assert stage.promote().reason == "too_few_rows"
+
+    stage.came_true([100.0] * 8, naive=off_by(5, 8), ridge=off_by(1, 8), linear=off_by(2, 8))
+
+    assert stage.promote().champion == "ridge"
+    assert stage.aliases()[CHAMPION] == ridge.version
+    assert [row.outcome for row in decided(stage)].count("BOOTSTRAP") == 1
+
+
+def test_a_version_that_was_deleted_in_mlflow_takes_no_alias_and_stops_nothing(stage: Stage) -> None:
+    crowned(stage)
+    before = stage.aliases()
+    stage.came_true([100.0] * 2, naive=[109.0] * 2, ridge=[101.0] * 2, linear=[102.0] * 2)
+    (newer,) = stage.versions("linear")
+    delete_version(stage.settings, stage.task.name, newer.version)
+
+    report = stage.promote()
+
+    assert (report.outcome, report.challenger) == ("HOLD", "linear")
+    assert stage.aliases() == before
+    assert phases(stage)[-1][0] == "confirmed"
+
+
+def test_a_forecast_that_explodes_counts_as_none(stage: Stage) -> None:
+    crowned(stage)
+    stage.came_true([100.0] * 2, naive=[109.0] * 2, ridge=[101.0] * 2, linear=[1.5e308, -1.5e308])
+
+    report = stage.promote()
+
+    assert (report.outcome, report.champion) == ("HOLD", "ridge")
+    rows = {one["challenger"]: one["rows"] for one in decided(stage)[-1].evidence["comparisons"]}
+    assert rows == {"naive": 2, "linear": 0}
 
 
 def test_equal_predictions_hold_as_identical(stage: Stage) -> None:

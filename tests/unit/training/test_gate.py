@@ -226,6 +226,17 @@ def test_one_forecast_that_explodes_does_not_silence_the_evidence_for_years() ->
     assert calm.reason == after.reason == "succession"
 
 
+def test_one_whose_rows_do_not_count_does_not_keep_a_proven_challenger_out() -> None:
+    labels, p = coins(18)
+    honest = track(0.5 + (p - 0.5) * 0.8)
+    tracks = {"champion": track(np.full_like(p, 0.5)), "leaking": Track(p, days(600)), "honest": honest}
+
+    verdict = decide(Case(Board(days(600), labels, tracks), "brier", GATE, "champion"))
+
+    assert (verdict.outcome, verdict.reason, verdict.champion) == ("PROMOTE", "succession", "honest")
+    assert {one.challenger: one.reason for one in verdict.comparisons} == {"leaking": "overlap", "honest": "better"}
+
+
 def _rows(case: Case, n: int) -> Case:
     of = {name: Track(one.values[:n], one.trained_through[:n]) for name, one in case.board.tracks.items()}
     return replace(case, board=Board(case.board.target_dates[:n], case.board.labels[:n], of))
