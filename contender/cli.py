@@ -47,9 +47,11 @@ def up(
     console = Console()
     with told(console) as (settings, clock):
         if accelerate is not None and (as_of is None or detach):
+            missing = (
+                "goes without --detach: it stays in the foreground" if detach else "needs --as-of, where it begins"
+            )
             raise ConfigurationError(
-                "--accelerate needs --as-of, the day to begin with, and stays in the foreground.",
-                "For example: contender up --as-of 2005-01-03 --accelerate 5",
+                f"--accelerate {missing}.", "For example: contender up --as-of 2005-01-03 --accelerate 5"
             )
         failure = local.up(
             settings,

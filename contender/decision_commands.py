@@ -75,7 +75,7 @@ def replay(
         name = f"Decision {number} of {made.decision.task}"
         same = f"{name}: the same to the byte, evidence {made.decision.evidence_hash}."
         if not made.is_logged:
-            same += " Its report has not been logged to MLflow yet, so there is none to hold this one against."
+            same += " Its report is not in MLflow (of a replay, a HOLD's never is), so there is none to hold this one against."
         console.print(escape(same), highlight=False)
 
 
@@ -110,7 +110,7 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (folder / name).write_bytes(content)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise ConfigurationError(
             f"Nothing can be written into {folder}: {error.strerror}.", "Name another folder with --out."
         ) from error
