@@ -23,15 +23,13 @@ from core.errors import DataRefusedError, IntegrityError, NotFoundError, Registr
 from core.settings import Settings
 from features.dataset import Row
 from serving.predictor import Latest, Standing, predict
-from training import flavor, registry, versions
+from training import flavor, registry, sanity, versions
 from training.versions import Version
 
 if TYPE_CHECKING:
     from training.contenders import Model
 
 KEPT_FOLDERS = 3
-_RELATIVE_TOLERANCE = 1e-6
-_ABSOLUTE_TOLERANCE = 1e-9
 _LAST_GOOD = "last-good.json"
 
 
@@ -175,12 +173,7 @@ def _feature_names(folder: Path) -> tuple[str, ...]:
 
 def _check_golden(values: list[float | None], version: Version) -> None:
     """Raises DataRefusedError unless the model repeats the predictions that were recorded when it was trained."""
-    import numpy as np
-
-    told, expected = np.array(values, dtype=float), np.array(version.golden["expected"], dtype=float)
-    if told.shape != expected.shape or not np.allclose(
-        told, expected, rtol=_RELATIVE_TOLERANCE, atol=_ABSOLUTE_TOLERANCE, equal_nan=True
-    ):
+    if not sanity.repeats_itself(version, values):
         raise DataRefusedError(
             f"Version {version.version} of {version.task!r} does not repeat the predictions it was recorded with.",
             "Its libraries may have changed since it was trained: train it again.",

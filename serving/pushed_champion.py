@@ -11,7 +11,6 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
-import numpy as np
 import sqlalchemy as sa
 
 from core.errors import (
@@ -30,7 +29,7 @@ from serving.live_tasks import LiveTask
 from serving.reloads import Reloads
 from serving.rhythm import Rhythm
 from serving.served import Choice, FrozenLearner
-from training import checkpoints, ledger, outbox, registry, versions
+from training import checkpoints, ledger, outbox, registry, sanity, versions
 from training.ledger import CHAMPION
 from training.outbox import Asked
 from training.pushed_learners import fresh
@@ -168,10 +167,11 @@ class PushedChampions:
         """The learner of a version, which repeats what it said when the version was made."""
         learner = checkpoints.at(self._engine, asked.key, asked.last_seq, fresh(live.task, asked.key))
         version = versions.find(self._engine, live.log, number)
-        golden = {"rows": [], "series": [], "expected": []} if version is None else version.golden
+        if version is None:
+            return FrozenLearner(learner)
+        golden = version.golden
         said = [learner.ask(row, series) for row, series in zip(golden["rows"], golden["series"], strict=True)]
-        told, expected = np.array(said, dtype=float), np.array(golden["expected"], dtype=float)
-        if not np.allclose(told, expected, rtol=1e-6, atol=1e-9, equal_nan=True):
+        if not sanity.repeats_itself(version, said):
             raise DataRefusedError(
                 f"Version {number} of {live.log!r} does not repeat the predictions it was recorded with.",
                 "Its libraries may have changed since: move the alias to another version.",

@@ -9,7 +9,6 @@ from core.connection import reachable
 from core.database import contender_predictions
 from core.tasks import Task
 from training import outcomes
-from training.board import Board, Track
 from training.bulk import insert_new
 
 _COLUMNS = pl.Schema(
@@ -70,23 +69,6 @@ def scored(task: Task, board: pl.DataFrame) -> pl.DataFrame:
     dates = board.get_column("target_date").unique().sort()
     return board.filter(
         pl.col("label").is_not_null(), pl.col("target_date").is_in(dates.slice(task.scored_from).implode())
-    )
-
-
-def board(scored: pl.DataFrame) -> Board:
-    """The same rows as the gate takes them: arrays over the dates, one track a contender."""
-    dates = scored.select("target_date", "label").unique("target_date").sort("target_date")
-    tracks = {}
-    for name in scored.get_column("contender").unique().sort():
-        of_one = dates.join(
-            scored.filter(pl.col("contender") == name), on="target_date", how="left", maintain_order="left"
-        )
-        tracks[name] = Track(
-            of_one.get_column("value").fill_null(float("nan")).to_numpy(),
-            of_one.get_column("trained_through").to_numpy().astype("datetime64[D]"),
-        )
-    return Board(
-        dates.get_column("target_date").to_numpy().astype("datetime64[D]"), dates.get_column("label").to_numpy(), tracks
     )
 
 

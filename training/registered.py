@@ -44,13 +44,3 @@ def listed(engine: sa.Engine, settings: Settings, task: str, limit: int = 100) -
         )
         for version in found
     ]
-
-
-def present(settings: Settings, task: str, newest: Mapping[str, Version]) -> dict[str, Version]:
-    """Those of the contenders' versions that MLflow still has: only they can take an alias.
-
-    Raises RegistryUnreachableError.
-    """
-    return {
-        name: version for name, version in newest.items() if registry.find(settings, task, version.version) is not None
-    }

@@ -109,10 +109,10 @@ def _prepare(
     if shown.pictures:
         summary.draw(task, dataset, name, scored, folder / PICTURES)
     record = Record(
-        key="/".join(_identity(version).values()),
+        key="/".join(version.identity.values()),
         name=f"{name} {walk.trained_through}",
         description=_description(version),
-        tags=_tags(version),
+        tags=version.tags,
         params=summary.params(task, dataset, version),
         metrics=summary.metrics(task, name, scored, shown.points),
         folder=folder,
@@ -149,28 +149,9 @@ def _golden(model: Model, rows: Floats) -> dict[str, list[object]]:
     return {"rows": rows.tolist(), "expected": expected}
 
 
-def _identity(version: Version) -> dict[str, str]:
-    """The tags that say which model it is: never two versions with the same."""
-    return {
-        "contender": version.contender,
-        "contender_hash": version.contender_hash,
-        "series": version.series,
-        "trained_through": version.trained_through.isoformat(),
-    }
-
-
-def _tags(version: Version) -> dict[str, str]:
-    return _identity(version) | {
-        "kind": version.kind,
-        "data_hash": version.data_hash,
-        "artifact_digest": version.artifact_digest,
-        "code_version": version.code_version,
-    }
-
-
 def _is_same(version: Version, orphan: Registered) -> bool:
     """Whether an unrecorded version is this one: the same model by its tags, the same folder by our own digest."""
-    expected = _identity(version) | {"artifact_digest": version.artifact_digest}
+    expected = version.identity | {"artifact_digest": version.artifact_digest}
     return expected.items() <= dict(orphan.tags).items()
 
 

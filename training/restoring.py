@@ -54,7 +54,7 @@ def _register(at: Workplace, number: int, version: Version, folder: str, *, is_o
         version.task,
         source=f"{folder}/{_MODEL}",
         run_id=version.run_id,
-        tags=_tags(version) if is_ours else {},
+        tags=version.tags if is_ours else {},
         description=_TOLD if is_ours else "Keeps a number that was given to a version of somebody else.",
     )
     if made != number:
@@ -74,16 +74,3 @@ def _artifacts(at: Workplace, run_id: str) -> str:
             "Put MLflow's old database back, or start both databases anew.",
         )
     return uri
-
-
-def _tags(version: Version) -> dict[str, str]:
-    return {
-        "contender": version.contender,
-        "contender_hash": version.contender_hash,
-        "series": version.series,
-        "trained_through": version.trained_through.isoformat(),
-        "kind": version.kind,
-        "data_hash": version.data_hash,
-        "artifact_digest": version.artifact_digest,
-        "code_version": version.code_version,
-    }

@@ -1,5 +1,7 @@
 """What keeps a version from serving, whatever its losses: told as a machine-readable reason, empty for nothing."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from core.tasks import Task
@@ -28,7 +30,7 @@ def fault(task: Task, version: Version, before: Version | None = None) -> str:
     return FEWER_ROWS if before is not None and version.rows_trained < before.rows_trained else ""
 
 
-def repeats_itself(version: Version, said: Floats) -> bool:
-    """Whether a model that was read back says of the golden rows what it said when it was made."""
-    expected = np.array(version.golden["expected"], dtype=np.float64)
-    return said.shape == expected.shape and np.allclose(said, expected, rtol=1e-6, atol=1e-9, equal_nan=True)
+def repeats_itself(version: Version, said: Sequence[float | None] | Floats) -> bool:
+    """Whether a model that was read back says of the golden rows what it said when it was made (None: nothing)."""
+    told, expected = (np.array(values, dtype=np.float64) for values in (said, version.golden["expected"]))
+    return told.shape == expected.shape and np.allclose(told, expected, rtol=1e-6, atol=1e-9, equal_nan=True)

@@ -33,6 +33,26 @@ class Version:
     run_id: str
     golden: dict[str, Any]
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """The tags in MLflow that say which model it is: never two versions with the same."""
+        return {
+            "contender": self.contender,
+            "contender_hash": self.contender_hash,
+            "series": self.series,
+            "trained_through": self.trained_through.isoformat(),
+        }
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """All its tags in MLflow."""
+        return self.identity | {
+            "kind": self.kind,
+            "data_hash": self.data_hash,
+            "artifact_digest": self.artifact_digest,
+            "code_version": self.code_version,
+        }
+
 
 _COLUMNS = [versions.c[field.name] for field in fields(Version)]
 

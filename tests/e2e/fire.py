@@ -169,6 +169,8 @@ class Writer(threading.Thread):
         try:
             for request in self._queue:
                 self._gate.enter()
+                if request.together is not None:
+                    request.together.wait(2 * PATIENCE_SECONDS)
                 self._send(request)
                 self._gate.count(request.adds)
         except BaseException as failure:  # noqa: BLE001 (told to whoever waits)

@@ -1,6 +1,7 @@
 """What eight writers send: every event with an id, whole rows and halves apart, and a share of it twice."""
 
 import random
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,16 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """A request of one writer: `adds` events are new to the log when it is answered; 0: it was sent before."""
+    """A request of one writer: `adds` events are new to the log when it is answered; 0: it was sent before.
+
+    `together` is where the writer waits for the one that sends the other half of the row.
+    """
 
     path: str
     rows: tuple[Row, ...]
     is_list: bool
     adds: int
+    together: threading.Barrier | None = None
 
     @property
     def body(self) -> Row | list[Row]:
@@ -64,8 +69,8 @@ class _Planner:
     def some(self, most: int) -> list[Row]:
         return [self.row() for _ in range(self.chance.randint(1, most))]
 
-    def send(self, writer: int, at: float, path: str, *rows: Row, adds: int | None = None) -> None:
-        request = Request(path, rows, len(rows) > 1, len(rows) if adds is None else adds)
+    def send(self, writer: int, at: float, path: str, *rows: Row, together: threading.Barrier | None = None) -> None:
+        request = Request(path, rows, len(rows) > 1, len(rows), together)
         self.placed[writer].append((at, request))
         self.events += request.adds
         if self.chance.random() < TWICE:
@@ -96,9 +101,9 @@ class _Planner:
             self.send(writer, now, "/predict", features_of(row))
             self.send(writer, later, "/predict_learn", row)
         else:
-            row = self.row()
-            self.send(writer, now, "/predict", features_of(row))
-            self.send((writer + 1) % WRITERS, now, "/train", label_of(row))
+            row, together = self.row(), threading.Barrier(2)
+            self.send(writer, now, "/predict", features_of(row), together=together)
+            self.send((writer + 1) % WRITERS, now, "/train", label_of(row), together=together)
 
 
 def features_of(row: Row) -> Row:

@@ -10,9 +10,11 @@ import sqlalchemy as sa
 from core.tasks import Task
 from features.dataset import Dataset
 from tests.integration.stage import a_task
-from training import outcomes, predictions
+from training import boards, outcomes, predictions
+from training.situation import scope
 
 NOW = datetime(2021, 1, 1, tzinfo=UTC)
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
 FIRST = date(2020, 1, 1)
 
 
@@ -141,7 +143,7 @@ def test_the_first_dates_of_a_task_are_predicted_and_not_scored(engine: sa.Engin
     scored = predictions.scored(starts_late, predictions.scoreboard(engine, starts_late, "s"))
 
     assert scored["target_date"].unique().sort().to_list() == days(3)[1:]
-    board = predictions.board(scored)
+    board = boards.read(engine, scope(starts_late, "s"), LATER)
     assert board.target_dates.tolist() == days(3)[1:]
     assert board.labels.tolist() == [1.0, 1.0]
     assert board.tracks["ridge"].values.tolist() == [2.0, 3.0]
@@ -153,7 +155,7 @@ def test_a_contender_that_began_later_has_no_value_before(engine: sa.Engine, tas
     put(engine, task, "ridge", said([9.0], begin=2))
     learn(engine, task, labelled(task, [1.0, 1.0, 1.0]))
 
-    board = predictions.board(predictions.scored(task, predictions.scoreboard(engine, task, "s")))
+    board = boards.read(engine, scope(task, "s"), LATER)
 
     assert np.isnan(board.tracks["ridge"].values).tolist() == [True, True, False]
 

@@ -5,41 +5,22 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-import yaml
-from typer.testing import CliRunner
 
-from contender.cli import app
-from core.settings import Settings, child_environment
+from core.settings import Settings
 from tests.integration.deletions import delete_alias
 from tests.integration.promotions import crowned, decided, phases
 from tests.integration.pushed_world import PushedWorld
 from tests.integration.stage import Stage
+from tests.integration.terminal import Terminal, declared
 from training import chronicle
 from training.ledger import CHALLENGER, CHAMPION
 
 AWAY = "http://127.0.0.1:9"
 
 
-class Terminal:
-    """Types `contender …` with the environment of one home."""
-
-    def __init__(self, settings: Settings, patch: pytest.MonkeyPatch) -> None:
-        for name, value in child_environment(settings).items():
-            if name.startswith("CONTENDER_"):
-                patch.setenv(name, value)
-
-    def __call__(self, *words: str, columns: int = 200) -> tuple[int, str]:
-        told = CliRunner().invoke(app, words, env={"COLUMNS": str(columns)})
-        return told.exit_code, told.stdout
-
-
 @pytest.fixture
 def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Stage:
-    settings = settings_with_mlflow.model_copy(update={"tasks": tmp_path / "tasks"})
-    stage = Stage(settings, engine)
-    settings.tasks.mkdir()
-    (settings.tasks / f"{stage.task.name}.yaml").write_text(yaml.safe_dump(stage.task.model_dump(mode="json")))
-    return stage
+    return declared(settings_with_mlflow, engine, tmp_path / "tasks")
 
 
 @pytest.fixture

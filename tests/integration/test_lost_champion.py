@@ -224,16 +224,6 @@ def test_a_rollback_passes_over_champions_that_mlflow_has_no_more(world: World) 
     assert (made.from_version, made.version) == (ridge.version, naive.version)
 
 
-def test_only_versions_that_mlflow_still_has_are_present(world: World) -> None:
-    stage, (naive, linear) = world.stage, world.versions
-    newest = {"naive": naive, "linear": linear}
-    assert registered.present(stage.settings, stage.task.name, newest) == newest
-
-    delete_version(stage.settings, stage.task.name, linear.version)
-
-    assert registered.present(stage.settings, stage.task.name, newest) == {"naive": naive}
-
-
 def test_a_deleted_model_is_put_back_with_every_version_under_its_number(world: World) -> None:
     stage, (naive, linear) = world.stage, world.versions
     made = registry.find(stage.settings, stage.task.name, naive.version)

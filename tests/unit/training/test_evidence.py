@@ -1,7 +1,7 @@
 """Whether the evidence is what it says: a fair game by exact count, carried on to the bit, never shared unduly."""
 
 from collections.abc import Callable
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training import evidence
-from training.evidence import Evidence, Metric, bound, path, shared
+from training.evidence import Evidence, Metric, bound, path
 from training.procedures import Floats
 
 BLOCKS = st.sampled_from([1, 5, 8, 13])
@@ -269,44 +269,3 @@ def test_tossing_a_fair_coin_for_any_stakes_is_a_fair_game(stakes: list[float], 
     walked = path(signs * bounds, bounds, block)
 
     assert walked.mean(axis=0) == pytest.approx(1, rel=1e-9)
-
-
-# Shared by several
-
-E_VALUES = st.dictionaries(
-    st.sampled_from("abcdefg"), st.one_of(st.floats(0, 100), st.floats(0, 1e12)), min_size=1, max_size=7
-)
-
-
-@given(E_VALUES)
-def test_what_is_shared_is_the_smallest_mean_of_any_set_that_holds_the_challenger(e_values: dict[str, float]) -> None:
-    worth = shared(e_values)
-
-    for name, own in e_values.items():
-        rivals = [value for rival, value in e_values.items() if rival != name]
-        means = [
-            (own + sum(others)) / (1 + size) for size in range(len(e_values)) for others in combinations(rivals, size)
-        ]
-        assert worth[name] == pytest.approx(min(means), rel=1e-12)
-
-
-@given(E_VALUES)
-def test_what_is_shared_is_between_an_equal_part_and_the_whole(e_values: dict[str, float]) -> None:
-    worth = shared(e_values)
-
-    assert worth.keys() == e_values.keys()
-    for name, own in e_values.items():
-        assert own / len(e_values) <= worth[name] <= own
-
-
-@given(E_VALUES)
-def test_who_has_more_evidence_has_no_smaller_share(e_values: dict[str, float]) -> None:
-    worth = shared(e_values)
-
-    ranked = [worth[name] for name in sorted(e_values, key=lambda name: e_values[name])]
-    assert ranked == pytest.approx(sorted(ranked), rel=1e-12)
-
-
-def test_one_alone_has_its_evidence_whole() -> None:
-    assert shared({"only": 21.0}) == {"only": 21.0}
-    assert shared({}) == {}

@@ -1,0 +1,101 @@
+"""`contender decision` in words: what it shows of any decision, and what it says of what it cannot do."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from core.database import decisions
+from core.settings import Settings
+from tests.integration.promotions import crowned, decided, off_by
+from tests.integration.pushed_world import PushedWorld
+from tests.integration.stage import Stage
+from tests.integration.terminal import Terminal, declared
+
+AWAY = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Stage:
+    return declared(settings_with_mlflow, engine, tmp_path / "tasks")
+
+
+@pytest.fixture
+def contender(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    return Terminal(stage.settings, monkeypatch)
+
+
+def test_a_decision_is_shown_in_words_that_fit_a_terminal(stage: Stage, contender: Terminal) -> None:
+    crowned(stage)
+    stage.came_true([100.0] * 20, naive=off_by(5, 20), ridge=off_by(3, 20, 7), linear=off_by(3, 20, 8))
+    stage.promote(log_holds=True)
+    row = decided(stage)[-1]
+
+    code, told = contender("decision", "show", str(row.id), columns=80)
+
+    assert code == 0
+    assert max(map(len, told.splitlines())) <= 80
+    assert told.startswith(f"Decision {row.id} of {stage.task.name}, {row.session_date}: HOLD")
+    assert "Champion: ridge, which beats the baseline. Challenger: linear." in told
+    (linear,) = (line.split() for line in told.splitlines() if line.startswith("linear") and " of 20 " in line)
+    assert linear[1] == "20"
+    assert " ".join(linear[-2:]) == "not enough"
+
+
+def test_what_a_person_decided_is_shown_and_there_is_nothing_to_compute_again(
+    stage: Stage, contender: Terminal
+) -> None:
+    crowned(stage)
+    contender("rollback", stage.task.name, "--to", "1", "--why", "it raves", "--who", "anna")
+    number = decided(stage)[-1].id
+
+    assert contender("decision", "show", str(number))[1].splitlines()[:4] == [
+        f"Decision {number} of {stage.task.name}, {stage_day(stage, number)}: FORCED (rolled_back)",
+        "A person took the champion back to an earlier version.",
+        "Champion: naive. Challenger: linear.",
+        "anna asked for version 1 as champion: it raves",
+    ]
+    code, told = contender("decision", "replay", str(number))
+    assert code == 42
+    assert "was not made by the gate: FORCED (rolled_back)." in told
+    assert f"`contender decision show {number}` shows it." in told
+
+
+def test_a_pushed_tasks_decision_is_shown_too(
+    settings_with_mlflow: Settings, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = PushedWorld(settings_with_mlflow, engine)
+    contender = Terminal(world.settings, monkeypatch)
+    world.version(10)
+    with engine.connect() as connection:
+        (number,) = connection.execute(sa.select(decisions.c.id)).scalars()
+
+    code, told = contender("decision", "show", str(number))
+
+    assert (code, told.splitlines()[1]) == (
+        0,
+        "The first version of the contender that learns this task takes the title.",
+    )
+    assert contender("decision", "replay", str(number))[0] == 42
+
+
+def test_an_id_that_no_decision_has_is_told_in_words(stage: Stage, contender: Terminal) -> None:
+    for verb in ("show", "replay"):
+        code, told = contender("decision", verb, "4711")
+
+        assert code == 42
+        assert "There is no decision 4711." in told
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_words(stage: Stage, contender: Terminal, tmp_path: Path) -> None:
+    crowned(stage)
+    (tmp_path / "file").write_text("")
+
+    code, told = contender("decision", "replay", str(decided(stage)[0].id), "--out", str(tmp_path / "file" / "below"))
+
+    assert code == 42
+    assert "Nothing can be written into" in told
+
+
+def stage_day(stage: Stage, number: int) -> str:
+    return next(str(row.session_date) for row in decided(stage) if row.id == number)
