@@ -30,9 +30,6 @@ def settled(engine: sa.Engine, key: RunKey) -> dict[str, Any] | None:
 
 
 def settle(connection: sa.Connection, key: RunKey, report: dict[str, Any]) -> None:
-    """Records, in the caller's transaction, that the work is done."""
-    connection.execute(
-        insert(runs)
-        .values(run_key=str(key), task=key.task, step=key.step, report=report)
-        .on_conflict_do_nothing(index_elements=[runs.c.run_key])
-    )
+    """Records, in the caller's transaction, that the work is done; of work done again, the last report stands."""
+    row = insert(runs).values(run_key=str(key), task=key.task, step=key.step, report=report)
+    connection.execute(row.on_conflict_do_update(index_elements=[runs.c.run_key], set_={"report": row.excluded.report}))

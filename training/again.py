@@ -44,7 +44,7 @@ def again(engine: sa.Engine, number: int) -> Again:
             f"There is nothing to compute again; `contender decision show {number}` shows it.",
         )
     given = Given.of(kept)
-    last = decisions.newest_judged(engine, kept.task, before=number)
+    last = decisions.newest_judged(engine, kept.task, kept.series, before=number)
     board = boards.read(engine, given.scope, given.as_of)
     reign = given.champion, given.reign.since
     left = carried.left_by(last, given.stands_on, given.identities, given.stands, reign)

@@ -36,8 +36,8 @@ def left_by(
     """What the last decision left, as far as it stood on the same, and its contenders are who they were.
 
     `reign`: the champion, and since when. A ranking without one of those who stand, who had predicted too little, is
-    made anew. Who stood in it under another declaration keeps its place under another name:
-    it has used of alpha.
+    made anew. Who stood in it under another declaration keeps its place under another name, until it is declared so
+    again: it has used of alpha.
     """
     if last is None or last.evidence["stands_on"] != stands_on:
         return Carried()
@@ -45,11 +45,19 @@ def left_by(
     known = {name for name, identity in left["identities"].items() if identities.get(name) == identity}
     pairs: dict[Meeting, Pair] = {}
     for one in left["pairs"]:
-        champion, challenger, pair = one["champion"], one["challenger"], Pair.of_plain(one["pair"])
-        if champion in known and challenger not in known and "@" not in challenger:
-            challenger = f"{challenger}@{left['identities'][challenger]}"
-        if champion in known and (challenger in known or (champion, pair.since) == reign):
+        pair, before = Pair.of_plain(one["pair"]), left["identities"]
+        champion, challenger = (_named(one[side], before, identities) for side in ("champion", "challenger"))
+        if champion in identities and (challenger in identities or (champion, pair.since) == reign):
             pairs[champion, challenger, pair.since] = pair
     ranking = None if left["ranking"] is None else Ranking.of_plain(left["ranking"])
     is_whole = ranking is not None and set(ranking.losses or ()) == set(standing) and set(standing) <= known
     return Carried(pairs, ranking if is_whole else None)
+
+
+def _named(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """What somebody is called now: a name goes with a declaration, and another declaration has its hash behind it."""
+    if name in before and now.get(name) == before[name]:
+        return name
+    contender, _, declaration = name.partition("@")
+    declaration = before.get(name, declaration)
+    return contender if now.get(contender) == declaration else f"{contender}@{declaration}"

@@ -56,9 +56,17 @@ def newest(engine: sa.Engine, task: str) -> Decision | None:
     return _first(engine, _select().where(decisions.c.task == task))
 
 
-def newest_judged(engine: sa.Engine, task: str, before: int | None = None) -> Decision | None:
-    """The last decision that the gate made on evidence which can be gone on with; with `before`, of a smaller id."""
-    statement = _select().where(decisions.c.task == task, decisions.c.evidence.has_key("carried"))
+def newest_number(engine: sa.Engine, task: str) -> int | None:
+    """The id of the last decision on a task, or None before the first."""
+    with reachable(), engine.connect() as connection:
+        return connection.execute(sa.select(sa.func.max(decisions.c.id)).where(decisions.c.task == task)).scalar_one()
+
+
+def newest_judged(engine: sa.Engine, task: str, series: str, before: int | None = None) -> Decision | None:
+    """The last decision of the gate on a series that can be gone on with; with `before`, of a smaller id."""
+    statement = _select().where(
+        decisions.c.task == task, decisions.c.series == series, decisions.c.evidence.has_key("carried")
+    )
     return _first(engine, statement if before is None else statement.where(decisions.c.id < before))
 
 

@@ -211,7 +211,7 @@ def _stood(case: Case) -> dict[Meeting, Pair]:
 
 def _comparison(case: Case, name: str, pair: Pair, worth: float) -> Comparison:
     """A pair as it is told, and what it amounts to."""
-    if pair.seen and not pair.champion_said:
+    if pair.seen and (not pair.champion_said or pair.champion_silent >= max(case.gate.min_rows, 1)):
         reason = "champion_unscorable"
     elif pair.seen and not pair.challenger_said:
         reason = "challenger_unscorable"

@@ -126,7 +126,7 @@ class Given:
 
     def on(self, board: Board) -> Board:
         """The rows that it was given of a board: none after the newest of them; and what the fixed version said."""
-        cut = Board.empty() if self.through is None else board.until(self.through)
+        cut = board.until(self.through or date.min)
         if self.fixed is None or self.probation is None:
             return cut
         late = cut.after(self.probation.since)

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from training.board import Board
 from training.evidence import Evidence, Metric, bound, loss
@@ -23,7 +24,8 @@ from training.procedures import Floats
 class Pair:
     """The rows after `since`, looked at up to `through`.
 
-    `seen` counts the rows that had a label, `champion_said` and `challenger_said` those that each of them predicted;
+    `seen` counts the rows that had a label, `champion_said` and `challenger_said` those that each of them predicted,
+    `champion_silent` the newest of them, of which the champion predicted none;
     `rows` those that both predicted, from `first` to `last`, with the sums of their losses; `leaking` those of them
     whose date one of the models had learned when it predicted, `differing` those in which they did not say the same.
     `rows_hash` names them all, with their labels.
@@ -34,6 +36,7 @@ class Pair:
     through: date | None = None
     seen: int = 0
     champion_said: int = 0
+    champion_silent: int = 0
     challenger_said: int = 0
     rows: int = 0
     leaking: int = 0
@@ -64,6 +67,7 @@ class Pair:
             through=_day(board.target_dates[-1]),
             seen=self.seen + len(board.labels),
             champion_said=self.champion_said + int(said.sum()),
+            champion_silent=_silent(self.champion_silent, said),
             challenger_said=self.challenger_said + int(replied.sum()),
         )
         if not len(dates):
@@ -107,6 +111,11 @@ class Pair:
         evidence = Evidence(**{**held, "bound": float(held["bound"]), **tuples})
         sums = {name: float(plain[name]) for name in ("champion_loss", "challenger_loss")}
         return cls(**{**plain, **days, **sums, "evidence": evidence})
+
+
+def _silent(before: int, said: npt.NDArray[np.bool_]) -> int:
+    """How many of the newest rows nobody predicted."""
+    return before + len(said) if not said.any() else int(said[::-1].argmax())
 
 
 def _added(total: float, terms: Floats) -> float:

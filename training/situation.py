@@ -144,11 +144,9 @@ def read(at: Workplace, task: Task, series: str, newest: Mapping[str, Version], 
     number = aliases.aliases.get(CHAMPION)
     champion = None if number is None else versions.find(at.engine, task.name, number)
     champion = champion if champion is not None and champion.series == series else None
-    last = decisions.newest_judged(at.engine, task.name)
-    last = last if last is not None and last.series == series else None
-    incumbent = None if champion is None else board_name(task, champion)
+    last = decisions.newest_judged(at.engine, task.name, series)
     refused = () if last is None else Reign.of_plain(last.evidence["reign"]).refused
-    reign = _reign(last, incumbent)
+    reign = _reign(last, champion)
     before = None if reign is None or reign.before is None else versions.find(at.engine, task.name, reign.before)
     asked = {name: version for name, version in newest.items() if version.version not in refused}
     bare = Situation(
@@ -193,9 +191,14 @@ def _unfit(task: Task, newest: Mapping[str, Version], champion: Version | None) 
     return found
 
 
-def _reign(last: Decision | None, incumbent: str | None) -> Reign | None:
-    """The reign as the last decision left it; None when it was of another: one that came by hand begins anew."""
-    if last is None or incumbent is None or last.champion != incumbent:
+def _reign(last: Decision | None, champion: Version | None) -> Reign | None:
+    """The reign as the last decision left it; None when it was of another: one that came by hand begins anew.
+
+    One whose declaration has changed goes on reigning under another name.
+    """
+    if last is None or champion is None:
+        return None
+    if last.evidence["carried"]["identities"].get(last.champion) != champion.contender_hash:
         return None
     return Reign.of_plain(last.evidence["reign"])
 

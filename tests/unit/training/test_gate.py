@@ -8,7 +8,7 @@ import pytest
 from core.tasks import Gate
 from tests.unit.training.boards import GATE, board, coins, days, of_two, track
 from training.board import Board, Track
-from training.gate import Case, Probation, decide
+from training.gate import Carried, Case, Probation, decide
 
 
 def test_the_first_champion_is_the_best_on_the_rows_that_all_predicted() -> None:
@@ -69,6 +69,24 @@ def test_a_champion_that_cannot_be_scored_is_never_passed_over_in_silence(tracks
     verdict = decide(case)
 
     assert (verdict.outcome, verdict.reason, verdict.champion) == ("HOLD", "champion_unscorable", "champion")
+
+
+@pytest.mark.parametrize(
+    ("silent", "nights", "expected"),
+    [(60, 1, "champion_unscorable"), (60, 7, "champion_unscorable"), (59, 1, "identical"), (0, 1, "identical")],
+)
+def test_a_champion_that_has_fallen_silent_in_its_reign_is_unscorable(silent: int, nights: int, expected: str) -> None:
+    labels, p = coins(7)
+    said = p.copy()
+    said[len(p) - silent :] = np.nan
+    whole = of_two(board(labels, challenger=p, champion=said))
+
+    carried = Carried()
+    for n in np.linspace(600 // nights, 600, nights).astype(int):
+        verdict = decide(replace(whole, board=whole.board.until(days(600)[n - 1].item()), carried=carried))
+        carried = verdict.carried
+
+    assert (verdict.outcome, verdict.reason) == ("HOLD", expected)
 
 
 def test_a_pinned_champion_stays_whatever_the_evidence() -> None:
