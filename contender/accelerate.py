@@ -3,15 +3,30 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from time import monotonic
 
-from core.clock import Clock, FixedClock
+from core.clock import Clock, FixedClock, ToldClock
+from core.settings import Settings
 from core.tasks import Task
 from ingestion.sessions import expected_dates, final_at
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _LOOK_AHEAD_DAYS = 70
 """No exchange and no month leaves a longer time without a value."""
+
+
+def told_clock(settings: Settings) -> ToldClock:
+    """What tells the services of a home which day it is."""
+    return ToldClock(Path(settings.clock_file) if settings.clock_file else settings.home / "clock")
+
+
+def moved(settings: Settings, now: datetime) -> Settings:
+    """The settings by which services follow the days; they stand at `now` at first."""
+    clock = told_clock(settings)
+    clock.file.parent.mkdir(parents=True, exist_ok=True)
+    clock.tell(now)
+    return settings.model_copy(update={"clock_file": str(clock.file)})
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 import requests
@@ -10,6 +11,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from contender.accelerate import told_clock
 from contender.local import Services
 from core.task_files import shown
 
@@ -29,7 +31,8 @@ def announcer(console: Console, *, detach: bool) -> Callable[[Services], None]:
         console.print(champions(api, wait_seconds=FIRST_ANSWER_SECONDS))
         tasks = {task["name"]: "champion" in task for task in _tasks(api)}
         token = shown(services.admin_token) if services.admin_token is not None else None
-        text = "\n".join(_lines(services.urls, tasks, token, detach=detach))
+        today = told_clock(services.settings).now().date() if services.settings.clock_file else None
+        text = "\n".join(_lines(services.urls, tasks, token, detach=detach, today=today))
         console.print(Panel(text, title="Contender is up", expand=False, border_style="green"))
 
     return announce
@@ -63,11 +66,23 @@ def alarms(task: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _lines(urls: Mapping[str, str], tasks: Mapping[str, bool], admin_token: str | None, *, detach: bool) -> list[str]:
-    """`tasks` says of each whether it has a champion; `admin_token` is the file that keeps it."""
+def _lines(
+    urls: Mapping[str, str],
+    tasks: Mapping[str, bool],
+    admin_token: str | None,
+    *,
+    detach: bool,
+    today: date | None = None,
+) -> list[str]:
+    """`tasks` says of each whether it has a champion; `admin_token` is the file that keeps it.
+
+    `today` is the day of a demonstration, whose days pass by themselves; None for the machine's.
+    """
     api, mlflow = urls["api"], urls["mlflow"]
     models = [name for name, is_served in tasks.items() if is_served][:SHOWN_MODELS]
+    tomorrow = f"{'`contender run` tomorrow' if detach else _TOMORROW_BESIDE} takes in tomorrow's data."
     return [
+        *([] if today is None else [f"[bold]It is {today}[/bold] here, and the days pass by themselves.", ""]),
         *_questions(api, tasks),
         "[bold]Models that learn as you watch[/bold] (see the README)",
         f"  curl -s {urls['ingestion'].removeprefix('http://')}/next",
@@ -80,7 +95,11 @@ def _lines(urls: Mapping[str, str], tasks: Mapping[str, bool], admin_token: str 
         *([f"[bold]Admin token[/bold]        kept in {escape(admin_token)}"] if admin_token is not None else []),
         "",
         "[bold]Next[/bold]  Move `champion` in the MLflow page; the API follows in seconds.",
-        f"      {'`contender run` tomorrow' if detach else _TOMORROW_BESIDE} takes in tomorrow's data.",
+        *(
+            [f"      {tomorrow}"]
+            if today is None
+            else ["      `contender status` in another terminal says who serves."]
+        ),
         "      Stop with `contender down`." if detach else "      Stop with Ctrl-C; nothing is lost.",
     ]
 
@@ -99,11 +118,12 @@ def _tasks(api_url: str) -> list[dict[str, Any]]:
 
 
 def _said(told: dict[str, Any]) -> str:
-    is_direction = isinstance(told["prediction"], str)
+    is_direction, age = isinstance(told["prediction"], str), told["data_age_days"]
     what = f"{told['prediction']}, P(UP) {told['confidence']:.3f}," if is_direction else f"{told['prediction']:.1f}"
     return (
         f"{what} for {told['target_date']}\n"
         f"champion: {told['contender']}, version {told['model_version']}; "
         f"beats the baseline: {told['beats_baseline']}\n"
-        f"data: {told['data_source']}, {told['data_age_days']:,} days old" + (" (stale)" if told["stale"] else "")
+        f"data: {told['data_source']}, {age:,} {'day' if age == 1 else 'days'} old"
+        + (" (stale)" if told["stale"] else "")
     )

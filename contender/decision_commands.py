@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from contender.command import told
+from contender.replay_command import ReplayName
 from core.connection import connect
 from core.errors import ConfigurationError, IntegrityError
 
@@ -23,11 +24,11 @@ Number = Annotated[int, typer.Argument(min=1, max=_LARGEST_ID, metavar="ID", hel
 
 
 @app.command()
-def show(number: Number) -> None:
+def show(number: Number, replay: ReplayName = "") -> None:
     """Show a decision in words: what was decided, why, and how the contenders stood."""
-    from training import again, wording
+    from training import again, faults, outlook, wording
 
-    with _at() as (console, engine):
+    with _at(replay) as (console, engine):
         decision = again.find(engine, number)
         evidence = decision.evidence
         line = f"Decision {number} of {decision.task}, {decision.session_date}: {decision.outcome} ({decision.reason})"
@@ -37,9 +38,15 @@ def show(number: Number) -> None:
             asked = evidence["asked"]
             said = f"{asked['who']} asked for version {asked['version']} as {asked['alias']}: {asked['why']}"
             console.print(escape(said), highlight=False)
+        if awaited := outlook.awaited(decision):
+            console.print(escape(f"\n{' '.join(awaited)}"), highlight=False)
         if evidence.get("comparisons"):
             console.print()
             console.print(_comparisons(evidence["comparisons"]))
+        for one in faults.found(decision):
+            console.print(
+                f"\n[bold]{escape(one.who)}[/bold]: {escape(one.wrong)} {escape(one.advice)}", highlight=False
+            )
         if evidence.get("mean_loss"):
             console.print()
             console.print(_contenders(evidence))
@@ -52,11 +59,12 @@ def replay(
     out: Annotated[
         Path | None, typer.Option("--out", help="A folder for decision.json and report.html.", file_okay=False)
     ] = None,
+    of_replay: ReplayName = "",
 ) -> None:
     """Make a decision again from what is stored. Exit code 43 when it does not come out the same to the byte."""
     from training.again import again, sha256
 
-    with _at() as (console, engine):
+    with _at(of_replay) as (console, engine):
         made = again(engine, number)
         if out is not None:
             _write(out, made.files)
@@ -70,7 +78,8 @@ def replay(
                 console.print(f"… and {len(made.differences) - _SHOWN} more", highlight=False)
             raise IntegrityError(
                 f"Decision {number} of {made.decision.task!r} does not come out as it was written down.",
-                "Above, with what it was and what it is now. Somebody has changed rows, the decision, or the program.",
+                "Above, with what it was and what it is now. Somebody has changed rows, the decision, or the program: "
+                f"contender decision show {number}",
             )
         name = f"Decision {number} of {made.decision.task}"
         same = f"{name}: the same to the byte, evidence {made.decision.evidence_hash}."
@@ -117,10 +126,14 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 @contextmanager
-def _at() -> Iterator[tuple[Console, sa.Engine]]:
-    """The console and the database for a command."""
+def _at(replay: str) -> Iterator[tuple[Console, sa.Engine]]:
+    """The console and the database for a command, or the schema of a replay."""
+    from contender import replays
+
     console = Console()
     with told(console) as (settings, _):
+        if replay:
+            settings = replays.find(settings, replay).settings(settings)
         engine = connect(settings.require_database_url(), schema=settings.schema_name)
         try:
             yield console, engine

@@ -37,7 +37,9 @@ def declared(folder: Path, progress: Progress) -> Declared:
 
     names, pushed = task_names(folder), pushed_names(folder)
     if not names and not pushed:
-        raise ConfigurationError(f"There is no task file in {folder}.", "Set CONTENDER_TASKS to a folder with one.")
+        raise ConfigurationError(
+            f"There is no task file in {folder}.", "Name a folder with one: CONTENDER_TASKS=FOLDER contender up"
+        )
     tasks: list[Task] = []
     skipped: list[Failure] = []
     for name in sorted([*names, *pushed]):

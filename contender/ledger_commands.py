@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from contender import ledger_table
 from contender.command import told
+from contender.replay_command import ReplayName
 from core.clock import Clock
 from core.connection import connect
 from core.errors import RegistryUnreachableError
@@ -35,8 +36,14 @@ Who = Annotated[str, typer.Option("--who", help="Your name, for the ledger; else
 
 @dataclass(frozen=True)
 class _At:
-    """What these commands work with."""
+    """What these commands work with.
 
+    `name` is what the task is called in the ledger and in MLflow: its own name, or that of a replay; `typed` is what a
+    person types for it after a command.
+    """
+
+    name: str
+    typed: str
     console: Console
     settings: Settings
     clock: Clock
@@ -53,26 +60,27 @@ def add_to(app: typer.Typer) -> None:
 def history(
     task: TaskName,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="The newest so many moves.")] = 20,
+    replay: ReplayName = "",
 ) -> None:
     """Show every move of a task's aliases, the newest last: who moved what, when and why."""
     from training import chronicle
 
-    with _at(task) as at:
-        told = chronicle.read(at.engine, task, limit)
+    with _at(task, replay) as at:
+        told = chronicle.read(at.engine, at.name, limit)
         newer: tuple[chronicle.Line, ...] = ()
         silence = ""
         try:
-            newer = chronicle.unrecorded(at.engine, at.settings, task)
+            newer = chronicle.unrecorded(at.engine, at.settings, at.name)
         except RegistryUnreachableError as error:
             silence = f"{error.problem} Moves made there since the last run of a job are not shown."
         if told.earlier:
-            at.console.print(f"… {told.earlier:,} earlier: contender history {escape(task)} --limit {limit * 10}")
+            at.console.print(f"… {told.earlier:,} earlier: contender history {escape(at.typed)} --limit {limit * 10}")
         if told.lines or newer:
             at.console.print(ledger_table.table([*told.lines, *newer], at.console.width))
             at.console.print()
-        standing = chronicle.standing(at.engine, task, newer)
-        is_lost = standing.get(CHAMPION, (True, False))[0] is None
-        for sentence in [*ledger_table.now(task, standing, is_lost=is_lost), *([silence] if silence else [])]:
+        standing = chronicle.standing(at.engine, at.name, newer)
+        is_lost = standing.get(CHAMPION, (True, False))[0] is None and not replay
+        for sentence in [*ledger_table.now(at.typed, standing, is_lost=is_lost), *([silence] if silence else [])]:
             at.console.print(escape(sentence), highlight=False)
 
 
@@ -96,32 +104,38 @@ def rollback(
         if made.moved:
             before = "none" if made.from_version is None else str(made.from_version)
             said = f"The champion of {task}: {before} → {now}. The API follows within seconds."
+        elif made.changed:
+            said = f"The champion of {task} stands on {now} already, and is to stay there."
         else:
             said = f"Nothing to do: the champion of {task} stands on {now} already."
-        if made.pinned:
-            said += f' It is pinned: the gate leaves it alone until contender unpin {task} --why "…"'
+        said += f' It is pinned: the gate leaves it alone until contender unpin {task} --why "…"'
         at.console.print(escape(said), highlight=False)
 
 
-def unpin(task: TaskName, why: Why, who: Who = "") -> None:
+def unpin(task: TaskName, why: Why, who: Who = "", replay: ReplayName = "") -> None:
     """Let the gate move aliases again that were moved by hand. They stay where they stand until it does."""
     from training.unpin import unpin as release
 
-    with _at(task) as at:
-        released = release(at.settings, task, at.clock, who=who or getuser(), why=why)
+    with _at(task, replay) as at:
+        released = release(at.settings, at.name, at.clock, who=who or getuser(), why=why)
         at.console.print(f"Released: {', '.join(released)}." if released else "No alias was pinned.")
 
 
 @contextmanager
-def _at(task: str) -> Iterator[_At]:
-    """Console, settings, clock and database for a command about a task that there is."""
+def _at(task: str, replay: str = "") -> Iterator[_At]:
+    """Console, settings, clock and database for a command about a task that there is, or about a replay of it."""
+    from contender import replays
     from training.configuring import require_task
 
     console = Console()
     with told(console) as (settings, clock):
         require_task(settings.tasks, task)
+        name, typed = task, task
+        if replay:
+            found = replays.find(settings, replay, task)
+            settings, name, typed = found.settings(settings), found.name, f"{task} --replay {replay}"
         engine = connect(settings.require_database_url(), schema=settings.schema_name)
         try:
-            yield _At(console, settings, clock, engine)
+            yield _At(name, typed, console, settings, clock, engine)
         finally:
             engine.dispose()

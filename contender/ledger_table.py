@@ -18,27 +18,35 @@ _ENDINGS = {
 _NOBODY = "none"
 
 
-_WHEN, _ALIAS, _GAP = "when (UTC)", len("challenger"), 2
+_WHEN, _ALIAS, _DECISION, _GAP = "when (UTC)", "alias", "decision", 2
 _WHO_WIDTH, _WHY_WIDTH = 12, 28
 """Who is folded at that width; why has at least that much before a move is broken into two lines."""
 
 
 def table(lines: Sequence[Line], width: int) -> Table:
-    """The moves in their order, one a row, for a terminal of `width` columns; times are UTC."""
+    """The moves in their order, one a row, for a terminal of `width` columns; times are UTC.
+
+    Where that is too narrow a move takes two lines: the alias stands below the time, the new version below the old.
+    """
     whens = [_when(line) for line in lines]
     who_width = min(_WHO_WIDTH, max(len(line.who) for line in lines))
-    left = width - max(map(len, whens)) - _ALIAS - who_width - 4 * _GAP
+    alias_width = max(len(line.alias) for line in lines)
     ways = [_way(line, " ") for line in lines]
-    if max(map(len, ways)) > left - _WHY_WIDTH:
-        ways = [_way(line, "\n") for line in lines]
+    taken = max(map(len, whens)) + alias_width + max(map(len, ways)) + len(_DECISION) + who_width + 5 * _GAP
+    is_narrow = taken + _WHY_WIDTH > width
     made = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
-    for heading in (_WHEN, "alias", "from → to"):
-        made.add_column(heading, no_wrap=True)
+    made.add_column(f"{_WHEN}\n{_ALIAS}" if is_narrow else _WHEN, no_wrap=True)
+    if not is_narrow:
+        made.add_column(_ALIAS, no_wrap=True)
+    made.add_column("from → to", no_wrap=True)
+    made.add_column(_DECISION, no_wrap=True, justify="right")
     made.add_column("who", max_width=_WHO_WIDTH, overflow="fold")
     made.add_column("why", overflow="fold")
-    for when, way, line in zip(whens, ways, lines, strict=True):
-        style = "yellow" if line.pins else None
-        made.add_row(when, line.alias, *(escape(cell) for cell in (way, line.who, reason(line))), style=style)
+    for when, line in zip(whens, lines, strict=True):
+        number = "" if line.decision_id is None else str(line.decision_id)
+        begin = [f"{when}\n{line.alias}"] if is_narrow else [when, line.alias]
+        cells = (*begin, _way(line, "\n" if is_narrow else " "), number, line.who, reason(line))
+        made.add_row(*map(escape, cells), style="yellow" if line.pins else None)
     return made
 
 
@@ -54,7 +62,10 @@ def reason(line: Line) -> str:
 
 
 def now(task: str, standing: Mapping[str, tuple[Holder | None, bool]], *, is_lost: bool) -> list[str]:
-    """What counts at present: who holds the aliases, what is pinned, and the way back where a champion is lost."""
+    """What counts at present: who holds the aliases, what is pinned, and the way back where a champion is lost.
+
+    `task` as one types it after a command.
+    """
     if not standing:
         return [f"No alias of {task} was ever moved: nothing was promoted yet."]
     held = [f"{alias} {_named(holder)}{', pinned' if pinned else ''}" for alias, (holder, pinned) in standing.items()]
@@ -74,7 +85,7 @@ def _when(line: Line) -> str:
 
 
 def _way(line: Line, gap: str) -> str:
-    if line.ending == "released":
+    if line.before == line.after:  # a pin was put on or taken off
         return _named(line.after)
     return f"{_named(line.before)} →{gap}{_named(line.after)}"
 

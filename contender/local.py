@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contender import running_services, service_specs, state
-from contender.accelerate import Days
+from contender.accelerate import Days, moved, told_clock
 from contender.declared import Declared, Failure, declared
 from contender.interrupts import Interrupts, Stopped
 from contender.loop import jobs, run_all, tell_again
@@ -72,6 +72,10 @@ def up(
         stop_at_end, is_up = not joined, False
         ending = "Everything is stopped; nothing is lost. The same command goes on from here."
         progress.before_step = interrupts.check
+        if accelerate is None:
+            told_clock(settings).stop()
+        else:
+            settings = moved(settings, clock.now())
         try:
             services = _ensure(settings, clock, progress, found, tasks, supervised=not detach)
             is_up = True
@@ -95,6 +99,7 @@ def up(
             interrupts.ignore()
             if stop_at_end and down(settings):
                 progress.note(ending)
+            told_clock(settings).stop()
     return None
 
 
@@ -176,7 +181,8 @@ def _told_too_late(settings: Settings) -> str:
     """What was asked of services that run already, as it was asked."""
     asked = {"MODEL_NAME": settings.model_name, "N_LAGS": settings.n_lags}
     given = settings.model_fields_set
-    return " ".join(f"{name}={value}" for name, value in asked.items() if name.lower() in given and value)
+    told = [f"{name}={value}" for name, value in asked.items() if name.lower() in given and value]
+    return " ".join([*told, *(["--accelerate"] if settings.clock_file else [])])
 
 
 def _serves(settings: Settings) -> bool:
@@ -186,6 +192,7 @@ def _serves(settings: Settings) -> bool:
 
 def _days(settings: Settings, clock: Clock, progress: Progress, tasks: Declared, seconds: float) -> Days:
     def run(day: Clock, due: Sequence[Task]) -> None:
+        told_clock(settings).tell(day.now())
         run_all(settings, replace(tasks, tasks=tuple(due), skipped=()), day, progress)
 
     return Days(seconds, tasks.tasks, SystemClock(), run, progress.note, clock.now())
@@ -205,4 +212,4 @@ def _wait(services: Services, progress: Progress, interrupts: Interrupts, days: 
         for name in [name for name, process in watched.items() if not process.alive()]:
             del watched[name]
             progress.note(said[name])
-    raise ContenderError("The API has ended.", f"See {api.log}, then start again.")
+    raise ContenderError("The API has ended.", f"See {api.log}, then start again: contender up")

@@ -1,14 +1,15 @@
 """A replay: history walked night by night with the clock moved, at full speed, apart from everything else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from contender import replay_nights, replay_place, replay_published, replay_report, replay_story
+from contender import replay_beginning, replay_nights, replay_place, replay_published, replay_report, replay_story
 from contender.interrupts import Interrupts, Stopped
 from contender.replay_nights import Nights
+from contender.replay_place import Place
 from contender.replay_story import Story
 from core.errors import ContenderError
 from core.settings import Settings
@@ -23,12 +24,12 @@ def replay(
 
     `count` nights from `first` on, as far as the series is stored; `replay_id` names the registered model
     `TASK-replay-ID` and its schema; asked for again, it goes on where it was. `champion` holds the title at first.
-    Raises Stopped when a signal came: the nights walked by then are kept.
+    What cannot begin leaves nothing behind. Raises Stopped when a signal came: the nights walked by then are kept.
     """
-    place = replay_place.find(settings, task, first, count, replay_id)
+    place = replay_place.find(settings, task, first, count, replay_id, champion)
     with Interrupts() as interrupts, replay_nights.opened(settings.schema_name, place) as nights:
         try:
-            is_news = _walk(nights, console, champion, interrupts.check)
+            is_news = _walk(nights, console, count, interrupts.check)
         except Stopped:
             console.print(
                 "[dim]·[/dim] Stopped; the nights that were walked are kept. The same command goes on from here."
@@ -46,13 +47,13 @@ def replay(
     return story
 
 
-def _walk(nights: Nights, console: Console, champion: str, before_night: Callable[[], None]) -> bool:
+def _walk(nights: Nights, console: Console, count: int, before_night: Callable[[], None]) -> bool:
     """Walks what has not been walked; False when nothing was left to walk."""
     place = nights.place
     done = replay_place.nights_done(nights.at.engine, place.task)
     due = [day for day in place.days if day not in done]
     if not due:
-        console.print(f"All {len(place.days):,} nights have been walked.")
+        console.print(_nothing_due(place, done, count), soft_wrap=True)
         return False
     columns = (
         TextColumn("{task.description}"),
@@ -67,15 +68,27 @@ def _walk(nights: Nights, console: Console, champion: str, before_night: Callabl
             before_night()
             is_first = not done and night == due[0]
             try:
-                report = nights.walk(night, champion if is_first else "")
+                report = nights.walk(night)
             except ContenderError as error:
-                raise (replay_nights.too_early(error, night) if is_first else error) from error
+                raise (replay_beginning.too_early(error, night) if is_first else error) from error
             if told := _told(night, report):
                 bar.console.print(told)
             bar.update(shown, advance=1, description=f"{night} champion {report.champion or 'none yet'}")
     nights.rest()
     console.print(_time_taken(nights, len(due)))
     return True
+
+
+def _nothing_due(place: Place, done: Collection[date], count: int) -> str:
+    """Why no night is walked, and how to go on."""
+    if len(done) > len(place.days):
+        return (
+            f"Nothing to walk: {place.task.name} has {len(done):,} nights already, through {max(done)}, and --days "
+            f"{count} asks for fewer. None is taken back. To go on give more than {len(done):,}; to start anew give an "
+            f"id of its own (--id NAME). What follows is of all {len(done):,}."
+        )
+    ended = f"the series {place.standing.series} ends there" if len(place.days) < count else "to go on give more --days"
+    return f"All {len(done):,} nights have been walked; {ended}."
 
 
 def _time_taken(nights: Nights, count: int) -> str:

@@ -101,6 +101,6 @@ class Answers:
             if packed is None or flavor.folder_digest(flavor.unpack(packed, folder)) != champion.artifact_digest:
                 raise IntegrityError(
                     f"The bundle of version {champion.version} of {self.task.name!r} is not what was trained.",
-                    "Begin this replay anew under another --id.",
+                    "Begin anew under another id: contender replay TASK --from DATE --id NAME",
                 )
             return flavor.load_model(folder)

@@ -13,23 +13,23 @@ import ingestion.job
 from contender import replay_place
 from contender.replay_answers import Answers
 from contender.replay_place import Place, night_key
+from contender.replays import LEASE
 from core import locks, runs
 from core.clock import FixedClock
 from core.connection import connect
-from core.errors import ConfigurationError, ContenderError, DataRefusedError, NotFoundError
 from features import lake
 from features.dataset import Dataset
 from features.followed import Followed
 from ingestion.sessions import final_at
 from ingestion.stored import Stored
-from training import forced, promote, train, unpin, versions
+from training import forced, ledger, promote, train, unpin, versions
 from training.ledger import CHAMPION, PROMOTED
 from training.memory import Memory
 from training.promote import PromoteReport
+from training.wording import REPLAY_BEGINS
 from training.workplace import Workplace
 
 _LEFT_SECONDS = locks.LEASE_SECONDS + 2
-_FORCED_WHY = "the champion that the replay was told to begin with"
 
 
 @dataclass
@@ -48,11 +48,11 @@ class Nights:
     seen: datetime | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def walk(self, night: date, begin_with: str = "") -> PromoteReport:
+    def walk(self, night: date) -> PromoteReport:
         """One night: ingestion, features, training, promotion, and the champion's answer for the next date.
 
-        Killed at any point and walked again, it ends as if it had been walked through. `begin_with`: the contender
-        that is given the title before the gate decides anything.
+        Killed at any point and walked again, it ends as if it had been walked through. On the first one the contender
+        with which the replay begins is given the title before the gate decides anything.
         """
         task = self.place.task
         clock = FixedClock(final_at(task, night))
@@ -65,8 +65,8 @@ class Nights:
             dataset = self.followed.as_of(clock.now())
         with self._timed("training"):
             train.advance(at, task, dataset, self.memory)
-        if begin_with:
-            self._crown(at, begin_with)
+        if self.place.champion and night == self.place.days[0]:
+            self._crown(at, self.place.champion)
         with self._timed("promotion"), lake.lent(dataset):
             report = promote.promote(at.settings, at.engine, task, clock, log_holds=False)
             self.memory.holders = frozenset(name for name in (report.champion, report.challenger) if name)
@@ -91,16 +91,17 @@ class Nights:
             runs.settle(connection, night_key(self.place.task, night), {"night": night.isoformat()})
 
     def _crown(self, at: Workplace, contender: str) -> None:
-        """Gives the title by hand, and releases it at once: the gate is to take it away when it has the evidence."""
-        task, version = self.place.task, self.memory.newest.get(contender)
-        if version is None:
-            raise ConfigurationError(
-                f"{contender!r} has no model on the first night of the replay.",
-                f"Begin later, or with one of: {', '.join(self.memory.newest) or 'none'}.",
-            )
-        asked = forced.Asked(task.name, CHAMPION, version.version, getuser(), _FORCED_WHY, PROMOTED)
-        forced.promote(at.engine, at.settings, asked, at.clock)
-        unpin.unpin(at.settings, task.name, at.clock, who=getuser(), why=_FORCED_WHY)
+        """Gives the title by hand, and releases it at once: the gate is to take it away when it has the evidence.
+
+        Once: where the night was cut off before, whoever holds the title has it by then.
+        """
+        task, version = self.place.task, self.memory.newest[contender]
+        held = ledger.standing(at.engine, task.name).get(CHAMPION)
+        if held is None:
+            asked = forced.Asked(task.name, CHAMPION, version.version, getuser(), REPLAY_BEGINS, PROMOTED)
+            forced.promote(at.engine, at.settings, asked, at.clock)
+        if held is None or held.pinned:
+            unpin.unpin(at.settings, task.name, at.clock, who=getuser(), why=REPLAY_BEGINS)
 
 
 @contextmanager
@@ -113,7 +114,7 @@ def opened(original_schema: str, place: Place, wait_seconds: float = _LEFT_SECON
     original = connect(url, schema=original_schema)
     engine = connect(url, schema=place.settings.schema_name)
     try:
-        with locks.hold(engine, "replay", wait_seconds=wait_seconds) as lease:
+        with locks.hold(engine, LEASE, wait_seconds=wait_seconds) as lease:
             holders = replay_place.holders(engine, task, replay_place.nights_done(engine, task))
             memory = Memory(newest=versions.newest_of_all(engine, task, series), holders=holders)
             at = Workplace(place.settings, engine, lease, FixedClock(final_at(task, place.days[0])))
@@ -122,10 +123,3 @@ def opened(original_schema: str, place: Place, wait_seconds: float = _LEFT_SECON
     finally:
         engine.dispose()
         original.dispose()
-
-
-def too_early(error: ContenderError, night: date) -> ContenderError:
-    """What the first night's refusal means to who asked for it."""
-    if isinstance(error, DataRefusedError | NotFoundError):
-        return type(error)(f"The replay cannot begin on {night}: {error.problem}", "Give a later --from.")
-    return error

@@ -7,6 +7,8 @@ from datetime import date
 
 import sqlalchemy as sa
 
+from contender import replay_beginning, replays
+from contender.replays import STEP
 from core import runs
 from core.connection import connect, migrate, reachable
 from core.database import decisions
@@ -20,7 +22,6 @@ from ingestion.observations import ActiveSeries
 from ingestion.sessions import expected_dates, final_at
 from training import registry
 
-STEP = "replay"
 _ID = r"[a-z0-9]+(-[a-z0-9]+)*"
 _LONGEST = 63  # of a name in Postgres
 
@@ -30,34 +31,41 @@ class Place:
     """A replay of a task: the task under the replay's name, settings that name its schema, and what it goes over.
 
     `days` are the dates whose nights it walks, all of which are stored of the series that the task stands on.
+    `champion` holds the title to begin with; empty: whom the gate crowns.
     """
 
     task: Task
     settings: Settings
     standing: ActiveSeries
     days: tuple[date, ...]
+    champion: str
 
 
-def find(settings: Settings, task: Task, first: date, count: int, replay_id: str) -> Place:
+def find(settings: Settings, task: Task, first: date, count: int, replay_id: str, champion: str = "") -> Place:
     """Makes the place ready: the schema with its tables, and what was begun there compared with what is asked.
 
-    Raises ConfigurationError for an id that names nothing, or another replay; NotFoundError when nothing is stored of
-    these days; UnreachableError when a service does not run.
+    Nothing is made of what cannot begin. Raises ConfigurationError for an id that names nothing, or another replay, and
+    for a champion that has no model yet; NotFoundError when nothing is stored of these days; DataRefusedError when too
+    little lies before them; UnreachableError when a service does not run.
     """
     name = _name(task, replay_id)
     url = settings.require_database_url()
     settings.require_mlflow_url()
     standing, days = _stored(settings, task, first, count)
     registry.aliases(settings, name)  # says at once, and in words, when MLflow does not answer
-    schema = name.replace("-", "_")
+    schema = replays.schema_of(name)
+    asked = {"from": str(first), "series": standing.series, "task": task.config_hash, "champion": champion}
+    known = {one.name for one in replays.every(settings)}
+    if name not in known:
+        replay_beginning.require(settings, task, standing, days[0], champion)
     engine = connect(url, schema=schema)
     try:
         migrate(engine, schema=schema)
-        _begin(engine, name, {"from": str(first), "series": standing.series, "task": task.config_hash})
+        champion = _begin(engine, name, asked)
     finally:
         engine.dispose()
     renamed = task.model_copy(update={"name": name, "title": f"{task.title} (replay from {first})"})
-    return Place(renamed, settings.model_copy(update={"schema_name": schema}), standing, days)
+    return Place(renamed, settings.model_copy(update={"schema_name": schema}), standing, days, champion)
 
 
 def nights_done(engine: sa.Engine, task: Task) -> set[date]:
@@ -117,23 +125,33 @@ def _stored(settings: Settings, task: Task, first: date, count: int) -> tuple[Ac
     if not days or first < min(stored):
         raise NotFoundError(
             f"The series {standing.series} is stored from {min(stored)} to {max(stored)}; {first} lies outside.",
-            "Give --from a date between them, with some history before it.",
+            f"Give a date between them, with some history before it: --from {_middle(stored)}",
         )
     return standing, tuple(days)
 
 
-def _begin(engine: sa.Engine, name: str, asked: dict[str, str]) -> None:
-    key = RunKey(name, STEP, asked["from"], "begun")
-    columns = settled_runs.c
-    begun = sa.select(columns.report).where(columns.task == name, columns.step == STEP, columns.report.has_key("from"))
+def _middle(days: Collection[date]) -> date:
+    return sorted(days)[len(days) // 2]
+
+
+def _begin(engine: sa.Engine, name: str, asked: dict[str, str]) -> str:
+    """Writes down what a replay begins with, or compares it, and returns the champion that it began with.
+
+    Who goes on need not name the champion again.
+    """
     with reachable(), engine.begin() as connection:
-        before = connection.execute(begun).scalar_one_or_none()
+        before = replays.begun(connection, name)
         if before is None:
-            runs.settle(connection, key, asked)
-        elif before != asked:
-            differs = ", ".join(
-                f"{what} {before[what]}, now {asked[what]}" for what in asked if before[what] != asked[what]
-            )
-            raise ConfigurationError(
-                f"The replay {name} was begun otherwise ({differs}).", "Give this one an --id of its own."
-            )
+            runs.settle(connection, RunKey(name, STEP, asked["from"], "begun"), asked)
+            return asked["champion"]
+    before = {"champion": asked["champion"], **before}
+    if not asked["champion"]:
+        asked = {**asked, "champion": before["champion"]}
+    if differing := [what for what in asked if before[what] != asked[what]]:
+        told = ", ".join(f"{what} {before[what] or 'none'}, now {asked[what]}" for what in differing)
+        raise ConfigurationError(
+            f"The replay {name} was begun otherwise ({told}).",
+            "Go on with what it was begun with, give this one an id of its own (--id NAME), or remove that one: "
+            f"contender replay --remove {name}",
+        )
+    return before["champion"]

@@ -12,8 +12,12 @@ from core.database import decisions, ledger
 from core.settings import Settings
 from training.tracking import Point, Record, Tracking
 
-_OF_DECISIONS = ("session_date", "outcome", "reason", "champion", "challenger", "evidence_hash", "decided_at")
-_OF_LEDGER = ("at", "alias", "phase", "from_version", "to_version", "who", "why")
+_OF_DECISIONS = (
+    "id", "session_date", "outcome", "reason", "champion", "challenger", "evidence_hash", "decided_at",
+)  # fmt: skip
+_OF_LEDGER = ("at", "alias", "phase", "from_version", "to_version", "decision_id", "who", "why")
+_HEADINGS = {"id": "decision", "decision_id": "decision"}
+"""As `contender decision show` calls it."""
 
 
 def write_tables(engine: sa.Engine, task: str, folder: Path) -> None:
@@ -22,7 +26,9 @@ def write_tables(engine: sa.Engine, task: str, folder: Path) -> None:
         statement = sa.select(*(table.c[name] for name in names)).where(table.c.task == task).order_by(table.c.id)
         with reachable(), engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(statement)]
-        frame = pl.DataFrame(rows, schema=list(names), orient="row", infer_schema_length=None)
+        frame = pl.DataFrame(
+            rows, schema=[_HEADINGS.get(name, name) for name in names], orient="row", infer_schema_length=None
+        )
         frame.write_csv(folder / f"{table.name}.csv")
 
 

@@ -1,8 +1,9 @@
 """A replay's report: a page of HTML with its pictures in it, and the same in words for the terminal."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 from rich.console import Console
@@ -10,78 +11,110 @@ from rich.markup import escape as plain
 from rich.table import Table
 
 from contender import replay_pictures
-from contender.replay_story import Change, Story
+from contender.replay_story import Change, Story, times
+from training.report import faults as told_of
+from training.sheet import page, table
+from training.wording import loss
 
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#1f2933}"
-    "table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .9em;border-bottom:1px solid #cbd2d9;"
-    "text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}p.s{color:#52606d}"
-)
+_METRIC = {"brier": "mean Brier loss", "mae": "mean absolute error"}
+_SILENT = "No answer of the champion has its label yet, so nothing is compared."
 
 
 def write(story: Story, folder: Path) -> Path:
     """Writes `report.html` into the folder and returns its path. One file: the pictures are in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / "report.html"
-    page.write_text(html(story), encoding="utf-8")
-    return page
+    path = folder / "report.html"
+    path.write_text(html(story), encoding="utf-8")
+    return path
 
 
 def html(story: Story) -> str:
-    """The page."""
-    name = escape(story.task.name)
-    parts = [f"<h1>{name}</h1>", f'<p class="s">{escape(story.task.title)}</p>', f"<p>{escape(_extent(story))}</p>"]
-    if story.ways:
-        parts += ["<h2>What each way to choose a champion cost</h2>", f"<p>{escape(_same_rows(story))}</p>"]
-        parts += [
-            _html_table(("way", f"mean {story.task.metric}", "against the baseline", "changes"), _way_rows(story))
-        ]
-        parts += [_picture(replay_pictures.loss_saved(story), "loss saved against the baseline")]
-        parts += [_picture(replay_pictures.means(story), "mean loss so far")]
-        contenders = [(contender, f"{mean:.5g}") for contender, mean in story.contenders.items()]
-        parts += ["<h2>The contenders on those rows</h2>", _html_table(("contender", story.task.metric), contenders)]
-    else:
-        parts += ["<p>No answer of the champion has its label yet, so nothing is compared.</p>"]
-    changes = [
-        (str(one.night), _who(one), str(one.version), f"{one.outcome} {one.reason}", one.why) for one in story.changes
+    """The page: first who has had the title and why, then what that was worth."""
+    name = story.task.name
+    first = [
+        f"<h1>{escape(name)}</h1>",
+        f'<p class="quiet">{escape(story.task.title)}</p>',
+        f'<p class="why">{escape(story.in_words)}</p>',
     ]
-    parts += ["<h2>The title</h2>", _html_table(("night", "champion", "version", "decision", "why"), changes)]
-    decided = [(what, f"{count:,}") for what, count in story.decided.items()]
-    parts += ["<h2>All decisions</h2>", _html_table(("decision", "nights"), decided)]
-    head = f'<meta charset="utf-8"><title>{name}</title><style>{_STYLE}</style>'
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+    return page(name, [*first, *_title(story), *_costs(story), *_decided(story)])
 
 
 def tell(story: Story, console: Console) -> None:
     """The same in words."""
-    console.print(f"\n[bold]{plain(story.task.name)}[/bold]: {plain(_extent(story))}")
-    successions = [change for change in story.changes if change.is_succession]
-    refreshes = len(story.changes) - len(successions)
-    table = Table("night", "champion", "decision", "why", box=None, pad_edge=False)
-    for change in successions:
-        decision = f"{change.outcome} {change.reason}"
-        table.add_row(str(change.night), plain(_who(change)), plain(decision), plain(change.why))
-    console.print(table)
-    console.print(f"Besides, the champion was refreshed {_times(refreshes)} by a newer version of its own contender.\n")
+    console.print(f"\n[bold]{plain(story.task.name)}[/bold]: {plain(story.in_words)}")
+    for change, after in _reigns(story):
+        console.print(f"\n[bold]{plain(_when(change))}[/bold]", highlight=False)
+        console.print(plain(f"{change.why} ({_how(change, after)})"), highlight=False)
+    console.print()
+    if story.standing:
+        console.print(f"[bold]On {story.last_night}[/bold]: {plain(story.standing)}\n", highlight=False)
+    for one in story.faults:
+        console.print(f"[bold]{plain(one.who)}[/bold]: {plain(one.wrong)} {plain(one.advice)}\n", highlight=False)
     if not story.ways:
-        console.print("No answer of the champion has its label yet, so nothing is compared.")
+        console.print(_SILENT)
         return
     console.print(plain(_same_rows(story)))
-    table = Table("way", f"mean {story.task.metric}", "against the baseline", "changes", box=None, pad_edge=False)
+    shown = Table("way", _METRIC[story.task.metric], "to the baseline", "changes", box=None, pad_edge=False)
     for row in _way_rows(story):
-        table.add_row(*map(plain, row))
-    console.print(table)
+        shown.add_row(*map(plain, row))
+    console.print(shown)
 
 
-def _extent(story: Story) -> str:
-    return (
-        f"{story.nights:,} nights of {story.series} ({story.source}), {story.first_night} to {story.last_night}; "
-        f"the title changed hands {_times(sum(change.is_succession for change in story.changes[1:]))}."
-    )
+def _title(story: Story) -> list[str]:
+    """Each change of the title, with how often its holder was refreshed; the refreshes themselves folded away."""
+    told = ["<h2>The title</h2>"]
+    for change, after in _reigns(story):
+        told += [f"<h3>{escape(_when(change))}</h3>", f"<p>{escape(change.why)}</p>"]
+        told.append(f'<p class="quiet">{escape(_how(change, after))}</p>')
+    refreshed = [(one.night, one.to_contender, one.version, one.why) for one in story.changes if one.is_refresh]
+    if refreshed:
+        shown = table(("night", "champion", "version", "why"), refreshed, words={0, 1, 3}, sentences={3}, first=False)
+        told.append(f"<details><summary>{escape(_refreshed(len(refreshed)))}</summary>{shown}</details>")
+    if story.standing:
+        told.append(f"<p><b>On {story.last_night}:</b> {escape(story.standing)}</p>")
+    return [*told, *told_of(story.faults)]
 
 
-def _times(count: int) -> str:
-    return {0: "at no time", 1: "once", 2: "twice"}.get(count, f"{count:,} times")
+def _reigns(story: Story) -> Iterator[tuple[Change, list[Change]]]:
+    """Every change but the refreshes, each with the refreshes between it and the next."""
+    begins = [place for place, one in enumerate(story.changes) if not one.is_refresh]
+    for begin, end in pairwise([*begins, len(story.changes)]):
+        yield story.changes[begin], list(story.changes[begin + 1 : end])
+
+
+def _when(change: Change) -> str:
+    return f"{change.night}: {_who(change)}"
+
+
+def _how(change: Change, after: list[Change]) -> str:
+    """The decision in the words of the gate, and what became of the version."""
+    how = f"{change.outcome} {change.reason}, version {change.version}"
+    return how if not after else f"{how}; refreshed {times(len(after))} since, last on {after[-1].night}"
+
+
+def _refreshed(count: int) -> str:
+    return f"The champion was refreshed {times(count)} by a newer version of its own contender."
+
+
+def _costs(story: Story) -> list[str]:
+    if not story.ways:
+        return ["<h2>What each way to choose a champion cost</h2>", f"<p>{_SILENT}</p>"]
+    metric = _METRIC[story.task.metric]
+    contenders = [(contender, loss(mean)) for contender, mean in story.contenders.items()]
+    return [
+        "<h2>What each way to choose a champion cost</h2>",
+        f'<p class="quiet">{escape(_same_rows(story))}</p>',
+        table(("way", metric, "to the baseline", "changes"), _way_rows(story), words={0}, sentences={0}),
+        _picture(replay_pictures.loss_saved(story), "loss saved against the baseline"),
+        _picture(replay_pictures.means(story), "mean loss so far"),
+        "<h2>The contenders on those rows</h2>",
+        table(("contender", metric), contenders, words={0}, first=False),
+    ]
+
+
+def _decided(story: Story) -> list[str]:
+    decided = [(what, f"{count:,}") for what, count in story.decided.items()]
+    return ["<h2>All decisions</h2>", table(("decision", "nights"), decided, words={0}, first=False)]
 
 
 def _same_rows(story: Story) -> str:
@@ -90,9 +123,14 @@ def _same_rows(story: Story) -> str:
 
 
 def _way_rows(story: Story) -> list[tuple[str, ...]]:
-    baseline = story.ways[1].mean
+    baseline = story.ways[1]
     return [
-        (way.name, f"{way.mean:.5g}", f"{way.mean / baseline - 1:+.2%}" if baseline else "", f"{way.changes:,}")
+        (
+            way.name,
+            loss(way.mean),
+            f"{way.mean / baseline.mean - 1:+.2%}" if baseline.mean and way is not baseline else "",
+            f"{way.changes:,}",
+        )
         for way in story.ways
     ]
 
@@ -103,11 +141,6 @@ def _who(change: Change) -> str:
     return f"{change.from_contender} → {change.to_contender}"
 
 
-def _html_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
-    lines += ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
-    return f"<table>{''.join(lines)}</table>"
-
-
 def _picture(png: bytes, what: str) -> str:
-    return f'<img alt="{escape(what)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return f'<div class="wide"><img alt="{escape(what)}" src="{source}"></div>'

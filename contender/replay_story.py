@@ -16,8 +16,10 @@ from core.database import decisions as decided_table
 from core.database import ledger, predictions
 from core.tasks import Task
 from ingestion.sessions import final_at
-from training import scoring, wording
+from training import decisions, faults, outlook, scoring, wording
 from training.decisions import Decision
+from training.faults import Fault
+from training.gate import REFRESH
 from training.ledger import CHAMPION
 from training.predictions import scoreboard, scored
 from training.procedures import Floats
@@ -42,6 +44,11 @@ class Change:
         """Whether another contender has the title since."""
         return self.from_contender != self.to_contender
 
+    @property
+    def is_refresh(self) -> bool:
+        """Whether only a newer version of the one who has the title came in, as the schedule has it."""
+        return self.reason == REFRESH and not self.is_succession
+
 
 @dataclass(frozen=True)
 class Way:
@@ -59,7 +66,10 @@ class Way:
 
 @dataclass(frozen=True)
 class Story:
-    """All of it. `days` are the target dates on which every way is scored, and `ways` begin with what was served."""
+    """All of it. `days` are the target dates on which every way is scored, and `ways` begin with what was served.
+
+    `standing` says in words what the last of the decisions came to, `faults` who did not stand for the title then.
+    """
 
     task: Task
     series: str
@@ -72,6 +82,34 @@ class Story:
     days: tuple[date, ...]
     ways: tuple[Way, ...]
     contenders: Mapping[str, float]
+    standing: str = ""
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def data(self) -> str:
+        """Which series, and from where."""
+        return self.series if self.source == self.series else f"{self.series} ({self.source})"
+
+    @property
+    def in_words(self) -> str:
+        """Which data, how long, and how often the title changed hands."""
+        return f"{self.nights:,} nights of {self.data}, {self.first_night} to {self.last_night}; {self._changed}"
+
+    @property
+    def _changed(self) -> str:
+        if not self.changes:
+            return "nobody took the title."
+        count = sum(change.is_succession for change in self.changes[1:])
+        return f"the title changed hands {times(count)}." if count else "the title never changed hands."
+
+
+def times(count: int) -> str:
+    """How often, in words.
+
+    >>> times(0), times(2), times(1234)
+    ('at no time', 'twice', '1,234 times')
+    """
+    return {0: "at no time", 1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
 def read(engine: sa.Engine, place: Place) -> Story:
@@ -87,6 +125,7 @@ def read(engine: sa.Engine, place: Place) -> Story:
     board = scoring.paired(scored(task, scoreboard(engine, task, series, as_of)), list(task.contenders))
     rows = board.join(answered, on="target_date", how="left", maintain_order="left")
     begin = _first_answered(rows)
+    last = decisions.newest(engine, task.name)
     days, ways, means = _ways(task, rows, begin) if begin else ((), (), {})
     return Story(
         task=task,
@@ -100,7 +139,17 @@ def read(engine: sa.Engine, place: Place) -> Story:
         days=days,
         ways=ways,
         contenders=means,
+        standing=_standing(last),
+        faults=() if last is None else tuple(faults.found(last)),
     )
+
+
+def _standing(last: Decision | None) -> str:
+    """The last decision in words; where nobody is champion, what is waited for as well."""
+    if last is None:
+        return ""
+    told = [wording.after(last)] if last.champion is not None else outlook.awaited(last)
+    return " ".join([wording.why(last), *told])
 
 
 def _decisions(engine: sa.Engine, task: Task) -> tuple[tuple[Change, ...], dict[str, int]]:

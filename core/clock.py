@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from pathlib import Path
 from typing import Protocol
 
 from core.errors import ConfigurationError
@@ -32,6 +33,30 @@ class FixedClock:
     def now(self) -> datetime:
         """The instant given, in UTC."""
         return self.instant.astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class ToldClock:
+    """A clock that a file tells: services follow by it who moves the time. The machine's while there is no file."""
+
+    file: Path
+
+    def now(self) -> datetime:
+        """The instant that was told last, in UTC."""
+        try:
+            return datetime.fromisoformat(self.file.read_text()).astimezone(UTC)
+        except FileNotFoundError:
+            return SystemClock().now()
+
+    def tell(self, now: datetime) -> None:
+        """Moves the time, in one step: a reader sees the old instant or the new one."""
+        draft = self.file.with_suffix(".draft")
+        draft.write_text(now.isoformat())
+        draft.replace(self.file)
+
+    def stop(self) -> None:
+        """Gives the time back to the machine."""
+        self.file.unlink(missing_ok=True)
 
 
 def parse_as_of(text: str, clock: Clock | None = None) -> FixedClock:

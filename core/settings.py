@@ -63,6 +63,9 @@ class Settings(BaseSettings):
         pattern="^[1-9][0-9]*/(second|minute|hour)$",
         description="Requests that a worker takes from one token, or from one address without; reading is not counted.",
     )
+    clock_file: str = Field(
+        default="", description="File that tells the API the time, as `--accelerate` moves it; empty: the machine's."
+    )
     code_version: str = Field(default="", description="Commit of the running code, when it is not a git checkout.")
     log_format: str = Field(default="console", pattern="^(console|json)$", description="How log lines are written.")
 

@@ -43,6 +43,17 @@ def load_pushed(folder: Path, name: str) -> PushedTask:
     return _load(folder, name, pushed_names(folder), PushedTask)
 
 
+def known_tasks(names: list[str]) -> str:
+    """What to do about a task that there is not.
+
+    >>> known_tasks(["airline", "spy"])
+    'Known tasks: airline, spy.'
+    """
+    if names:
+        return f"Known tasks: {', '.join(names)}."
+    return "There is no task file: set CONTENDER_TASKS to the folder that has them, or go to the one with `tasks`."
+
+
 def shown(path: Path) -> str:
     """A path as a person would write it here: from the working directory when it lies below."""
     here = Path.cwd()
@@ -51,7 +62,7 @@ def shown(path: Path) -> str:
 
 def _load(folder: Path, name: str, known: list[str], model: type[Declared]) -> Declared:
     if name not in known:
-        raise NotFoundError(f"There is no task {name!r} in {folder}.", f"Known tasks: {', '.join(known) or 'none'}.")
+        raise NotFoundError(f"There is no task {name!r} in {folder}.", known_tasks(known))
     path = folder / f"{name}.yaml"
     file = shown(path)
     try:

@@ -74,7 +74,7 @@ class MoveMade(BaseModel):
     from_version: int | None = Field(description="Where it stood before.")
     version: int
     contender: str
-    moved: bool = Field(description="False: it stood there already, and nothing was done.")
+    moved: bool = Field(description="False: it stood there already. It is pinned all the same.")
     pinned: bool = Field(description="Whether the gate leaves it alone until `contender unpin`.")
 
 
@@ -113,7 +113,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     @app.post(
         f"{base}/promote",
         description="Moves an alias and pins it there, as a move by hand in MLflow does: the gate moves it again only "
-        "after `contender unpin`. The version must have been trained here.",
+        "after `contender unpin`. One that stands there already is pinned. The version must have been trained here.",
         **route(
             "Give an alias to a version",
             {"200": MoveMade},

@@ -65,7 +65,8 @@ def find(engine: sa.Engine, number: int) -> Decision:
     kept = decisions.find(engine, number)
     if kept is None:
         raise NotFoundError(
-            f"There is no decision {number}.", "`contender history TASK` lists moves; MLflow tags each run with its id."
+            f"There is no decision {number}.",
+            "`contender history TASK` shows the ids; those of a replay count for themselves: add --replay NAME.",
         )
     return kept
 

@@ -33,7 +33,10 @@ class Holder:
 
 @dataclass(frozen=True)
 class Line:
-    """One move. `at` is None where the ledger does not have it yet; `pins`: the gate leaves the alias alone after."""
+    """One move. `at` is None where the ledger does not have it yet; `pins`: the gate leaves the alias alone after.
+
+    `decision_id`: of the decision that asked for it, None for what nobody decided here.
+    """
 
     at: datetime | None
     alias: str
@@ -44,6 +47,7 @@ class Line:
     ending: Ending
     decision: str
     pins: bool
+    decision_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ def _line(row: sa.Row[tuple[object, ...]]) -> Line:
         ending=ending,
         decision="" if row.outcome is None else f"{row.outcome} {row.reason}",
         pins=ending == "external" or (ending == "made" and is_forced),
+        decision_id=row.decision_id,
     )
 
 

@@ -13,7 +13,7 @@ from core.connection import reachable
 from core.errors import ConfigurationError, ContenderError, NotFoundError
 from core.pushed import PushedTask
 from core.settings import Settings
-from core.task_files import load_pushed, pushed_names, task_names, understand
+from core.task_files import known_tasks, load_pushed, pushed_names, task_names, understand
 from core.tasks import Task
 from training import declarations
 
@@ -54,7 +54,7 @@ def require_task(folder: Path, name: str) -> None:
     """Raises NotFoundError for a name that no task file bears, be what is in it what it may."""
     known = sorted([*task_names(folder), *pushed_names(folder)])
     if name not in known:
-        raise NotFoundError(f"There is no task {name[:60]!r}.", f"Known tasks: {', '.join(known) or 'none'}.")
+        raise NotFoundError(f"There is no task {name[:60]!r} in {folder}.", known_tasks(known))
 
 
 def show(engine: sa.Engine, settings: Settings, name: str, limit: int) -> Shown:

@@ -57,8 +57,8 @@ class Curves:
 def read(engine: sa.Engine, decision: Decision) -> Curves:
     """The curves of a decision that the gate made.
 
-    They are those of its comparisons with the champion. While nobody is, or has been compared with nobody yet, they are
-    those of all contenders with the baseline.
+    They are those of its comparisons with the champion. While nobody is, or no challenger has the rows of a full block
+    against it, which would make an empty picture, they are those of all contenders with the baseline.
     """
     given = Given.of(decision)
     since = given.reign.since if _is_title(decision, given) else None
@@ -74,16 +74,18 @@ def draw(board: Board, decision: Decision) -> Curves:
         names = [one["challenger"] for one in evidence["comparisons"]]
     else:
         against, since = given.baseline, None
-        names = [name for name in best_first(evidence) if name != against]
+        names = [name for name in best_first(evidence) or sorted(board.tracks) if name != against]
     rows = board.after(since)
     drawn = [_curve(rows, given, against, name) for name in names if name in rows.tracks]
     if is_title:
         drawn = _sharing(drawn, _others(evidence, against, since, names))
+    else:
+        drawn = [one for one in drawn if len(one.days)]
     return Curves(against, is_title, since, tuple(drawn))
 
 
 def _is_title(decision: Decision, given: Given) -> bool:
-    is_compared = any(one["rows"] for one in decision.evidence["comparisons"])
+    is_compared = any(one["rows"] >= given.gate.block for one in decision.evidence["comparisons"])
     return given.champion in given.scope.contenders and is_compared
 
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST = 1e-3, 1e6
 """Between these evidence is drawn."""
 
-_POINTS = 400
+_POINTS, _AROUND = 400, 3
 _REST = (THEIRS, BETTER, WORSE, "#7b5ea7", "#8a6d3b", "#3aa6a6", GREY)
 _DASHES = ("solid", "dashed", "dotted", "dashdot")
 _UNIT = {"brier": "Brier loss (squared error of P)", "mae": "absolute error (unit of the series)"}
-_MANY, _LONG = 3, 20
+_MANY, _LONG, _FEW = 3, 20, 12
 
 
 def svg(curves: Curves, metric: Metric, needed: float) -> str:
@@ -63,6 +63,10 @@ def _figure(curves: Curves, metric: Metric, needed: float) -> "Figure":
     bottom = figure.add_subplot(grid[1], sharex=top)
     _gained(top, curves, metric)
     _worth(bottom, curves, needed)
+    days = [day for one in curves.of for day in (one.days[:1], one.days[-1:])]
+    if days and len(np.unique(np.concatenate(days))) == 1:  # around a single date an axis would be years wide
+        day = np.concatenate(days)[0]
+        bottom.set_xlim(day - np.timedelta64(_AROUND, "D"), day + np.timedelta64(_AROUND, "D"))
     locator = AutoDateLocator(minticks=3, maxticks=7)
     bottom.xaxis.set_major_locator(locator)
     bottom.xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -88,7 +92,7 @@ def _gained(axes: "Axes", curves: Curves, metric: Metric) -> None:
     axes.axhline(0, color=INK, lw=0.9)
     for place, one in enumerate(curves.of):
         picked = _picked(len(one.days))
-        axes.plot(one.days[picked], one.gained[picked], **_line(place), label=one.challenger)
+        axes.plot(one.days[picked], one.gained[picked], **_line(place, len(picked)), label=one.challenger)
     axes.set_title(f"Cumulative loss saved against {curves.against}: up is better", **_TITLE)
     axes.yaxis.set_major_formatter(_tick)
     axes.set_ylabel(_UNIT[metric], fontsize=8, color=GREY)
@@ -105,7 +109,7 @@ def _worth(axes: "Axes", curves: Curves, needed: float) -> None:
         days, worth = _from_one(one)
         picked = _picked(len(days))
         drawn = np.clip(worth[picked], LOWEST / 2, HIGHEST * 2)
-        axes.plot(days[picked], drawn, **_line(place))
+        axes.plot(days[picked], drawn, **_line(place, len(picked)))
         if len(drawn):
             highest, lowest = max(highest, drawn.max()), min(lowest, drawn.min())
     axes.set_ylim(max(lowest, LOWEST) / 1.8, min(highest * 3, HIGHEST))
@@ -118,7 +122,13 @@ def _worth(axes: "Axes", curves: Curves, needed: float) -> None:
     )  # fmt: skip
     if not any(len(one.looks) for one in curves.of):
         axes.text(
-            0.5, 0.3, "no full block of rows yet", transform=axes.transAxes, ha="center", fontsize=8.5, color=GREY
+            0.5,
+            0.3,
+            "no full block of rows to bet on yet",
+            transform=axes.transAxes,
+            ha="center",
+            fontsize=8.5,
+            color=GREY,
         )
     shared = ", shared among the challengers" if curves.is_title and len(curves.of) > 1 else ""
     axes.set_title(f"Evidence{shared}", **_TITLE)
@@ -136,12 +146,13 @@ def _tick(value: float, _: object) -> str:
 _TITLE: Final[dict[str, Any]] = {"loc": "left", "fontsize": 9, "color": INK, "fontweight": "bold", "pad": 5}
 
 
-def _line(place: int) -> dict[str, Any]:
-    """The leader is thick and blue."""
+def _line(place: int, points: int) -> dict[str, Any]:
+    """The leader is thick and blue. A line of few points has a mark at each: of one there would be nothing to see."""
+    marks: dict[str, Any] = {"marker": "o", "ms": 3} if points <= _FEW else {}
     if place == 0:
-        return {"color": OURS, "lw": 2.2, "zorder": 5}
+        return {"color": OURS, "lw": 2.2, "zorder": 5, **marks}
     style = _DASHES[(place - 1) // len(_REST) % len(_DASHES)]
-    return {"color": _REST[(place - 1) % len(_REST)], "lw": 1.1, "ls": style, "zorder": 4 - place / 100}
+    return {"color": _REST[(place - 1) % len(_REST)], "lw": 1.1, "ls": style, "zorder": 4 - place / 100, **marks}
 
 
 def _picked(count: int) -> npt.NDArray[np.int64]:

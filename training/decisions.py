@@ -58,8 +58,10 @@ def newest(engine: sa.Engine, task: str) -> Decision | None:
 
 def newest_number(engine: sa.Engine, task: str) -> int | None:
     """The id of the last decision on a task, or None before the first."""
+    statement = sa.select(sa.func.max(decisions.c.id)).where(decisions.c.task == task)
     with reachable(), engine.connect() as connection:
-        return connection.execute(sa.select(sa.func.max(decisions.c.id)).where(decisions.c.task == task)).scalar_one()
+        number: int | None = connection.execute(statement).scalar_one()
+    return number
 
 
 def newest_judged(engine: sa.Engine, task: str, series: str, before: int | None = None) -> Decision | None:

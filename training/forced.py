@@ -5,7 +5,7 @@ As with a move by hand in MLflow, the gate leaves such an alias alone until it i
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -37,7 +37,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Forced:
-    """Where the alias stands now and stood before; `moved` is False where it stood there already."""
+    """Where the alias stands now and stood before; `moved` is False where it stood there already.
+
+    `changed` is False where it was pinned there as well, so that nothing was done.
+    """
 
     task: str
     alias: str
@@ -46,6 +49,7 @@ class Forced:
     contender: str
     moved: bool
     pinned: bool
+    changed: bool
 
 
 @contextmanager
@@ -66,26 +70,30 @@ def promote(engine: sa.Engine, settings: Settings, asked: Asked, clock: Clock) -
 
 
 def move(at: Workplace, stands: Reconciled, asked: Asked) -> Forced:
-    """Moves an alias, unless it stands there. Its version must be known to Postgres by its digest, and be in MLflow.
+    """Moves an alias and pins it. One that stands there is pinned there: who says so wants it to stay.
 
-    Raises NotFoundError, DataRefusedError for a version that we did not make, IntegrityError for changed files.
+    Its version must be known to Postgres by its digest, and be in MLflow. Raises NotFoundError, DataRefusedError for a
+    version that we did not make, IntegrityError for changed files.
     """
     version = _known(at, asked)
     now = stands.aliases.get(asked.alias)
-    if now == version.version:
+    is_there = now == version.version
+    if is_there and asked.alias in stands.pinned:
         with at.writing() as connection:
             _audit(connection, asked, now, "nothing to do")
-        return Forced(asked.task, asked.alias, now, now, version.contender, False, asked.alias in stands.pinned)
+        return Forced(asked.task, asked.alias, now, version.version, version.contender, False, True, False)
     moves.keep_bundle(at, version)
-    decision = _decision(at, stands, asked, version)
+    decision = _decision(at, stands, replace(asked, reason=ledger.PROMOTED) if is_there else asked, version)
     intended = ledger.new_move(asked.task, asked.alias, now, version.version, who=asked.who, why=asked.why)
     with at.writing() as connection:
         number = decisions.record(connection, decision, at.clock.now())
         intended = intended.decided(number, decision.evidence_hash)
-        ledger.write(connection, "intent", intended, at.clock.now())
-        _audit(connection, asked, now, "intended", move=intended.id, decision=number)
-    moves.carry_out(at, [intended])
-    return Forced(asked.task, asked.alias, now, version.version, version.contender, True, True)
+        ledger.write(connection, "confirmed" if is_there else "intent", intended, at.clock.now())
+        told = "pinned" if is_there else "intended"
+        _audit(connection, asked, now, told, move=intended.id, decision=number)
+    if not is_there:
+        moves.carry_out(at, [intended])
+    return Forced(asked.task, asked.alias, now, version.version, version.contender, not is_there, True, True)
 
 
 def _known(at: Workplace, asked: Asked) -> Version:
@@ -93,12 +101,14 @@ def _known(at: Workplace, asked: Asked) -> Version:
     registered = registry.find(at.settings, asked.task, asked.version)
     if registered is None:
         raise NotFoundError(
-            f"MLflow has no version {asked.version} of {asked.task!r}.", "The list of versions names those there are."
+            f"MLflow has no version {asked.version} of {asked.task!r}.",
+            f"`contender history {asked.task}` names those that held an alias, and MLflow's page of the model all.",
         )
     if version is None:
         raise DataRefusedError(
             f"Postgres knows no digest of version {asked.version} of {asked.task!r}, so its files cannot be checked.",
-            "No alias was moved. Choose a version that this installation has trained.",
+            "No alias was moved. Choose a version that this installation has trained: "
+            f"`contender history {asked.task}` names those that held an alias.",
         )
     return version
 
@@ -126,7 +136,7 @@ def _decision(at: Workplace, stands: Reconciled, asked: Asked, version: Version)
 
 
 def _audit(connection: sa.Connection, asked: Asked, before: int | None, outcome: str, **more: object) -> None:
-    """`intended`: the ledger says how the move ended."""
+    """`intended`: the ledger says how the move ended; `pinned`: it stood there already."""
     action = "roll back" if asked.reason == ledger.ROLLED_BACK else "promote"
     detail = {"task": asked.task, "alias": asked.alias, "from": before, "to": asked.version, "why": asked.why, **more}
     audit.record(connection, who=asked.who, action=action, outcome=outcome, detail=detail)

@@ -94,6 +94,7 @@ class RiverLinearRegression(LinearParameters, IncrementalProcedure):
 class RiverHoltWinters(HoltWintersParameters, IncrementalProcedure):
     """Exponential smoothing of level, trend and season."""
 
+    looks_at_features: ClassVar[bool] = False
     targets: ClassVar[frozenset[str]] = frozenset({"value"})
 
     def make(self, shape: Shape) -> Incremental:
@@ -104,6 +105,7 @@ class RiverHoltWinters(HoltWintersParameters, IncrementalProcedure):
 class RiverSnarimax(SnarimaxParameters, IncrementalProcedure):
     """Seasonal ARIMA by an online regression on lags and past errors."""
 
+    looks_at_features: ClassVar[bool] = False
     targets: ClassVar[frozenset[str]] = frozenset({"value"})
 
     def make(self, shape: Shape) -> Incremental:

@@ -54,6 +54,8 @@ class Procedure(Part):
 
     kind: ClassVar[Literal["baseline", "batch", "incremental"]]
     targets: ClassVar[frozenset[str]] = frozenset({"direction", "value"})
+    looks_at_features: ClassVar[bool] = True
+    """Whether the answer to a row depends on it. What follows the series itself answers all rows of its past alike."""
     seconds_per_fit: ClassVar[float] = 0.0
     """Batch: what one fit on 1,000 rows costs, roughly; by it a backtest decides whether more processes pay."""
 

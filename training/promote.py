@@ -7,7 +7,7 @@ which those hold as well who move an alias for a person (`training.forced`).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -49,7 +49,10 @@ LEASE_WAIT_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class PromoteReport:
-    """What was decided, who holds the aliases after it, and the moves that were made, mended or found."""
+    """What was decided, who holds the aliases after it, and the moves that were made, mended or found.
+
+    `number` is the decision's id; `contenders` names those whose versions were moved, by version.
+    """
 
     task: str
     outcome: str
@@ -61,17 +64,28 @@ class PromoteReport:
     mean_loss: Mapping[str, float]
     moves: tuple[Move, ...]
     is_new: bool
+    number: int = 0
+    contenders: Mapping[int, str] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """One line for a person."""
-        moved = "".join(f"; {m.alias}: {m.from_version or '-'} → {m.to_version or '-'} ({m.why})" for m in self.moves)
+        moved = "".join(
+            f"; {move.alias}: {self._named(move.from_version)} → {self._named(move.to_version)} ({move.why})"
+            for move in self.moves
+        )
+        decided = f"{self.outcome} ({self.reason})"
         if not self.is_new:
-            return f"nothing to do: {self.outcome} ({self.reason}) stands{moved}{self._way_out}"
+            return f"nothing to do: decision {self.number}, {decided}, stands{moved}{self._way_out}"
         champion, challenger = (self._with_loss(name) for name in (self.champion, self.challenger))
         return (
-            f"{self.outcome} ({self.reason}): champion {champion}, challenger {challenger}, "
+            f"decision {self.number}: {decided}: champion {champion}, challenger {challenger}, "
             f"beats the baseline: {self.beats_baseline}{moved}{self._way_out}"
         )
+
+    def _named(self, version: int | None) -> str:
+        if version is None:
+            return "none"
+        return f"{self.contenders[version]} v{version}" if version in self.contenders else f"v{version}"
 
     @property
     def _way_out(self) -> str:
@@ -107,7 +121,7 @@ def promote(
     """The same with connections that are there already."""
     with locks.hold(engine, f"promote/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
         at = Workplace(settings, engine, lease, clock)
-        report = _promote(at, task)
+        report = _described(engine, _promote(at, task))
         if log_holds or (report.is_new and report.outcome != HOLD):
             decision_log.complete(at, task, holds=log_holds)
         return report
@@ -119,7 +133,7 @@ def _promote(at: Workplace, task: Task) -> PromoteReport:
     series, newest = _contestants(at.engine, task)
     key = _run_key(at, task, series, newest)
     last = decisions.newest(at.engine, task.name)
-    if last is not None and runs.settled(at.engine, key) is not None:
+    if last is not None and _stands(at.engine, key):
         return _report(last, found, is_new=False)
 
     made = list(found)
@@ -211,6 +225,12 @@ def _run_key(at: Workplace, task: Task, series: str, newest: Mapping[str, Versio
     return RunKey(task.name, "promote", str(session_date or max(v.trained_through for v in newest.values())), stands_on)
 
 
+def _stands(engine: sa.Engine, key: RunKey) -> bool:
+    """Whether the last decision was made on this; what it depends on may have changed since, and changed back."""
+    settled = runs.settled(engine, key)
+    return settled is not None and settled["decision"] == decisions.newest_number(engine, key.task)
+
+
 def _intended(at: Workplace, situation: Situation, verdict: Verdict, decision: Decision) -> list[Move]:
     """The moves that a decision asks for."""
     taken = judgement.taker(situation, verdict)
@@ -237,6 +257,14 @@ def _runner_up(at: Workplace, situation: Situation, decision: Decision) -> Versi
     if version.version == situation.aliases.aliases.get(CHALLENGER):
         return version
     return None if registry.find(at.settings, version.task, version.version) is None else version
+
+
+def _described(engine: sa.Engine, report: PromoteReport) -> PromoteReport:
+    """The report with the id of its decision, the task's last one, and the names of what was moved."""
+    moved = {number for move in report.moves for number in (move.from_version, move.to_version) if number is not None}
+    known = versions.numbered(engine, report.task, moved) if moved else {}
+    names = {number: version.contender for number, version in known.items()}
+    return replace(report, number=decisions.newest_number(engine, report.task) or 0, contenders=names)
 
 
 def _report(decision: Decision, made: Iterable[Move], *, is_new: bool) -> PromoteReport:

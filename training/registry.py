@@ -120,6 +120,41 @@ def artifacts_of(settings: Settings, run_id: str) -> str | None:
     return uri
 
 
+def delete_model(settings: Settings, task_name: str) -> None:
+    """Removes a registered model with its versions and aliases; their runs stay. Nothing where there is none."""
+    _call(settings, "DELETE", "registered-models/delete", JOB, json={"name": _safe(task_name)})
+
+
+def has_experiment(settings: Settings, name: str) -> bool:
+    """Whether there is an experiment of that name which was not deleted."""
+    return _experiment(settings, name) is not None
+
+
+def delete_experiment(settings: Settings, name: str) -> None:
+    """Removes an experiment, and the files of its runs where the server itself keeps them. Nothing without one.
+
+    MLflow keeps the record of a deleted experiment, and its name, until `mlflow gc`; so it gets another name before,
+    and an experiment of this name can be made again.
+    """
+    found = _experiment(settings, name)
+    if found is None:
+        return
+    number = found["experiment_id"]
+    body = {"experiment_id": number}
+    _call(settings, "POST", "experiments/update", JOB, json={**body, "new_name": f"{name} (removed, {number})"})
+    _call(settings, "POST", "experiments/delete", JOB, json=body)
+    if found["artifact_location"] == f"mlflow-artifacts:/{number}":
+        _call(settings, "DELETE", f"mlflow-artifacts/artifacts/{number}", JOB, root="api/2.0")
+
+
+def _experiment(settings: Settings, name: str) -> dict[str, Any] | None:
+    answer = _call(settings, "GET", "experiments/get-by-name", JOB, params={"experiment_name": _safe(name)})
+    if answer is None or answer["experiment"]["lifecycle_stage"] != "active":
+        return None
+    found: dict[str, Any] = answer["experiment"]
+    return found
+
+
 def set_alias(settings: Settings, task_name: str, alias: str, version: int) -> None:
     """Moves an alias. Only `training.moves` does, under the promote lease; the ledger is written before and after."""
     body = {"name": _safe(task_name), "alias": alias, "version": str(version)}

@@ -1,50 +1,48 @@
 """The report of a decision: one page of HTML that needs nothing else, for a screen of any width and for paper."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
-from training import decision_pictures, wording
+from training import decision_pictures, outlook, sheet, wording
+from training import faults as known
 from training.curves import Curves
 from training.decisions import Decision
+from training.faults import Fault
+from training.gate import BOOTSTRAP, PROMOTE
 from training.given import Given
 from training.pairs import Pair
 from training.wording import loss, number
 
 NAME = "report.html"
 _METRIC = {"brier": "mean Brier loss", "mae": "mean absolute error"}
-_STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#1f2933;max-width:50em;margin:1.5em auto;padding:0 1em}
-h1{font-size:1.5em;line-height:1.25;margin:0}h2{font-size:1.1em;margin:1.8em 0 .4em}p{margin:.5em 0}
-.day{white-space:nowrap}.quiet{color:#52606d;font-size:.87em}.why{font-size:1.1em}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.87em}
-th,td{padding:.3em 1em .3em 0;white-space:nowrap;border-bottom:1px solid #cbd2d9;text-align:left;vertical-align:top}
-th{color:#52606d;font-weight:600;white-space:normal;vertical-align:bottom}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-tr.first td{font-weight:600}svg{display:block;width:100%;max-width:42em;height:auto}code{overflow-wrap:anywhere}
-@media(max-width:600px){table{font-size:.8em}th,td{padding-right:.7em}}
-@media print{body{margin:0;max-width:none;font-size:11pt}svg{max-width:14cm}h2,svg,table{break-inside:avoid}}
-"""
 
 
 def page(decision: Decision, curves: Curves) -> bytes:
-    """The page of a decision that the gate made; the same bytes for the same decision and curves."""
+    """The page of a decision that the gate made; the same bytes for the same decision and curves.
+
+    Where nothing moved, what is waited for stands before the pictures; where something did, after what moved it.
+    """
     name = f"{decision.task}: {decision.outcome} on {decision.session_date}"
     day = f'<span class="day">{decision.session_date}</span>'
+    has_moved = decision.outcome in (BOOTSTRAP, PROMOTE)
+    told = [*_pictures(decision, curves), *_comparisons(decision), *faults(known.found(decision))]
+    awaited = _awaited(decision)
     body = [
         f"<h1>{escape(decision.task)}: {escape(decision.outcome)} on {day}</h1>",
         f'<p class="why">{escape(wording.why(decision))}</p>',
         f"<p>{escape(wording.after(decision))}</p>",
-        *_pictures(decision, curves),
-        *_comparisons(decision),
+        *([*told, *awaited] if has_moved else [*awaited, *told]),
         *_ranking(decision),
         *_standing_on(decision),
     ]
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(name)}</title><style>{_STYLE}</style>"
-    )
-    lines = "\n".join(body)
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{lines}\n</body></html>\n'.encode()
+    return sheet.page(name, body).encode()
+
+
+def _awaited(decision: Decision) -> list[str]:
+    told = outlook.awaited(decision)
+    if not told:
+        return []
+    return ["<h2>What the title waits for</h2>", *(f"<p>{escape(sentence)}</p>" for sentence in told)]
 
 
 def _pictures(decision: Decision, curves: Curves) -> list[str]:
@@ -57,8 +55,8 @@ def _pictures(decision: Decision, curves: Curves) -> list[str]:
         what = f"Every challenger against {curves.against}, on the rows after its crowning: {extent}."
     else:
         what = (
-            f"No row counts for or against a champion yet, so here is every contender against the baseline, "
-            f"{curves.against}, on all rows: {extent}."
+            f"{_too_few(decision, given)}, so here is every contender against the baseline, {curves.against}, on all "
+            f"rows: {extent}. These choose a first champion; no title is taken from anybody by them."
         )
     picture = decision_pictures.svg(curves, given.metric, 1 / given.gate.alpha)
     named = escape(f"Loss saved against {curves.against} and the evidence, by date, {extent}")
@@ -76,40 +74,50 @@ def _pictures(decision: Decision, curves: Curves) -> list[str]:
     ]
 
 
+def _too_few(decision: Decision, given: Given) -> str:
+    """Why the contest for the title is not drawn."""
+    counted = max((one["rows"] for one in decision.evidence["comparisons"]), default=0)
+    if not counted:
+        return "No row counts for or against a champion yet"
+    count = "One row counts" if counted == 1 else f"Only {counted} rows count"
+    return f"{count} for or against {given.champion} yet, and the first bet is on {given.gate.block}"
+
+
 def _comparisons(decision: Decision) -> list[str]:
     compared = decision.evidence["comparisons"]
     if not compared:
         return []
     given, count = Given.of(decision), len(compared)
-    worth = "evidence" if count == 1 else f"shared among {count}"
     rows = [
         [
             one["challenger"],
             f"{one['rows']:,}",
-            loss(one["champion_loss"]),
-            loss(one["challenger_loss"]),
-            *([] if count == 1 else [number(one["e_value"])]),
             number(one["shared"]),
-            number(one["needed"]),
             wording.COMPARED[one["reason"]],
+            loss(one["challenger_loss"]),
+            loss(one["champion_loss"]),
+            *([] if count == 1 else [number(one["e_value"])]),
         ]
         for one in compared
     ]
-    head = [
-        "challenger",
-        "rows",
-        f"{given.champion}'s loss",
-        "its own loss",
-        *([] if count == 1 else ["evidence"]),
-        worth,
-    ]
+    worth = "evidence" if count == 1 else f"evidence, shared among {count}"
+    alone = [] if count == 1 else ["evidence, unshared"]
+    head = ["challenger", "rows", worth, "", "its loss", f"{given.champion}'s loss", *alone]
     told = [
         f"<h2>Who challenges {escape(str(given.champion))}</h2>",
-        f'<p class="quiet">Loss: {_METRIC[given.metric]}, on the rows that both predicted before their labels were '
-        "known.</p>",
-        _table([*head, "needed", ""], rows, words={0, len(head) + 1}),
+        f'<p class="quiet">Evidence of {number(compared[0]["needed"])} is enough. Loss: {_METRIC[given.metric]}, on '
+        "the rows that both predicted before their labels were known.</p>",
+        sheet.table(head, rows, words={0, 3}),
     ]
     return [*told, *_watched(decision, given)]
+
+
+def faults(found: Sequence[Fault]) -> list[str]:
+    """The section on who does not stand for the title, and what to do about it; empty when all do."""
+    if not found:
+        return []
+    told = (f"<b>{escape(one.who)}</b>: {escape(one.wrong)} {escape(one.advice)}" for one in found)
+    return ["<h2>Who does not stand, or cannot be compared</h2>", *(f"<p>{sentence}</p>" for sentence in told)]
 
 
 def _watched(decision: Decision, given: Given) -> list[str]:
@@ -143,7 +151,7 @@ def _ranking(decision: Decision) -> list[str]:
         "<h2>All contenders</h2>",
         f'<p class="quiet">On all rows that every one of them predicted, the best first: '
         f"{evidence['first']} to {evidence['last']}. A mean alone moves no alias.</p>",
-        _table(["contender", _METRIC[given.metric], "to the baseline", "beats the baseline"], rows, words={0, 3}),
+        sheet.table(["contender", _METRIC[given.metric], "to the baseline", "beats the baseline"], rows, words={0, 3}),
     ]
 
 
@@ -155,22 +163,8 @@ def _standing_on(decision: Decision) -> list[str]:
         f"Series {given.scope.series}, as of {given.as_of.isoformat(timespec='seconds')}; {serving}. "
         f"Gate: rule {gate.rule}, alpha {gate.alpha:g}, blocks of {gate.block}, at least {gate.min_rows} rows."
     )
-    refused = "".join(f" {name}: {reason}." for name, reason in sorted(given.unfit.items()))
     return [
         "<h2>What it stands on</h2>",
-        f'<p class="quiet">{escape(facts)}{escape(refused)}</p>',
+        f'<p class="quiet">{escape(facts)}</p>',
         f'<p class="quiet">Evidence <code>{decision.evidence_hash}</code>, whole in <code>decision.json</code>.</p>',
     ]
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]], words: set[int]) -> str:
-    """A table. `words`: the columns that hold no numbers."""
-
-    def cells(tag: str, values: Sequence[Any]) -> str:
-        return "".join(
-            f"<{tag}{'' if place in words else ' class=n'}>{escape(str(value))}</{tag}>"
-            for place, value in enumerate(values)
-        )
-
-    lines = [f"<tr{'' if place else ' class=first'}>{cells('td', row)}</tr>" for place, row in enumerate(rows)]
-    return f'<div class="wide"><table><tr>{cells("th", head)}</tr>{"".join(lines)}</table></div>'

@@ -19,8 +19,9 @@ def roll_back(
     """Moves the champion to the version `to`; without it, to the champion before the present one.
 
     A champion that stands where a rollback has put it stays there: asked twice, it is done once, and going further
-    back takes a `to`. Where the champion was deleted in MLflow, the last one that MLflow still has takes its place; a
-    registered model that was deleted as a whole is put back first, with its versions.
+    back takes a `to`. One that stands there without a pin is pinned. Where the champion was deleted in MLflow, the last
+    one that MLflow still has takes its place; a registered model that was deleted as a whole is put back first, with
+    its versions.
     Raises NotFoundError when there is none to go back to; errors as `forced.move`.
     """
     with forced.workplace(engine, settings, task, clock) as (at, stands):
@@ -93,10 +94,12 @@ def _required(version: int | None, task: str, *, is_lost: bool) -> int:
     if version is None and is_lost:
         raise NotFoundError(
             f"MLflow has none of the versions any more that were champion of {task!r}.",
-            f"Name one that it has (`--to`), or let `contender run {task}` train anew.",
+            f'Name one that it has: contender rollback {task} --to 3 --why "…", or train anew: contender run {task}',
         )
     if version is None:
         raise NotFoundError(
-            f"The task {task!r} has had no other champion to go back to.", "Name the version to which it shall go."
+            f"The task {task!r} has had no other champion to go back to.",
+            f'Name the version to which it shall go: contender rollback {task} --to 3 --why "…"; `contender history '
+            f"{task}` names those that held an alias.",
         )
     return version

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.tasks import Task
+from training.contenders import PROCEDURES
 from training.procedures import Floats
 from training.versions import Version
 
@@ -17,17 +18,23 @@ def fault(task: Task, version: Version, before: Version | None = None) -> str:
     """What is wrong with what a version said of its golden rows, or with what it was trained on.
 
     A probability outside 0 to 1 and a number that is not finite cannot be served. A model that says the same of all
-    rows has learned nothing of them; a baseline may. `before`, of the same contender: a version that was trained on
-    fewer rows than the one it follows has lost some.
+    rows has learned nothing of them; a baseline may, and one that looks at no features. `before`, of the same
+    contender: a version that was trained on fewer rows than the one it follows has lost some.
     """
     expected = np.array(version.golden["expected"], dtype=np.float64)
     if not (len(expected) and np.isfinite(expected).all()):
         return NOT_FINITE
     if task.is_classification and not ((expected >= 0) & (expected <= 1)).all():
         return OUT_OF_RANGE
-    if version.kind != "baseline" and len(expected) >= _FEW and (expected == expected[0]).all():
+    if _looks_at_features(task, version) and len(expected) >= _FEW and (expected == expected[0]).all():
         return CONSTANT
     return FEWER_ROWS if before is not None and version.rows_trained < before.rows_trained else ""
+
+
+def _looks_at_features(task: Task, version: Version) -> bool:
+    declared = task.contenders.get(version.contender)
+    known = None if declared is None else PROCEDURES.get(declared.procedure)
+    return version.kind != "baseline" and (known is None or known.looks_at_features)
 
 
 def repeats_itself(version: Version, said: Sequence[float | None] | Floats) -> bool:

@@ -24,15 +24,20 @@ REASONS: Final = {
     ),
     "harm": (
         "The newer version of {before} is not let in: its twin, fitted without the last rows, does worse on them "
-        "than the version that serves. The evidence of harm is {harm}; {needed} is enough."
+        "than the version that serves. The evidence of harm is {harm}; {needed} is enough. That version is not asked "
+        "again; the next one is."
     ),
-    "pinned": "A person put the champion where it is, so it stays until it is released: contender unpin {task}.",
+    "pinned": (
+        'A person put the champion where it is, so it stays until it is released: contender unpin {task} --why "…".'
+    ),
     "champion_lost": (
-        "MLflow has no champion any more, and nobody is crowned until a person acts: contender rollback {task}."
+        "MLflow has no champion any more, and nobody is crowned until a person acts: contender rollback {task} "
+        '--why "…".'
     ),
     "champion_unscorable": (
-        "The champion has no predictions on the rows that count, so nobody can be compared with it. This is so "
-        "when its declaration has changed since it was crowned."
+        "The champion has predicted none of the rows that count, or none of the newest {min_rows}, so nobody can be "
+        "compared with it. This is so when its declaration has changed since it was crowned: change it back, or give "
+        'the title to another version with contender rollback {task} --to VERSION --why "…".'
     ),
     "stale": (
         "The newest label is {age_days} days old, more than the {max_staleness} that the task allows: no alias "
@@ -48,8 +53,8 @@ REASONS: Final = {
         "{leader}, the first of the challengers, has said exactly what {before} said: there is nothing to choose by."
     ),
     "too_few_rows": (
-        "There are {rows} rows to compare on, and {min_rows} are needed. Rows by which a champion was chosen are "
-        "no evidence against it, so they do not count."
+        "Nobody can be judged yet: of the {min_rows} rows that are needed there are {rows}. Rows from before the "
+        "champion's crowning do not count."
     ),
     "within_margin": (
         "{leader} leads the challengers, but its mean loss over {rows} rows is not smaller than that of {before} "
@@ -73,8 +78,19 @@ REASONS: Final = {
         "The newest version of {judged} is not let in: read back from where it is kept, it no longer says what it "
         "said when it was made."
     ),
-    "promoted": "A person gave the alias to this version.",
-    "rolled_back": "A person took the champion back to an earlier version.",
+    "nobody_yet": "No contender has been scored on {min_rows} rows yet, so nobody can be crowned.",
+    "promoted": (
+        "A person gave the alias {alias} to version {version}. The gate was not asked, and leaves it there until it is "
+        'released: contender unpin {task} --why "…".'
+    ),
+    "rolled_back": (
+        "A person took the champion back to an earlier version, {version}. The gate was not asked, and leaves it there "
+        'until it is released: contender unpin {task} --why "…".'
+    ),
+    "replay_begins": (
+        "The replay was told to begin with {champion} (--champion), so the gate was not asked. From this night "
+        "on it is: who has the evidence, on the rows after it, takes the title."
+    ),
     "first_version": "The first version of the contender that learns this task takes the title.",
     "declared": "The declaration of the task picks another contender, which takes the title.",
 }
@@ -89,6 +105,9 @@ COMPARED: Final = {
     "champion_unscorable": "champion silent",
     "challenger_unscorable": "silent",
 }
+
+REPLAY_BEGINS: Final = "the champion that the replay was told to begin with"
+"""Why a champion was forced where `contender replay --champion` did it; there it is released at once."""
 
 _TINY, _HUGE = 0.001, 1e6
 BEATS: Final = {
@@ -108,7 +127,8 @@ def why(decision: Decision) -> str:
     judged = next(
         (name for name in [leader.get("challenger"), given.get("champion"), *refused] if refused.get(name)), "nobody"
     )
-    return REASONS[decision.reason].format(
+    asked = evidence.get("asked", {})
+    return REASONS[_key(decision)].format(
         task=decision.task,
         champion=decision.champion,
         before=given.get("champion"),
@@ -120,8 +140,18 @@ def why(decision: Decision) -> str:
         needed=number(1 / gate["alpha"]),
         harm=number(given.get("harm")),
         age_days=given.get("age_days"),
+        alias=asked.get("alias"),
+        version=asked.get("version"),
         **{name: gate[name] for name in ("alpha", "min_rows", "margin", "max_staleness")},
     )
+
+
+def _key(decision: Decision) -> str:
+    """Which sentence: where one reason means two things, the one that is meant."""
+    if decision.evidence.get("asked", {}).get("why") == REPLAY_BEGINS:
+        return "replay_begins"
+    is_nobody = decision.champion is None and decision.evidence.get("given", {}).get("champion") is None
+    return "nobody_yet" if decision.reason == "too_few_rows" and is_nobody else decision.reason
 
 
 def after(decision: Decision) -> str:

@@ -1,5 +1,6 @@
 """`contender decision` in words: what it shows of any decision, and what it says of what it cannot do."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def test_a_decision_is_shown_in_words_that_fit_a_terminal(stage: Stage, contende
     assert " ".join(linear[-2:]) == "not enough"
 
 
+def test_a_first_hold_says_what_is_waited_for_and_who_does_not_stand_and_why(stage: Stage, contender: Terminal) -> None:
+    crowned(stage)
+    stage.came_true([100.0] * 2, naive=off_by(5, 2), ridge=off_by(3, 2, 7), linear=off_by(3, 2, 8))
+    stage.versions("linear", slope=0.0)
+    stage.promote(log_holds=True)
+
+    told = " ".join(contender("decision", "show", str(decided(stage)[-1].id), columns=200)[1].split())
+
+    assert f"So far: 2 of {stage.task.gate.min_rows} rows. Each new label of the series adds one." in told
+    assert re.search(r"linear \(version \d+\): gives every row that is kept to try versions on the same answer", told)
+    assert "change its parameters in the task file" in told
+
+
 def test_what_a_person_decided_is_shown_and_there_is_nothing_to_compute_again(
     stage: Stage, contender: Terminal
 ) -> None:
@@ -49,9 +63,11 @@ def test_what_a_person_decided_is_shown_and_there_is_nothing_to_compute_again(
     contender("rollback", stage.task.name, "--to", "1", "--why", "it raves", "--who", "anna")
     number = decided(stage)[-1].id
 
-    assert contender("decision", "show", str(number))[1].splitlines()[:4] == [
+    told = contender("decision", "show", str(number), columns=200)[1]
+    assert told.splitlines()[:4] == [
         f"Decision {number} of {stage.task.name}, {stage_day(stage, number)}: FORCED (rolled_back)",
-        "A person took the champion back to an earlier version.",
+        "A person took the champion back to an earlier version, 1. The gate was not asked, and leaves it there until "
+        f'it is released: contender unpin {stage.task.name} --why "…".',
         "Champion: naive. Challenger: linear.",
         "anna asked for version 1 as champion: it raves",
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from core.database import decisions
 from core.settings import Settings
 from tests.integration.deletions import delete_alias
 from tests.integration.promotions import crowned, decided, phases
@@ -52,11 +53,12 @@ def test_the_history_shows_who_moved_what_and_why_the_newest_last(stage: Stage, 
     code, told = contender("history", name)
 
     naive = f"{number['naive']} naive"
+    first, second, *_ = (str(row.id) for row in decided(stage))
     assert code == 0
     assert rows(told) == [
-        ["champion", f"none → {ridge}", "promote", "BOOTSTRAP best_backtest"],
-        ["challenger", f"none → {linear}", "promote", "leads the rest"],
-        ["champion", f"{ridge} → {naive}", "anna", "FORCED rolled_back, pinned: it raves"],
+        ["champion", f"none → {ridge}", first, "promote", "BOOTSTRAP best_backtest"],
+        ["challenger", f"none → {linear}", first, "promote", "leads the rest"],
+        ["champion", f"{ridge} → {naive}", second, "anna", "FORCED rolled_back, pinned: it raves"],
         ["champion", naive, "bert", "unpinned: seen enough"],
         ["champion", f"{naive} → {ridge}", "external", "external, pinned: moved by hand in MLflow"],
     ]
@@ -123,14 +125,48 @@ def test_a_rollback_is_pinned_and_tonights_job_does_not_undo_it(stage: Stage, co
     assert [(one.outcome, one.reason) for one in decided(stage)][1:3] == [("FORCED", "rolled_back")] * 2
 
 
+def test_a_rollback_to_the_version_that_is_champion_pins_it_there_until_unpin(
+    stage: Stage, contender: Terminal
+) -> None:
+    crowned(stage)
+    number, name = by_contender(stage)["ridge"], stage.task.name
+    stays = ("rollback", name, "--to", str(number), "--why", "it is good", "--who", "anna")
+
+    code, told = contender(*stays)
+
+    assert (code, stage.aliases()[CHAMPION]) == (0, number)
+    assert told == (
+        f"The champion of {name} stands on {number} ridge already, and is to stay there. It is pinned: the gate leaves "
+        f'it alone until contender unpin {name} --why "…"\n'
+    )
+    *_, row = decided(stage)
+    assert (row.outcome, row.reason, row.champion) == ("FORCED", "promoted", "ridge")
+    assert rows(contender("history", name)[1])[-1] == [
+        "champion", f"{number} ridge", str(row.id), "anna", "FORCED promoted, pinned: it is good",
+    ]  # fmt: skip
+    assert stage.promote().reason == "pinned"
+    before = phases(stage)
+    assert contender(*stays)[1].startswith(f"Nothing to do: the champion of {name} stands on {number} ridge already.")
+    assert phases(stage) == before
+    assert contender("unpin", name, "--why", "seen enough")[1] == "Released: champion.\n"
+    assert stage.promote().reason != "pinned"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("history", "nothing"), 42, "There is no task 'nothing'"),
+        (("history", "nothing"), 42, "There is no task 'nothing' in /"),
         (("rollback", "nothing", "--why", "test"), 42, "There is no task 'nothing'"),
         (("unpin", "nothing", "--why", "test"), 42, "There is no task 'nothing'"),
         (("rollback", "TASK", "--why", "test"), 42, "has had no other champion to go back to"),
+        (
+            ("rollback", "TASK", "--why", "test"),
+            42,
+            "Name the version to which it shall go: contender rollback TASK --to",
+        ),
         (("rollback", "TASK", "--to", "99", "--why", "test"), 42, "MLflow has no version 99"),
+        (("rollback", "TASK", "--to", "99", "--why", "test"), 42, "`contender history TASK`"),
+        (("history", "TASK", "--replay", "nothing"), 42, "There is no replay 'nothing' of the task TASK."),
         (("rollback", "TASK", "--why", " "), 2, ""),
         (("rollback", "TASK"), 2, ""),
         (("rollback", "TASK", "--to", "0", "--why", "test"), 2, ""),
@@ -146,7 +182,7 @@ def test_what_cannot_be_done_is_told_in_words(
     ended, told = contender(*(stage.task.name if word == "TASK" else word for word in words))
 
     assert ended == code
-    assert said in told
+    assert said.replace("TASK", stage.task.name) in told
     assert "Traceback" not in told
     assert stage.aliases() == before
 
@@ -226,11 +262,13 @@ def test_a_pushed_task_has_the_same_commands(
     assert (code, world.champion()) == (0, first)
     assert told.startswith(f"The champion of {name}: {second} → {first} linear.")
     third, _ = world.version(10)
+    with engine.connect() as connection:
+        numbers = [str(one) for one in connection.execute(sa.select(decisions.c.id).order_by(decisions.c.id)).scalars()]
     assert world.champion() == first
     assert rows(contender("history", name)[1]) == [
-        ["champion", f"none → {first} linear", "register", "BOOTSTRAP first_version"],
-        ["champion", f"{first} linear → {second} linear", "register", "PROMOTE refresh"],
-        ["champion", f"{second} linear → {first} linear", "anna", "FORCED rolled_back, pinned: it raves"],
+        ["champion", f"none → {first} linear", numbers[0], "register", "BOOTSTRAP first_version"],
+        ["champion", f"{first} linear → {second} linear", numbers[1], "register", "PROMOTE refresh"],
+        ["champion", f"{second} linear → {first} linear", numbers[2], "anna", "FORCED rolled_back, pinned: it raves"],
     ]
     assert contender("unpin", name, "--why", "seen enough")[1] == "Released: champion.\n"
     world.register()

@@ -66,6 +66,20 @@ def test_a_promotion_that_is_asked_for_again_does_nothing(at: Managed) -> None:
     assert at.audited()[0] == ("anna", "promote", "nothing to do")
 
 
+def test_a_champion_that_the_gate_made_is_pinned_by_who_promotes_it_again(at: Managed) -> None:
+    naive, _ = numbers(at)
+    stage = at.world.stage
+    at.post(f"{at.base}/promote", version=naive)
+    with at.engine.begin() as connection:
+        assert ledger.release(connection, stage.task.name, "champion", who="me", why="", at=stage.clock.now())
+
+    again = at.post(f"{at.base}/promote", version=naive).get_json()
+
+    assert (again["moved"], again["version"], again["pinned"]) == (False, naive, True)
+    assert at.audited()[0] == ("anna", "promote", "pinned")
+    assert stage.promote().reason == "pinned"
+
+
 def test_what_an_administrator_moved_is_pinned_until_it_is_released(at: Managed) -> None:
     naive, _ = numbers(at)
     stage = at.world.stage

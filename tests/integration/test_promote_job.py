@@ -41,7 +41,9 @@ def test_the_best_backtest_is_crowned_first_and_the_next_challenges(stage: Stage
         ("confirmed", CHAMPION, None, ridge.version),
         ("confirmed", CHALLENGER, None, linear.version),
     ]
-    assert report.sentence().startswith("BOOTSTRAP (best_backtest): champion ridge (mae 0.9")
+    number = decided(stage)[0].id
+    assert report.sentence().startswith(f"decision {number}: BOOTSTRAP (best_backtest): champion ridge (mae 0.9")
+    assert f"; champion: none → ridge v{ridge.version} (BOOTSTRAP best_backtest)" in report.sentence()
     assert versions.bundle(stage.engine, naive.artifact_digest) is None
 
 
@@ -80,7 +82,7 @@ def test_a_second_run_finds_nothing_to_do(stage: Stage) -> None:
     report = stage.promote()
 
     assert not report.is_new
-    assert report.sentence() == "nothing to do: BOOTSTRAP (best_backtest) stands"
+    assert report.sentence() == f"nothing to do: decision {decided(stage)[0].id}, BOOTSTRAP (best_backtest), stands"
     assert phases(stage) == before
     assert len(decided(stage)) == 1
 

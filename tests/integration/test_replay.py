@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import polars as pl
 import pytest
 import sqlalchemy as sa
 from rich.console import Console
@@ -15,7 +16,7 @@ from contender.interrupts import Stopped
 from contender.replay_nights import Nights
 from core.connection import connect
 from core.database import contender_predictions, decisions, ledger, predictions, runs
-from core.errors import BusyError, ConfigurationError
+from core.errors import BusyError
 from core.settings import Settings
 from ingestion import observations
 from ingestion.observations import Observation
@@ -165,7 +166,7 @@ def test_a_second_run_finds_all_nights_walked(stage: Stage) -> None:
 
     again = run(stage, 6)
 
-    assert "All 6 nights have been walked." in again
+    assert "All 6 nights have been walked; to go on give more --days." in again
     assert told(store(stage)) == before
     assert first.split("nights of")[1] == again.split("nights of")[1]
 
@@ -223,11 +224,45 @@ def test_a_champion_that_is_named_holds_the_title_until_there_is_evidence(stage:
     assert told(store(stage))["decisions"][0][1] == "FORCED"
 
 
-def test_a_champion_without_a_model_is_refused_by_name(stage: Stage) -> None:
-    with pytest.raises(ConfigurationError, match="'nobody' has no model on the first night") as refused:
-        run(stage, 3, champion="nobody")
+def test_a_champion_is_named_once_and_given_the_title_once_however_the_first_night_ends(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(stage, 2, "whole", champion="naive")
+    with monkeypatch.context() as patched:
+        patched.setattr(Nights, "_end", _stop)
+        with pytest.raises(Stopped):
+            run(stage, 2, "killed", champion="naive")
 
-    assert "naive" in refused.value.remedy
+    run(stage, 2, "killed")
+
+    assert told(store(stage, "killed")) == told(store(stage, "whole"))
+
+
+def _stop(*_: object) -> None:
+    raise Stopped(2)
+
+
+def test_fewer_nights_than_were_walked_are_told_plainly(stage: Stage) -> None:
+    run(stage, 6)
+    before = told(store(stage))
+
+    again = run(stage, 4)
+
+    assert f"Nothing to walk: {stage.task.name}-replay-a has 6 nights already, through {month(FIRST + 5)}" in again
+    assert "--days 4 asks for fewer." in again
+    assert "To go on give more than 6; to start anew give an id of its own (--id NAME)." in again
+    assert told(store(stage)) == before
+
+
+def test_the_tables_beside_the_report_name_decisions_as_the_commands_do(stage: Stage) -> None:
+    run(stage, 4)
+
+    folder = stage.settings.home / "replays" / f"{stage.task.name}-replay-a"
+    decided, moved = (pl.read_csv(folder / f"{name}.csv") for name in ("decisions", "ledger"))
+    assert decided["decision"].to_list() == [
+        row[0] for row in rows(store(stage), sa.select(decisions.c.id).order_by("id"))
+    ]
+    assert set(moved["decision"]) <= set(decided["decision"])
 
 
 def test_two_processes_do_not_walk_one_replay(stage: Stage) -> None:

@@ -8,10 +8,11 @@ import pytest
 import sqlalchemy as sa
 from rich.console import Console
 
-from contender import replay, replay_place
-from core.errors import ConfigurationError, DataRefusedError, NotFoundError, RegistryUnreachableError
+from contender import replay, replay_place, replays
+from core.errors import ConfigurationError, ContenderError, DataRefusedError, NotFoundError, RegistryUnreachableError
 from core.settings import Settings
 from tests.integration.stage import Stage, month, wave
+from training import registry
 
 FIRST, MONTHS = 16, 48
 
@@ -44,6 +45,44 @@ def test_another_declaration_under_the_same_id_is_refused(stage: Stage) -> None:
         run(stage, 2)
 
     assert "--id" in refused.value.remedy
+    assert f"contender replay --remove {stage.task.name}-replay-a" in refused.value.remedy
+
+
+def test_another_champion_than_it_began_with_is_refused_and_the_same_is_not(stage: Stage) -> None:
+    run(stage, 2, champion="naive")
+    run(stage, 2, "b")
+
+    for name, began_with in (("a", "naive"), ("b", "none")):
+        with pytest.raises(ConfigurationError, match=f"begun otherwise .champion {began_with}, now linear"):
+            run(stage, 3, name, champion="linear")
+    assert "All 2 nights" in run(stage, 2, champion="naive")
+
+
+@pytest.mark.parametrize(("index", "champion", "said"), [
+    (0, "", "cannot begin on 2000-01-01"),
+    (2, "", "no contender of the task .* has learned anything by then"),
+    (FIRST, "nobody", "'nobody' has no model on the first night"),
+    (6, "ridge", "'ridge' has no model on the first night"),
+    (MONTHS, "", "lies outside"),
+])  # fmt: skip
+def test_what_cannot_begin_leaves_nothing_behind(stage: Stage, index: int, champion: str, said: str) -> None:
+    with pytest.raises(ContenderError, match=said):
+        replay.replay(stage.settings, stage.task, month(index), 2, "a", Console(file=io.StringIO()), champion)
+
+    assert not [one for one in replays.every(stage.settings) if one.name.startswith(stage.task.name)]
+    assert f"{stage.task.name}-replay-a".replace("-", "_") not in sa.inspect(stage.engine).get_schema_names()
+    assert registry.aliases(stage.settings, f"{stage.task.name}-replay-a") is None
+    assert not registry.has_experiment(stage.settings, f"{stage.task.name}-replay-a")
+
+
+def test_a_champion_that_has_no_model_is_refused_with_those_that_have(stage: Stage) -> None:
+    with pytest.raises(ConfigurationError) as early:
+        replay_place.find(stage.settings, stage.task, month(6), 2, "a", "ridge")
+    with pytest.raises(ConfigurationError) as unknown:
+        replay_place.find(stage.settings, stage.task, month(FIRST), 2, "a", "nobody")
+
+    assert early.value.remedy == "Begin with one of: naive, linear, or give a later --from."
+    assert unknown.value.remedy == "Begin with one of: naive, ridge, linear."
 
 
 @pytest.mark.parametrize("name", ["", "UPPER", "with space", "a/b", "-a", "x" * 60])
@@ -65,7 +104,8 @@ def test_a_first_night_without_enough_history_says_to_begin_later(stage: Stage) 
     with pytest.raises(DataRefusedError, match="cannot begin on 2000-01-01") as refused:
         replay.replay(stage.settings, stage.task, month(0), 2, "a", Console(file=said))
 
-    assert refused.value.remedy == "Give a later --from."
+    assert refused.value.remedy == f"Give a later one: --from {month(3)}, or after."
+    replay_place.find(stage.settings, stage.task, month(3), 2, "a")
 
 
 def test_a_task_that_was_never_ingested_says_how(settings_with_mlflow: Settings, engine: sa.Engine) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from contender.accelerate import Days, next_values
+from contender.accelerate import Days, moved, next_values, told_clock
+from contender.local import _told_too_late
 from core.clock import Clock, FixedClock
+from core.settings import Settings
 from core.task_files import load_task
 from core.tasks import Task
 
@@ -62,3 +64,12 @@ def test_a_day_does_not_begin_before_its_time() -> None:
     days.go_on()
 
     assert lived == []
+
+
+def test_services_are_told_the_day_and_those_that_run_already_are_told_too_late(tmp_path: Path) -> None:
+    settings = moved(Settings(home=tmp_path / "home"), at("2005-01-03 12:00"))
+
+    assert settings.clock_file == str(tmp_path / "home" / "clock")
+    assert told_clock(settings).now() == at("2005-01-03 12:00")
+    assert _told_too_late(settings) == "--accelerate"
+    assert _told_too_late(Settings(home=tmp_path)) == ""

@@ -1,3 +1,5 @@
+from datetime import date
+
 from contender.announcement import _lines, alarms
 
 MLFLOW = "http://127.0.0.1:5000"
@@ -21,6 +23,14 @@ def test_detached_it_is_the_next_command() -> None:
 
     assert "`contender run` tomorrow takes in tomorrow's data." in said
     assert "contender down" in said
+
+
+def test_in_a_demonstration_the_box_says_which_day_it_is_and_how_to_stop() -> None:
+    said = "\n".join(_lines(URLS, {"spy": True}, TOKEN, detach=False, today=date(2005, 1, 3)))
+
+    assert said.startswith("[bold]It is 2005-01-03[/bold] here, and the days pass by themselves.")
+    assert "Stop with Ctrl-C" in said
+    assert "contender run" not in said  # it would take in the machine's today
 
 
 def test_links_lead_to_mlflows_training_view_and_only_to_models_that_exist() -> None:

@@ -20,9 +20,10 @@ def line(
     why: str = "PROMOTE succession",
     who: str = "promote",
     pins: bool = False,
+    number: int | None = None,
 ) -> Line:
     at = None if ending == "unrecorded" else AT
-    return Line(at, "champion", before, after, who, why, ending, decision, pins)
+    return Line(at, "champion", before, after, who, why, ending, decision, pins, number)
 
 
 def printed(*lines: Line, width: int) -> list[str]:
@@ -33,13 +34,14 @@ def printed(*lines: Line, width: int) -> list[str]:
 
 
 def test_in_a_wide_terminal_a_move_is_one_row() -> None:
-    heading, row = printed(line(), width=200)
+    heading, row = printed(line(number=84), width=200)
 
-    assert heading.split() == ["when", "(UTC)", "alias", "from", "→", "to", "who", "why"]
+    assert heading.split() == ["when", "(UTC)", "alias", "from", "→", "to", "decision", "who", "why"]
     assert [cell.strip() for cell in row.split("  ") if cell.strip()] == [
         "2024-05-06 07:08",
         "champion",
         "3 logistic-shrunk → 12 river-logistic",
+        "84",
         "promote",
         "PROMOTE succession",
     ]
@@ -62,6 +64,17 @@ def test_every_word_of_a_move_can_be_read(width: int) -> None:
         assert said in words
     assert words.count("pinned:") == 2
     assert words.count("2024-05-06") == 3
+
+
+def test_in_80_columns_the_alias_stands_below_the_time_and_the_decision_is_still_there() -> None:
+    shown = printed(line(number=84), line("released", before=RIVER, why="seen enough"), width=80)
+
+    assert [row.split() for row in shown[:4]] == [
+        ["when", "(UTC)"],
+        ["alias", "from", "→", "to", "decision", "who", "why"],
+        ["2024-05-06", "07:08", "3", "logistic-shrunk", "→", "84", "promote", "PROMOTE", "succession"],
+        ["champion", "12", "river-logistic"],
+    ]
 
 
 @pytest.mark.parametrize(

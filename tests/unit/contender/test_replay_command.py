@@ -38,3 +38,5 @@ def test_without_services_it_says_how_to_start_them() -> None:
 def test_no_nights_and_no_first_night_are_refused() -> None:
     assert run("spy", "--from", "2005-01-03", "--days", "0")[0] == 2
     assert run("spy")[0] == 2
+    assert run("--from", "2005-01-03")[0] == 2
+    assert run("spy", "--remove", "a", "--from", "2005-01-03")[0] == 2

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
-from contender import replay_report
+from contender import replay_pictures, replay_report
 from contender.replay_story import Change, Story, Way
 from core.task_files import load_task
+from training.faults import Fault
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 DAYS = tuple(date(2005, 1, 4) + timedelta(days=i) for i in range(30))
@@ -57,17 +59,17 @@ def test_the_words_say_when_the_title_changed_hands_and_why(story: Story) -> Non
     said = told(story)
 
     assert "30 nights of GSPC (sample), 2005-01-03 to 2005-02-01; the title changed hands once." in said
-    assert re.search(r"2005-01-09 +base-rate → forest +PROMOTE succession +evidence worth 31 of 20", said)
-    assert "2005-01-05" not in said
-    assert "refreshed once by a newer version" in said
+    assert "2005-01-09: base-rate → forest\nevidence worth 31 of 20 (PROMOTE succession, version 4)" in said
+    assert "(BOOTSTRAP best_backtest, version 1; refreshed once since, last on 2005-01-05)" in said
+    assert "a newer version takes over" not in said
 
 
 def test_every_way_is_compared_with_the_baseline_on_the_same_rows(story: Story) -> None:
     said = told(story)
 
     assert "All on the same 30 rows, 2005-01-04 to 2005-02-02" in said
-    assert re.search(r"served +0\.24 +-4\.00% +1", said)
-    assert re.search(r"way 2 +0\.26 \+?\s*\+4\.00% +0", said)
+    assert re.search(r"served +0\.24000 +-4\.00% +1", said)
+    assert re.search(r"way 2 +0\.26000 \+?\s*\+4\.00% +0", said)
 
 
 def test_the_page_holds_its_pictures_and_every_change(story: Story, tmp_path: Path) -> None:
@@ -77,6 +79,69 @@ def test_the_page_holds_its_pictures_and_every_change(story: Story, tmp_path: Pa
     for words in ("base-rate → forest", "a newer version takes over", "HOLD too_few_rows"):
         assert words in page
     assert "http" not in page
+
+
+def test_sixty_refreshes_are_folded_away_behind_the_changes_of_title(story: Story) -> None:
+    first, refresh, succession = story.changes
+    many = replace(story, changes=(first, *(replace(refresh, version=n) for n in range(2, 62)), succession))
+
+    page = replay_report.html(many)
+    before, folded = page.split("<details>")
+
+    assert "refreshed 60 times since, last on 2005-01-05" in before
+    assert "2005-01-09: base-rate → forest" in before
+    assert "a newer version takes over" not in before
+    assert folded.split("</details>")[0].count("a newer version takes over") == 60
+    assert "<h2>The title</h2>" in page[: page.index("<h2>What each way")]
+
+
+def test_a_version_that_is_given_back_to_its_contender_is_no_refresh(story: Story) -> None:
+    back = Change(date(2005, 1, 7), "PROMOTE", "guard", "base-rate", "base-rate", 1, "the one before is back")
+
+    said = told(replace(story, changes=(*story.changes[:2], back)))
+
+    assert "2005-01-07: base-rate\nthe one before is back (PROMOTE guard, version 1)" in said
+
+
+def test_a_replay_without_a_champion_says_why_in_words(story: Story) -> None:
+    bare = replace(
+        story, changes=(), days=(), ways=(), contenders={}, standing="Nobody is champion yet: 12 of 60 rows."
+    )
+
+    for said in (told(bare), replay_report.html(bare)):
+        assert "2005-01-03 to 2005-02-01; nobody took the title." in said
+        assert "Nobody is champion yet: 12 of 60 rows." in said
+        assert "refreshed" not in said
+        assert "night  champion" not in said
+
+
+def test_who_does_not_stand_is_told_with_what_to_do(story: Story) -> None:
+    odd = replace(story, faults=(Fault("forest (version 4)", "says the same.", "Change its <parameters>."),))
+
+    assert "forest (version 4): says the same. Change its <parameters>." in told(odd)
+    assert "<b>forest (version 4)</b>: says the same. Change its &lt;parameters&gt;." in replay_report.html(odd)
+
+
+def test_a_series_that_is_its_own_source_is_named_once(story: Story) -> None:
+    assert "30 nights of airline, 2005" in told(replace(story, series="airline", source="airline"))
+
+
+@pytest.mark.parametrize(("rows", "window"), [(4, 0), (30, 10), (300, 126), (504, 252)])
+def test_the_rolling_mean_is_of_as_many_rows_as_fit(
+    story: Story, rows: int, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = tuple(date(2005, 1, 4) + timedelta(days=i) for i in range(rows))
+    ways = tuple(Way(way.name, np.full(rows, way.mean), 0) for way in story.ways)
+    drawn: list[Figure] = []
+    monkeypatch.setattr(replay_pictures, "_png", lambda figure: drawn.append(figure) or b"")
+
+    replay_pictures.means(replace(story, days=days, ways=ways))
+
+    _, bottom = drawn[0].axes
+    assert {len(line.get_xdata()) for line in bottom.get_lines()} == ({rows - window + 1} if window else set())
+    said = [text.get_text() for text in [*drawn[0].texts, *bottom.texts]]
+    expected = f"below: mean of the last {window} rows" if window else f"too few rows for a rolling mean: {rows}"
+    assert expected in said
 
 
 def test_without_a_label_nothing_is_compared(story: Story) -> None:

@@ -169,3 +169,26 @@ def test_what_ends_is_told_once_and_only_the_api_ends_the_run(tmp_path: Path) ->
         local._wait(services, SimpleNamespace(note=told.append), SimpleNamespace(check=lambda: None))  # type: ignore[arg-type]
 
     assert told == ["MLflow has ended. The API goes on with its last good models; jobs wait until MLflow is back."]
+
+
+def test_in_a_demonstration_services_are_told_the_day_which_ends_with_it(stand: Stand, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def ensure(settings: Settings, *given: Any, **named: Any) -> Any:
+        seen.append(Path(settings.clock_file).read_text())
+        return stand._services(settings, *given, **named)
+
+    stand.ensure = ensure
+
+    code, _ = up("--as-of", "2005-01-03T12:00", "--accelerate", "5")
+
+    assert (code, seen) == (0, ["2005-01-03T12:00:00+00:00"])
+    assert not (tmp_path / "home" / "clock").exists()
+
+
+def test_the_day_of_a_demonstration_that_was_killed_does_not_count_any_more(stand: Stand, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "clock").write_text("2005-01-03T12:00:00+00:00")
+
+    assert up("--detach")[0] == 0
+    assert not (tmp_path / "home" / "clock").exists()

@@ -1,8 +1,9 @@
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
-from core.clock import FixedClock, SystemClock, parse_as_of
+from core.clock import FixedClock, SystemClock, ToldClock, parse_as_of
 from core.errors import ConfigurationError
 
 
@@ -45,3 +46,15 @@ def test_as_of_today_is_now_and_makes_no_bar_final_before_its_time() -> None:
 
 def test_an_instant_of_another_zone_is_compared_in_utc() -> None:
     assert parse_as_of("2026-03-04T20:00:00+09:00", NOON).now() == datetime(2026, 3, 4, 11, tzinfo=UTC)
+
+
+def test_a_told_clock_stands_where_it_was_told_and_without_its_file_goes_with_the_machine(tmp_path: Path) -> None:
+    clock = ToldClock(tmp_path / "clock")
+    before = SystemClock().now()
+    assert before <= clock.now() <= SystemClock().now()
+
+    clock.tell(datetime(2005, 1, 3, 23, 0, tzinfo=UTC))
+    assert clock.now() == datetime(2005, 1, 3, 23, 0, tzinfo=UTC)
+
+    clock.stop()
+    assert clock.now() >= before

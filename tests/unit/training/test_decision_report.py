@@ -14,7 +14,7 @@ import pytest
 from core.tasks import Gate
 from tests.unit.training.boards import board
 from tests.unit.training.decided import contest, decided, given
-from training import curves, decision_file, gate, report, sanity, wording
+from training import curves, decision_file, decision_pictures, gate, report, sanity, wording
 from training.board import Board
 from training.decisions import Decision
 from training.evidence import shared
@@ -121,7 +121,11 @@ def test_a_page_says_first_what_was_decided_and_why() -> None:
     assert text.removeprefix("spy: HOLD on 2020-06-01 ").startswith(
         "spy: HOLD on 2020-06-01 river-logistic leads the challengers. The evidence that it is better than logistic, "
         f"over 339 rows, is worth {leader.shared:.4g} among all challengers; 20 is needed. "
-        "Champion: logistic, which beats the baseline. Challenger: river-logistic. How it went"
+        "Champion: logistic, which beats the baseline. Challenger: river-logistic. "
+        "What the title waits for The rows up to 2020-03-01 were known when logistic came to the title, so they count "
+        "neither for nor against it. Another contender takes the title when there are 60 rows after 2020-03-01 that "
+        "both predicted, its mean loss on them is smaller, and its evidence, shared among the 6 challengers, has "
+        "reached 20. How it went"
     )
 
 
@@ -151,6 +155,77 @@ def test_before_any_row_counts_the_contenders_are_drawn_against_the_baseline() -
     assert "every contender against the baseline, base, on all rows: 2020-01-01 to 2021-02-03" in a_page(None)
     assert "every contender against the baseline, base" in a_page(through=date(2020, 3, 1))
     assert "Every challenger against forest, on the rows after its crowning: 2020-03-02 to" in a_page()
+
+
+def test_a_first_hold_draws_no_empty_picture_and_says_what_it_draws() -> None:
+    rows = contest(64, **SKILLS)
+    made, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
+
+    drawn = curves.draw(rows, made)
+    text = " ".join(Words(page(rows, made)).text.split())
+
+    assert (made.reason, drawn.is_title, len(drawn.of[0].days)) == ("too_few_rows", False, 64)
+    assert "Only 3 rows count for or against forest yet, and the first bet is on 5, so here is every contender" in text
+    assert "So far: 3 of 60 rows." in text
+
+
+def test_what_is_waited_for_stands_first_where_nothing_moved_and_last_where_something_did() -> None:
+    crowning, held = a_page(None), page(contest(400, **SKILLS), hold(contest(400, **SKILLS))[0])
+
+    assert crowning.index("What the title waits for") > crowning.index("How it went")
+    assert held.index("What the title waits for") < held.index("How it went")
+
+
+def test_from_the_first_full_block_on_the_contest_itself_is_drawn() -> None:
+    rows = contest(66, **SKILLS)
+    made, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
+
+    drawn = curves.draw(rows, made)
+
+    assert (drawn.against, drawn.is_title, {len(one.days) for one in drawn.of}) == ("forest", True, {5})
+
+
+def test_a_single_row_can_be_seen_on_an_axis_of_days() -> None:
+    rows = contest(1, forest=0.2)
+    made, _ = decided(rows, given(rows, champion="forest"))
+
+    figure = decision_pictures._figure(curves.draw(rows, made), "brier", 20)
+    top, bottom = figure.axes
+
+    assert np.ptp(bottom.get_xlim()) == 6
+    assert [line.get_marker() for line in top.get_lines() if len(line.get_xdata()) == 1] == ["o"]
+
+
+def test_a_page_tells_who_does_not_stand_and_what_to_do() -> None:
+    rows = contest(400, **SKILLS)
+    able = frozenset(rows.tracks) - {"knn", "amf"}
+    made, _ = decided(
+        rows, given(rows, champion="forest", reign=SINCE, unfit={"knn": "constant", "amf": "constant"}, stands=able)
+    )
+
+    text = " ".join(Words(page(rows, made)).text.split())
+
+    assert "Who does not stand, or cannot be compared amf (version 1), knn (version 5) : gives every row" in text
+    assert "change its parameters in the task file" in text
+
+
+def test_what_a_person_decided_says_that_the_gate_was_not_asked_and_how_to_release_it() -> None:
+    asked = {"alias": "champion", "version": 3, "who": "anna", "why": "it raves"}
+    forced = Decision("spy", "GSPC", date(2020, 6, 1), "FORCED", "promoted", "forest", None, {"asked": asked})
+
+    assert wording.why(forced) == (
+        "A person gave the alias champion to version 3. The gate was not asked, and leaves it there until it is "
+        'released: contender unpin spy --why "…".'
+    )
+    assert "contender unpin spy" in wording.why(replace(forced, reason="rolled_back"))
+
+
+def test_the_champion_that_a_replay_begins_with_is_told_as_that() -> None:
+    asked = {"alias": "champion", "version": 1, "who": "anna", "why": wording.REPLAY_BEGINS}
+    forced = Decision("spy", "GSPC", date(2020, 6, 1), "FORCED", "promoted", "naive", None, {"asked": asked})
+
+    assert wording.why(forced).startswith("The replay was told to begin with naive (--champion)")
+    assert "unpin" not in wording.why(forced)
 
 
 def test_the_curves_end_with_what_was_decided_on() -> None:

@@ -1,0 +1,132 @@
+"""The replays that there are: found again by name, for the commands that look into one, and removed."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from core import locks
+from core.connection import connect, reachable
+from core.database import runs
+from core.errors import ConfigurationError, NotFoundError
+from core.settings import Settings
+from training import registry
+
+STEP = "replay"
+LEASE = "replay"
+"""Held by who walks a replay, or removes it."""
+_MARK = "_replay_"
+_TABLES = (runs.name, "alembic_version")
+_SHOWN = 12
+_SETTLED = sa.select(runs.c.report).where(runs.c.step == STEP)
+_Options = dict[str, dict[None, str]]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One that was begun. `name` is that of its registered model and its experiment."""
+
+    name: str
+    schema: str
+    nights: int
+
+    def settings(self, settings: Settings) -> Settings:
+        """The settings by which jobs and commands find its tables."""
+        return settings.model_copy(update={"schema_name": self.schema})
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What MLflow has of a replay: so many versions of its registered model, and its experiment."""
+
+    versions: int
+    has_experiment: bool
+
+
+def schema_of(name: str) -> str:
+    """The Postgres schema of a replay.
+
+    >>> schema_of("spy-replay-20050103")
+    'spy_replay_20050103'
+    """
+    return name.replace("-", "_")
+
+
+def every(settings: Settings) -> tuple[Replay, ...]:
+    """All that were begun in this database, by name."""
+    engine = connect(settings.require_database_url())
+    try:
+        with reachable(), engine.connect() as connection:
+            inspector = sa.inspect(connection)
+            schemas = [name for name in inspector.get_schema_names() if _MARK in name]
+            ours = [name for name in schemas if all(inspector.has_table(table, schema=name) for table in _TABLES)]
+            found = [_read(connection, name) for name in ours]
+    finally:
+        engine.dispose()
+    return tuple(sorted((one for one in found if one is not None), key=lambda one: one.name))
+
+
+def find(settings: Settings, name: str, task: str = "") -> Replay:
+    """The replay of that name, such as `spy-replay-20050103`, or of that id, such as `20050103`.
+
+    With `task` only its own. Raises NotFoundError when there is none, ConfigurationError for the id of several.
+    """
+    known = [one for one in every(settings) if not task or one.name.startswith(f"{task}-replay-")]
+    named = [one for one in known if one.name == name] or [one for one in known if one.name.endswith(f"-replay-{name}")]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise ConfigurationError(f"{name!r} is the id of several replays.", f"Name one of: {_listed(named)}.")
+    of_task = f" of the task {task}" if task else ""
+    raise NotFoundError(
+        f"There is no replay {name[:80]!r}{of_task}.",
+        f"Name one of: {_listed(known)}." if known else "None was begun: contender replay spy --from 2005-01-03",
+    )
+
+
+def begun(connection: sa.Connection, name: str) -> dict[str, str] | None:
+    """What a replay was begun with; None when it was not."""
+    told = _SETTLED.where(runs.c.task == name, runs.c.report.has_key("from"))
+    row: dict[str, str] | None = connection.execute(told, execution_options=_looking(name)).scalar_one_or_none()
+    return row
+
+
+def held_in_mlflow(settings: Settings, replay: Replay) -> Kept:
+    """What MLflow has of a replay. Raises RegistryUnreachableError."""
+    versions = registry.versions_above(settings, replay.name, 0)
+    return Kept(len(versions), registry.has_experiment(settings, replay.name))
+
+
+def remove(settings: Settings, replay: Replay) -> None:
+    """Removes its registered model, its experiment with the files of its runs, and last its schema.
+
+    Cut off, it can be asked for again. Raises BusyError when somebody walks it, RegistryUnreachableError.
+    """
+    engine = connect(settings.require_database_url(), schema=replay.schema)
+    try:
+        with locks.hold(engine, LEASE):
+            registry.delete_model(settings, replay.name)
+            registry.delete_experiment(settings, replay.name)
+            with reachable(), engine.begin() as connection:
+                connection.execute(sa.schema.DropSchema(replay.schema, cascade=True))
+    finally:
+        engine.dispose()
+
+
+def _read(connection: sa.Connection, schema: str) -> Replay | None:
+    """The replay of a schema; None for a schema that is somebody else's."""
+    name = schema.replace("_", "-")
+    if begun(connection, name) is None:
+        return None
+    nights = _SETTLED.where(runs.c.task == name, runs.c.report.has_key("night")).subquery()
+    counted = sa.select(sa.func.count()).select_from(nights)
+    return Replay(name, schema, connection.execute(counted, execution_options=_looking(name)).scalar_one())
+
+
+def _looking(name: str) -> _Options:
+    """Makes a statement look into the schema of a replay."""
+    return {"schema_translate_map": {None: schema_of(name)}}
+
+
+def _listed(known: list[Replay]) -> str:
+    names = ", ".join(one.name for one in known[:_SHOWN])
+    return names if len(known) <= _SHOWN else f"{names} and {len(known) - _SHOWN} more"
