@@ -127,7 +127,7 @@ def _ensure(
 ) -> Services:
     settings.cache.mkdir(parents=True, exist_ok=True)
     if found.stack.database_url:
-        joins = service_specs.API.name in found.processes
+        joins = bool(found.processes)
         left = "The last run ended without stopping; going on from there."
         progress.note("Joining what already runs." if joins else left)
         if joins and (late := _told_too_late(settings)):

@@ -19,7 +19,7 @@ VERSIONS: Final = {
     "constant": (
         "gives every row that is kept to try versions on the same answer, and so has learned nothing of them.",
         "Most often it is regularised too strongly, has trees that may not split on so few rows, or features that do "
-        "not vary: change its parameters in the task file. Only a baseline may say the same of every row.",
+        "not vary: change its parameters in the task file.",
     ),
     "fewer_rows": (
         "was trained on fewer rows than the version that serves.",
