@@ -16,6 +16,7 @@ import psutil
 import requests
 import sqlalchemy as sa
 
+from contender import mlflow_server
 from contender.postgres_failures import StartError, told_in_words
 from core.errors import ConfigurationError, ContenderError, UnreachableError
 from core.settings import Settings, child_environment
@@ -199,28 +200,8 @@ def spawn(name: str, arguments: list[str], settings: Settings, extra: dict[str, 
 
 
 def start_mlflow(settings: Settings, backend_url: str, port: int) -> Process:
-    """Starts an MLflow server: one worker, no job execution, its own database, reachable from this machine only."""
-    hosts = ",".join(f"{host}{suffix}" for host in ("localhost", "127.0.0.1") for suffix in ("", ":*"))
-    artifacts = settings.home / "artifacts"
-    artifacts.mkdir(parents=True, exist_ok=True)
-    arguments = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    arguments += [
-        "--backend-store-uri",
-        backend_url,
-        "--artifacts-destination",
-        str(artifacts),
-        "--allowed-hosts",
-        hosts,
-        "--uvicorn-opts",
-        "--no-access-log",
-    ]
-    quiet = {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
-        "OMP_NUM_THREADS": "1",
-    }
-    return spawn("mlflow", arguments, settings, quiet)
+    """Starts an MLflow server that is reachable from this machine only."""
+    return spawn("mlflow", mlflow_server.arguments(settings, backend_url, port), settings, mlflow_server.QUIET)
 
 
 def wait_for_http(url: str, process: Process, seconds: float, *, accept: tuple[int, ...] = (200,)) -> None:

@@ -1,6 +1,5 @@
 """`contender token`: makes, lists and revokes bearer tokens; and the one token that the one-command run makes."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from contender.command import told
+from contender.private import write_private
 from core import tokens
 from core.connection import connect
 from core.settings import Settings
@@ -92,21 +92,10 @@ def ensure_admin_token(settings: Settings) -> Path | None:
         for token in live:
             tokens.revoke(engine, str(token.id), who=_person())
         secret = tokens.create(engine, name=_ADMIN_NAME, role=Role.ADMIN, lifetime=None, who=_person())
-        _write_private(path, secret + "\n")
+        write_private(path, secret + "\n")
         return path
     finally:
         engine.dispose()
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replaces the file in one step by one that only its owner can read."""
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _person() -> str:

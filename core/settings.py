@@ -32,6 +32,15 @@ class Settings(BaseSettings):
     database_url: str = Field(default="", description="postgresql+psycopg2://… of Contender's own database.")
     schema_name: str = Field(default="", description="Postgres schema of the tables; empty: the database's default.")
     mlflow_url: str = Field(default="", description="Address of the MLflow server.")
+    api_url: str = Field(default="", description="Address of the API, for jobs that ask it.")
+    features_url: str = Field(default="", description="Address of the features service, for jobs that ask it.")
+    ingestion_url: str = Field(default="", description="Address of the ingestion service, for jobs that ask it.")
+    admin_token: str = Field(
+        default="", repr=False, description="Secret of an admin token that an installation has made."
+    )
+    trainer_token: str = Field(
+        default="", repr=False, description="Secret of a trainer token that an installation has made."
+    )
     yahoo_url: str = Field(
         default="", description="Where Yahoo's chart API is reached, for a mirror; empty: Yahoo itself."
     )
@@ -53,6 +62,22 @@ class Settings(BaseSettings):
         default="",
         validation_alias="MODEL_NAME",
         description="The contender that learns and serves the task `live`; empty: the one its file names.",
+    )
+    mlflow_host: str = Field(default="127.0.0.1", description="Interface on which a cluster's MLflow server listens.")
+    mlflow_names: str = Field(
+        default="", description="Names, with commas between them, by which clients call a cluster's MLflow server."
+    )
+    mlflow_backend_url: str = Field(
+        default="",
+        repr=False,
+        validation_alias="MLFLOW_BACKEND_STORE_URI",
+        description="postgresql+psycopg2://… of a cluster's MLflow database.",
+    )
+    postgres_password: str = Field(
+        default="",
+        repr=False,
+        validation_alias="POSTGRES_PASSWORD",
+        description="Password of the superuser of a cluster's PostgreSQL.",
     )
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="Port of the embedded MLflow server.")
     alias_poll_seconds: float = Field(

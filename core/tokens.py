@@ -64,27 +64,46 @@ def create(engine: sa.Engine, *, name: str, role: Role, lifetime: timedelta | No
             f"{name[:80]!r} cannot name a token.",
             "Begin with a letter; go on with at most 63 letters, digits, dots, hyphens and underscores.",
         )
-    secret = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    secret = new_secret()
     with reachable(), engine.begin() as connection:
-        connection.execute(sa.text("LOCK TABLE tokens IN SHARE ROW EXCLUSIVE MODE"))  # reading goes on
+        _lock(connection)
         if connection.execute(sa.select(tokens.c.id).where(tokens.c.name == name, _is_live())).first():
             raise ConfigurationError(
                 f"A live token is named {name!r} already.", "Choose another name, or revoke that one first."
             )
-        made = connection.execute(
-            sa.insert(tokens)
-            .values(
-                name=name,
-                role=role.value,
-                secret_hash=digest(secret).hex(),
-                expires_at=None if lifetime is None else sa.func.now() + lifetime,
-            )
-            .returning(tokens.c.id, tokens.c.expires_at)
-        ).one()
-        expires = made.expires_at.isoformat() if made.expires_at else None
-        detail = {"id": made.id, "name": name, "role": role.value, "expires_at": expires}
-        audit.record(connection, who=who, action="token create", outcome="done", detail=detail)
+        _insert(connection, name, role, secret, lifetime, who)
     return secret
+
+
+def new_secret() -> str:
+    """A secret that nobody can guess."""
+    return PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def adopt(engine: sa.Engine, *, name: str, role: Role, secret: str, who: str) -> bool:
+    """Makes the token whose secret was made elsewhere; with another secret than before, that one is revoked.
+
+    Returns whether anything was to do. A secret that was revoked is not taken again: ConfigurationError, as for one
+    that is too short.
+    """
+    if len(secret) < _SECRET_BYTES:
+        raise ConfigurationError(
+            f"The secret of the token {name!r} has fewer than {_SECRET_BYTES} characters.",
+            "Let `contender secrets` make it.",
+        )
+    with reachable(), engine.begin() as connection:
+        _lock(connection)
+        known = connection.execute(_shown().where(tokens.c.secret_hash == digest(secret).hex())).one_or_none()
+        if known is not None and (known.state, known.name, known.role) == ("live", name, role.value):
+            return False
+        if known is not None:
+            raise ConfigurationError(
+                f"The secret of the token {name!r} was that of {known.name!r} (role {known.role}, {known.state}).",
+                "Make another: move the file that `contender secrets` keeps out of the way, and call it again.",
+            )
+        _revoke(connection, tokens.c.name == name, who)
+        _insert(connection, name, role, secret, None, who)
+    return True
 
 
 def listing(engine: sa.Engine) -> list[Token]:
@@ -102,23 +121,48 @@ def revoke(engine: sa.Engine, name_or_id: str, *, who: str) -> list[Token]:
     if name_or_id.isascii() and name_or_id.isdigit() and int(name_or_id) <= _LARGEST_ID:
         known = tokens.c.id == int(name_or_id)
     with reachable(), engine.begin() as connection:
-        ended = connection.execute(
-            sa.update(tokens)
-            .where(known, tokens.c.revoked_at.is_(None))
-            .values(revoked_at=sa.func.now())
-            .returning(tokens.c.id)
-        ).scalars()
-        revoked = [
-            _token(row)
-            for row in connection.execute(_shown().where(tokens.c.id.in_(list(ended))).order_by(tokens.c.id))
-        ]
+        revoked = _revoke(connection, known, who)
         if not revoked:
             raise NotFoundError(
                 f"No token that could be revoked has the name or id {name_or_id[:80]!r}.", "See `contender token list`."
             )
-        for token in revoked:
-            detail = {"id": token.id, "name": token.name, "role": token.role.value}
-            audit.record(connection, who=who, action="token revoke", outcome="done", detail=detail)
+    return revoked
+
+
+def _lock(connection: sa.Connection) -> None:
+    connection.execute(sa.text("LOCK TABLE tokens IN SHARE ROW EXCLUSIVE MODE"))  # reading goes on
+
+
+def _insert(
+    connection: sa.Connection, name: str, role: Role, secret: str, lifetime: timedelta | None, who: str
+) -> None:
+    made = connection.execute(
+        sa.insert(tokens)
+        .values(
+            name=name,
+            role=role.value,
+            secret_hash=digest(secret).hex(),
+            expires_at=None if lifetime is None else sa.func.now() + lifetime,
+        )
+        .returning(tokens.c.id, tokens.c.expires_at)
+    ).one()
+    expires = made.expires_at.isoformat() if made.expires_at else None
+    detail = {"id": made.id, "name": name, "role": role.value, "expires_at": expires}
+    audit.record(connection, who=who, action="token create", outcome="done", detail=detail)
+
+
+def _revoke(connection: sa.Connection, which: sa.ColumnElement[bool], who: str) -> list[Token]:
+    ended = connection.execute(
+        sa.update(tokens)
+        .where(which, tokens.c.revoked_at.is_(None))
+        .values(revoked_at=sa.func.now())
+        .returning(tokens.c.id)
+    ).scalars()
+    shown = _shown().where(tokens.c.id.in_(list(ended))).order_by(tokens.c.id)
+    revoked = [_token(row) for row in connection.execute(shown)]
+    for token in revoked:
+        detail = {"id": token.id, "name": token.name, "role": token.role.value}
+        audit.record(connection, who=who, action="token revoke", outcome="done", detail=detail)
     return revoked
 
 

@@ -113,3 +113,23 @@ def test_the_audit_log_is_written_with_what_it_tells_of_and_never_changed(engine
     rest = audit.newest(engine, before=first[-1].id)
     assert [entry.detail["n"] for entry in [*first, *rest]] == [4, 3, 2, 1, 0]
     assert (first[0].who, first[0].detail["s"]) == ("a\ufffd", "?\ufffd")
+
+
+def test_a_secret_that_was_made_elsewhere_is_taken_once_and_replaced_by_the_next(engine: sa.Engine) -> None:
+    first, second = tokens.new_secret(), tokens.new_secret()
+
+    def adopt(secret: str, name: str = "installation") -> bool:
+        return tokens.adopt(engine, name=name, role=Role.ADMIN, secret=secret, who=WHO)
+
+    assert [adopt(first), adopt(first), adopt(second), adopt(second)] == [True, False, True, False]
+    assert tokens.find_live(engine, first) is None
+    found = tokens.find_live(engine, second)
+    assert found is not None
+    assert (found.name, found.role) == ("installation", Role.ADMIN)
+    with pytest.raises(ConfigurationError, match=r"was that of 'installation' \(role admin, revoked\)"):
+        adopt(first)
+    with pytest.raises(ConfigurationError, match="was that of 'installation'"):
+        adopt(second, name="another")
+    with pytest.raises(ConfigurationError, match="fewer than 32"):
+        adopt("short")
+    assert [entry.action for entry in audit.newest(engine)] == ["token create", "token revoke", "token create"]

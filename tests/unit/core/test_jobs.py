@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,35 @@ def test_as_of_sets_the_clock_of_the_job() -> None:
     run_job("features", job, ["--task", "spy", "--as-of", "2010-05-06"])
 
     assert seen == ["2010-05-06"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"), [((0, 0), 0), ((43, 0), 43), ((0, 42), 42), ((42, 75), 75), ((75, 43), 75), ((43, 42), 43)]
+)
+def test_a_failure_keeps_no_other_task_from_its_turn_and_what_may_help_later_is_asked_for(
+    codes: tuple[int, int], expected: int
+) -> None:
+    errors = {75: SourceUnreachableError, 42: ConfigurationError, 43: DataRefusedError}
+    turns = []
+
+    def job(settings: Settings, task: Task, clock: Clock) -> Held:
+        turns.append(task.name)
+        code = codes[len(turns) - 1]
+        if code:
+            raise errors[code]("No.", "Later.")
+        return Held()
+
+    assert run_job("ingestion", job, []) == expected
+    assert turns == ["airline", "spy"]
+    turns.clear()
+    assert run_job("ingestion", job, ["--task", "spy", "--task", "airline"]) == expected
+    assert turns == ["spy", "airline"]
+
+
+def test_without_any_task_file_a_job_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CONTENDER_TASKS", str(tmp_path))
+
+    assert run_job("ingestion", lambda *_: Held(), []) == 42
+    assert "set CONTENDER_TASKS" in capsys.readouterr().err
