@@ -72,8 +72,8 @@ def run_job(step: str, job: Job, argv: Sequence[str] | None = None) -> int:
         return _failed(step, error, {})
     names = arguments.task or task_files.task_names(settings.tasks)
     if not names:
-        error = NotFoundError(f"There is no task in {settings.tasks}.", task_files.known_tasks([]))
-        return _failed(step, error, {})
+        none = NotFoundError(f"There is no task in {settings.tasks}.", task_files.known_tasks([]))
+        return _failed(step, none, {})
     codes = [_run_for(step, job, settings, clock, name) for name in names]
     failures = [code for code in codes if code]
     return TRY_AGAIN if TRY_AGAIN in failures else next(iter(failures), 0)
