@@ -1,0 +1,118 @@
+"""One observation through the three services, whatever breaks on the way."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import sqlalchemy as sa
+from werkzeug.serving import make_server
+
+import features.api
+import ingestion.api
+from contender import stream
+from contender.stream import Services
+from core import tokens
+from core.errors import ConfigurationError, UnreachableError
+from core.event_tables import stream_leases
+from core.settings import Settings
+from core.tokens import Role
+from serving import app as api
+
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def services(settings: Settings, tmp_path: Path) -> Iterator[Services]:
+    """The three services on ports of their own, in this process."""
+    (tmp_path / "tasks").mkdir()
+    shutil.copy(REPOSITORY / "tasks" / "live.yaml", tmp_path / "tasks")
+    settings = settings.model_copy(update={"tasks": tmp_path / "tasks", "mlflow_url": "http://127.0.0.1:9"})
+    model = api.create_app(settings)
+    apps = [ingestion.api.create_app(settings), features.api.create_app(settings), model]
+    servers = [make_server("127.0.0.1", 0, app, threaded=True) for app in apps]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Services(*(f"http://127.0.0.1:{server.server_port}" for server in servers), token="")
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+    model.extensions[api.EXTENSION].stop()
+
+
+def learned(services: Services) -> int:
+    rows: int = requests.get(f"{services.api}/model_metrics", timeout=10).json()["model_info"]["rows_learned"]
+    return rows
+
+
+def kept(services: Services) -> dict[str, Any]:
+    told: dict[str, Any] = requests.get(f"{services.features}/series/airline", timeout=10).json()
+    return told
+
+
+def run_out(engine: sa.Engine) -> None:
+    """A lease's time passes."""
+    with engine.begin() as connection:
+        connection.execute(sa.update(stream_leases).values(expires_at=sa.func.now()))
+
+
+def test_each_step_takes_one_observation_all_the_way(services: Services) -> None:
+    said = [stream.step(services) for _ in range(3)]
+
+    assert said[0] == "airline 1949-01: predicted None, was 112; 0 features, 143 remain"
+    assert said[2].endswith("was 132; 2 features, 141 remain")
+    assert (learned(services), kept(services)["values"]) == (3, [112, 118, 132])
+
+
+@pytest.mark.parametrize("is_added", [False, True])
+def test_a_step_that_died_is_done_again_and_nothing_counts_twice(
+    services: Services, engine: sa.Engine, is_added: bool
+) -> None:
+    stream.step(services)
+    requests.get(f"{services.ingestion}/next?lease=60", timeout=10).raise_for_status()
+    if is_added:
+        body = {"series_id": "airline", "value": 118}
+        requests.post(f"{services.features}/add", json=body, timeout=10).raise_for_status()
+    run_out(engine)
+
+    said = [stream.step(services) for _ in range(2)]
+
+    assert [line.split(":")[0] for line in said] == ["airline 1949-02", "airline 1949-03"]
+    assert [line.split("; ")[1].split(",")[0] for line in said] == ["1 features", "2 features"]
+    assert (learned(services), kept(services)["values"]) == (3, [112, 118, 132])
+
+
+def test_what_was_learned_and_not_answered_is_not_learned_again(services: Services, engine: sa.Engine) -> None:
+    seen = requests.get(f"{services.ingestion}/next?lease=60", timeout=10).json()
+    row = {"features": {}, "target": seen["target"], "id": str(seen["observation_id"])}
+    body = {"series_id": "airline", "value": 112}
+    requests.post(f"{services.features}/add", json=body, timeout=10).raise_for_status()
+    requests.post(f"{services.api}/predict_learn", json=row, timeout=10).raise_for_status()
+    run_out(engine)
+
+    assert stream.step(services).startswith("airline 1949-02")
+    assert learned(services) == 2
+
+
+def test_at_the_end_there_is_nothing_to_do(services: Services) -> None:
+    for _ in range(144):
+        requests.get(f"{services.ingestion}/next", timeout=10).raise_for_status()
+
+    assert stream.step(services).startswith("no more observations of airline")
+
+
+def test_a_service_that_is_away_or_busy_is_asked_again_later(services: Services) -> None:
+    away = Services(services.ingestion, "http://127.0.0.1:9", services.api, "")
+
+    with pytest.raises(UnreachableError, match="did not answer"):
+        stream.step(away)
+
+
+def test_a_token_that_is_not_taken_is_a_fault_of_the_configuration(services: Services, engine: sa.Engine) -> None:
+    tokens.create(engine, name="lab", role=Role.TRAINER, lifetime=None, who="test")
+
+    with pytest.raises(ConfigurationError, match=r"answered 401.*CONTENDER_TRAINER_TOKEN"):
+        stream.step(Services(services.ingestion, services.features, services.api, "ct_" + "x" * 43))
