@@ -64,6 +64,7 @@ def _remove(settings: Settings, console: Console, name: str, task: str, *, is_su
     from contender import replays
 
     found = replays.find(settings, name, task)
+    replays.require_removable(settings, found)
     kept = replays.held_in_mlflow(settings, found)
     experiment = ", and the experiment of that name with its runs and their files" if kept.has_experiment else ""
     console.print(

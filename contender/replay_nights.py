@@ -10,13 +10,12 @@ from time import perf_counter
 import sqlalchemy as sa
 
 import ingestion.job
-from contender import replay_place
+from contender import replay_place, replays
 from contender.replay_answers import Answers
 from contender.replay_place import Place, night_key
-from contender.replays import LEASE
 from core import locks, runs
 from core.clock import FixedClock
-from core.connection import connect
+from core.connection import connect, reachable
 from features import lake
 from features.dataset import Dataset
 from features.followed import Followed
@@ -108,13 +107,16 @@ class Nights:
 def opened(original_schema: str, place: Place, wait_seconds: float = _LEFT_SECONDS) -> Iterator[Nights]:
     """The nights of a place, as the last process left them. `original_schema`: where the task's own series is stored.
 
-    Raises BusyError when another process walks this replay. One that was killed seems to, until its lease has run out.
+    Raises BusyError when another process walks this replay. One that was killed seems to, until its lease has run out;
+    ConfigurationError where its removal was cut off.
     """
     url, task, series = place.settings.require_database_url(), place.task, place.standing.series
     original = connect(url, schema=original_schema)
     engine = connect(url, schema=place.settings.schema_name)
     try:
-        with locks.hold(engine, LEASE, wait_seconds=wait_seconds) as lease:
+        with locks.hold(engine, replays.LEASE, wait_seconds=wait_seconds) as lease:
+            with reachable(), engine.connect() as connection:
+                replays.require_whole(connection, task.name)  # its removal may have been cut off since we looked
             holders = replay_place.holders(engine, task, replay_place.nights_done(engine, task))
             memory = Memory(newest=versions.newest_of_all(engine, task, series), holders=holders)
             at = Workplace(place.settings, engine, lease, FixedClock(final_at(task, place.days[0])))

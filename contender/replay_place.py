@@ -7,7 +7,7 @@ from datetime import date
 
 import sqlalchemy as sa
 
-from contender import replay_beginning, replays
+from contender import replay_beginning, replay_owner, replays
 from contender.replays import STEP
 from core import runs
 from core.connection import connect, migrate, reachable
@@ -54,9 +54,14 @@ def find(settings: Settings, task: Task, first: date, count: int, replay_id: str
     standing, days = _stored(settings, task, first, count)
     registry.aliases(settings, name)  # says at once, and in words, when MLflow does not answer
     schema = replays.schema_of(name)
-    asked = {"from": str(first), "series": standing.series, "task": task.config_hash, "champion": champion}
-    known = {one.name for one in replays.every(settings)}
-    if name not in known:
+    asked = {
+        "from": str(first), "series": standing.series, "task": task.config_hash, "champion": champion,
+        "of": task.name, "id": replay_id,
+    }  # fmt: skip
+    if name in {one.name for one in replays.every(settings)}:
+        replay_owner.require_no_task(settings, name)
+    else:
+        replay_owner.require_free(settings, name, schema)
         replay_beginning.require(settings, task, standing, days[0], champion)
     engine = connect(url, schema=schema)
     try:
@@ -99,11 +104,12 @@ def night_key(task: Task, night: date) -> RunKey:
 
 
 def _name(task: Task, replay_id: str) -> str:
-    name = f"{task.name}-replay-{replay_id}"
-    if not re.fullmatch(_ID, replay_id) or len(name) > _LONGEST:
+    name = replays.name_of(task.name, replay_id)
+    length = len(replays.schema_of(name))
+    if not re.fullmatch(_ID, replay_id) or length > _LONGEST:
         raise ConfigurationError(
             f"{replay_id!r} cannot name a replay.",
-            f"Use small letters, digits and - between them, at most {_LONGEST - len(name) + len(replay_id)} in all.",
+            f"Use small letters, digits and - between them, at most {_LONGEST - length + len(replay_id)} in all.",
         )
     return name
 
@@ -121,6 +127,11 @@ def _stored(settings: Settings, task: Task, first: date, count: int) -> tuple[Ac
         stored = observations.stored_dates(engine, standing.series)
     finally:
         engine.dispose()
+    if not stored:
+        raise NotFoundError(
+            f"The task {task.name} stands on the series {standing.series}, of which nothing is stored.",
+            f"Fetch it first: contender ingest {task.name}",
+        )
     days = expected_dates(task, first, max(stored))[:count]
     if not days or first < min(stored):
         raise NotFoundError(
@@ -140,18 +151,24 @@ def _begin(engine: sa.Engine, name: str, asked: dict[str, str]) -> str:
     Who goes on need not name the champion again.
     """
     with reachable(), engine.begin() as connection:
+        replays.require_whole(connection, name)
         before = replays.begun(connection, name)
         if before is None:
             runs.settle(connection, RunKey(name, STEP, asked["from"], "begun"), asked)
             return asked["champion"]
-    before = {"champion": asked["champion"], **before}
+    before = {**{what: asked[what] for what in ("champion", "of", "id")}, **before}
     if not asked["champion"]:
         asked = {**asked, "champion": before["champion"]}
     if differing := [what for what in asked if before[what] != asked[what]]:
-        told = ", ".join(f"{what} {before[what] or 'none'}, now {asked[what]}" for what in differing)
+        told = ", ".join(f"{what} {before[what] or 'none'}, now {_printable(asked[what])}" for what in differing)
         raise ConfigurationError(
             f"The replay {name} was begun otherwise ({told}).",
             "Go on with what it was begun with, give this one an id of its own (--id NAME), or remove that one: "
             f"contender replay --remove {name}",
         )
     return before["champion"]
+
+
+def _printable(text: str) -> str:
+    """What a terminal can show of a word that need not have been typed as UTF-8."""
+    return text.encode("utf-8", "replace").decode()

@@ -8,6 +8,7 @@ from training.decisions import Decision
 from training.gate import Carried, Meeting
 from training.pairs import Pair
 from training.ranking import Ranking
+from training.reign import is_fixed
 
 
 def plain(carried: Carried, identities: Mapping[str, str], standing: Collection[str]) -> dict[str, Any]:
@@ -39,24 +40,25 @@ def left_by(
     made anew. Who stood in it under another declaration keeps its place under another name, until it is declared so
     again: it has used of alpha.
     """
-    if last is None or last.evidence["stands_on"] != stands_on:
+    if last is None:
         return Carried()
-    left = last.evidence["carried"]
+    left, is_same = last.evidence["carried"], last.evidence["stands_on"] == stands_on
     known = {name for name, identity in left["identities"].items() if identities.get(name) == identity}
     pairs: dict[Meeting, Pair] = {}
     for one in left["pairs"]:
         pair, before = Pair.of_plain(one["pair"]), left["identities"]
         champion, challenger = (_named(one[side], before, identities) for side in ("champion", "challenger"))
-        if champion in identities and (challenger in identities or (champion, pair.since) == reign):
+        stood = (champion, pair.since) == reign and not (challenger in identities or is_fixed(challenger))
+        if champion in identities and (stood or (is_same and challenger in identities)):
             pairs[champion, challenger, pair.since] = pair
     ranking = None if left["ranking"] is None else Ranking.of_plain(left["ranking"])
     is_whole = ranking is not None and set(ranking.losses or ()) == set(standing) and set(standing) <= known
-    return Carried(pairs, ranking if is_whole else None)
+    return Carried(pairs, ranking if is_whole and is_same else None)
 
 
 def _named(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:
     """What somebody is called now: a name goes with a declaration, and another declaration has its hash behind it."""
-    if name in before and now.get(name) == before[name]:
+    if is_fixed(name) or (name in before and now.get(name) == before[name]):
         return name
     contender, _, declaration = name.partition("@")
     declaration = before.get(name, declaration)

@@ -20,6 +20,7 @@ from training.given import Given
 from training.history import Days
 from training.pairs import Pair
 from training.procedures import Floats
+from training.reign import is_fixed
 from training.wording import best_first
 
 
@@ -62,6 +63,9 @@ def read(engine: sa.Engine, decision: Decision) -> Curves:
     """
     given = Given.of(decision)
     since = given.reign.since if _is_title(decision, given) else None
+    scored_from = decision.evidence["first"]
+    if since is not None and (scored_from is None or since.isoformat() < scored_from):
+        since = None  # which of the rows after it are scored depends on those before
     return draw(given.on(boards.read(engine, given.scope, given.as_of, since)), decision)
 
 
@@ -110,7 +114,7 @@ def _others(evidence: Mapping[str, Any], against: str, since: date | None, names
         for one in evidence["carried"]["pairs"]
         if one["champion"] == against and one["challenger"] not in names
     }
-    return {name: pair.evidence.e_value for name, pair in pairs.items() if pair.since == since}
+    return {name: pair.evidence.e_value for name, pair in pairs.items() if pair.since == since and not is_fixed(name)}
 
 
 def _sharing(drawn: Sequence[Curve], others: Mapping[str, float]) -> list[Curve]:

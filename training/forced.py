@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from core import audit, locks
 from core.clock import Clock
-from core.errors import DataRefusedError, NotFoundError
+from core.errors import ConfigurationError, DataRefusedError, NotFoundError
 from core.settings import Settings
 from training import decisions, ledger, moves, registry, versions
 from training.decisions import Decision
@@ -25,7 +25,7 @@ LEASE_WAIT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Asked:
-    """What a person asks for. `reason` is `promoted` or `rolled_back`."""
+    """What a person asks for. `reason` is `promoted` or `rolled_back`. Raises as `require_text`."""
 
     task: str
     alias: str
@@ -33,6 +33,9 @@ class Asked:
     who: str
     why: str
     reason: str
+
+    def __post_init__(self) -> None:
+        require_text(self.who, self.why)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,16 @@ class Forced:
     moved: bool
     pinned: bool
     changed: bool
+
+
+def require_text(who: str, why: str) -> None:
+    """Raises ConfigurationError for a name or a reason that Postgres cannot keep: not UTF-8, or with a NUL in it."""
+    for what, text in (("name", who), ("reason", why)):
+        if "\x00" in text or text.encode("utf-8", "replace").decode() != text:
+            raise ConfigurationError(
+                f"The {what} {text[:60]!r} is no text in UTF-8, and the ledger keeps no other.",
+                "Nothing was moved. Write it in UTF-8 and ask again.",
+            )
 
 
 @contextmanager

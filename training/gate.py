@@ -20,6 +20,7 @@ from training.board import Board
 from training.evidence import Evidence, Metric, shared
 from training.pairs import Pair
 from training.ranking import Ranking
+from training.reign import is_fixed
 
 Outcome = Literal["PROMOTE", "HOLD", "REJECT", "BOOTSTRAP"]
 BOOTSTRAP: Final = "BOOTSTRAP"
@@ -205,7 +206,9 @@ def _comparisons(case: Case, pairs: Mapping[str, Pair]) -> list[Comparison]:
 def _stood(case: Case) -> dict[Meeting, Pair]:
     """The pairs of this reign so far, those among them who do not stand any more: they have used of alpha as well."""
     return {
-        meeting: pair for meeting, pair in case.carried.pairs.items() if meeting[0::2] == (case.champion, case.since)
+        meeting: pair
+        for meeting, pair in case.carried.pairs.items()
+        if meeting[0::2] == (case.champion, case.since) and not is_fixed(meeting[1])
     }
 
 

@@ -152,10 +152,11 @@ def _reign(what: Given, verdict: Verdict) -> Reign:
         return Reign(through, before=number, moved=through, goes_on=True, refused=refused)
     if verdict.reason == GUARD:
         return Reign(through, refused=refused) if reign.goes_on else Reign(reign.since, refused=(*refused, number))
-    if what.probation is None or not _is_watched(what, what.probation, verdict):
-        reign = replace(reign, before=None, moved=None, goes_on=False)
-    if verdict.reason == REFRESH and what.holder_kind == "batch" and reign.before is None:
-        return replace(reign, before=number, moved=through)
+    if what.probation is not None and not _is_watched(what, what.probation, verdict):
+        reign = reign.over()
+    is_unwatched = reign.before is None or what.probation is None
+    if verdict.reason == REFRESH and what.holder_kind == "batch" and is_unwatched:
+        return replace(reign, before=number, moved=through, goes_on=False)
     return reign
 
 

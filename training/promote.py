@@ -7,6 +7,7 @@ which those hold as well who move an alias for a person (`training.forced`).
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from core import locks, runs
 from core.clock import Clock
 from core.connection import connect, reachable
-from core.errors import NotFoundError
+from core.errors import IntegrityError, NotFoundError
 from core.jobs import run_job
 from core.runs import RunKey
 from core.settings import Settings
@@ -136,9 +137,10 @@ def _promote(at: Workplace, task: Task) -> PromoteReport:
     if last is not None and _stands(at.engine, key):
         return _report(last, found, is_new=False)
 
-    made = list(found)
+    made, gone = list(found), set[int]()
     while True:
-        situation = situation_now(at, task, series, newest, aliases)
+        there = {name: version for name, version in newest.items() if version.version not in gone}
+        situation = situation_now(at, task, series, there, aliases, gone)
         missed = situation.missed
         night = None if missed is None else missed.through
         try:
@@ -146,8 +148,8 @@ def _promote(at: Workplace, task: Task) -> PromoteReport:
                 decision, moved = _decide(at, situation, date.fromisoformat(key.session_date), key)
                 return _report(decision, (*made, *moved), is_new=True)
             made += _decide(at, missed, night)[1]
-        except _GoneError as gone:  # as if it had never been made: it can stand for nothing
-            newest = {name: version for name, version in newest.items() if version != gone.version}
+        except _GoneError as error:  # as if it had never been made: it can stand for nothing
+            gone.add(error.version.version)
         aliases = moves.reconcile(at, task.name)
 
 
@@ -169,6 +171,9 @@ def _decide(
     wanted = {move.to_version for move in intended if move.to_version}
     for version in versions.numbered(at.engine, situation.task.name, wanted).values():
         moves.keep_bundle(at, version)
+    if situation.champion is not None and any(move.alias == CHAMPION for move in intended):
+        with suppress(NotFoundError, IntegrityError):  # it is wanted for its probation; without it there is none
+            moves.keep_bundle(at, situation.champion)
     with at.writing() as connection:
         decision_id = decisions.record(connection, decision, at.clock.now())
         made = [move.decided(decision_id, decision.evidence_hash) for move in intended]

@@ -1,9 +1,25 @@
 """How long a champion has had the title, and who had it before: carried from decision to decision."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
+
+_FIXED = "@v"
+
+
+def fixed_name(contender: str, version: int) -> str:
+    """What a version is called that stays as it was and is asked for the rows of its probation."""
+    return f"{contender}{_FIXED}{version}"
+
+
+def is_fixed(name: str) -> bool:
+    """Whether a name is that of such a version: it is no challenger, and uses nothing of alpha.
+
+    >>> is_fixed(fixed_name("forest", 7)), is_fixed("forest"), is_fixed("forest@0123456789abcdef")
+    (True, False, False)
+    """
+    return _FIXED in name
 
 
 @dataclass(frozen=True)
@@ -20,6 +36,10 @@ class Reign:
     moved: date | None = None
     goes_on: bool = False
     refused: tuple[int, ...] = ()
+
+    def over(self) -> "Reign":
+        """The same without a probation."""
+        return replace(self, before=None, moved=None, goes_on=False)
 
     def plain(self) -> dict[str, Any]:
         """The reign as JSON knows it; `of_plain` is the way back."""

@@ -1,19 +1,20 @@
 """All that a decision depends on, read once; of the scoreboard, what the decision before has not seen."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
+from core.errors import NotFoundError
 from core.tasks import Task, digest
 from features import lake
-from training import boards, carried, decisions, evidence, sanity, twins, versions
+from training import boards, carried, decisions, evidence, ledger, sanity, twins, versions
 from training.board import Board
 from training.boards import Scope
 from training.decisions import Decision
 from training.gate import Carried, Meeting
 from training.ledger import CHAMPION
 from training.moves import Reconciled
-from training.reign import Reign
+from training.reign import Reign, fixed_name
 from training.versions import Version
 from training.workplace import Workplace
 
@@ -71,7 +72,8 @@ class Situation:
         if self.before is None or self.champion is None or self.before.version == self.champion.version:
             return None
         if not self.reign.goes_on:
-            return f"{self.before.contender}@v{self.before.version}"
+            is_declared = self.before.contender_hash == self.declared.get(self.before.contender)
+            return fixed_name(self.before.contender, self.before.version) if is_declared else None
         name = board_name(self.task, self.before)
         return name if name in self.newest and name not in self.unfit else None
 
@@ -98,9 +100,14 @@ class Situation:
         return self.looked
 
     @property
+    def declared(self) -> dict[str, str]:
+        """The hash of each contender's declaration."""
+        return {name: self.task.contender_hash(name) for name in self.task.contenders}
+
+    @property
     def identities(self) -> dict[str, str]:
         """What each name on the board stands for: the hash of a declaration, or the digest of a fixed version."""
-        names = {name: self.task.contender_hash(name) for name in self.task.contenders}
+        names = dict(self.declared)
         if self.champion is not None and self.incumbent is not None:
             names[self.incumbent] = self.champion.contender_hash
         if self.before is not None and self.guardian is not None:
@@ -122,7 +129,7 @@ class Situation:
         if self.looked is None or len(nights := self.board.after(self.looked).target_dates) < _FEW:
             return None
         night: date = nights[0].item()
-        reign = Reign(night, refused=self.reign.refused) if self.is_new_reign else self.reign
+        reign = Reign(night, refused=self.reign.refused) if self.champion is None else self.reign
         return replace(self, board=self.board.until(night), reign=reign, is_late=True)
 
     def meetings(self) -> set[Meeting]:
@@ -139,8 +146,18 @@ class Situation:
         return wanted
 
 
-def read(at: Workplace, task: Task, series: str, newest: Mapping[str, Version], aliases: Reconciled) -> Situation:
-    """Reads the champion, the last decision and the new rows of the scoreboard, and what fixed versions say of them."""
+def read(
+    at: Workplace,
+    task: Task,
+    series: str,
+    newest: Mapping[str, Version],
+    aliases: Reconciled,
+    gone: Collection[int] = (),
+) -> Situation:
+    """Reads the champion, the last decision and the new rows of the scoreboard, and what fixed versions say of them.
+
+    `gone`: versions that MLflow has no more.
+    """
     number = aliases.aliases.get(CHAMPION)
     champion = None if number is None else versions.find(at.engine, task.name, number)
     champion = champion if champion is not None and champion.series == series else None
@@ -148,6 +165,8 @@ def read(at: Workplace, task: Task, series: str, newest: Mapping[str, Version], 
     refused = () if last is None else Reign.of_plain(last.evidence["reign"]).refused
     reign = _reign(last, champion)
     before = None if reign is None or reign.before is None else versions.find(at.engine, task.name, reign.before)
+    if reign is not None and (before is None or before.version in gone):
+        reign, before = reign.over(), None
     asked = {name: version for name, version in newest.items() if version.version not in refused}
     bare = Situation(
         task, series, at.clock.now(), asked, _unfit(task, asked, champion), aliases, champion,
@@ -161,7 +180,9 @@ def read(at: Workplace, task: Task, series: str, newest: Mapping[str, Version], 
     situation = replace(bare, board=board)
     situation = replace(situation, newest_label=situation.through)
     if reign is None:
-        situation = replace(situation, reign=Reign(situation.through, refused=refused))
+        begun = _crowned(at, situation) if champion is not None else None
+        situation = replace(situation, looked=_latest(situation.looked, begun))
+        situation = replace(situation, reign=Reign(begun or situation.through, refused=refused))
     return _with_versions(at, situation)
 
 
@@ -203,6 +224,17 @@ def _reign(last: Decision | None, champion: Version | None) -> Reign | None:
     return Reign.of_plain(last.evidence["reign"])
 
 
+def _crowned(at: Workplace, situation: Situation) -> date | None:
+    """The newest scored date when somebody gave the champion its alias: what it was chosen by is no evidence."""
+    moved = ledger.standing(at.engine, situation.task.name)[CHAMPION].since
+    known = boards.read(at.engine, scope(situation.task, situation.series), moved, situation.looked).target_dates
+    return known[-1].item() if len(known) else situation.looked
+
+
+def _latest(*days: date | None) -> date | None:
+    return max((day for day in days if day is not None), default=None)
+
+
 def _begin(situation: Situation) -> date | None:
     """The date after which rows are needed; None: all of them."""
     carried = situation.carried
@@ -213,8 +245,9 @@ def _begin(situation: Situation) -> date | None:
         pair = carried.pairs.get(meeting)
         if pair is not None:
             seen.append(pair.through or pair.since)
-        elif not situation.is_new_reign or meeting[0] != situation.incumbent:
-            seen.append(meeting[2])
+        else:
+            is_of_new_reign = situation.is_new_reign and meeting[0] == situation.incumbent
+            seen.append(situation.looked if is_of_new_reign else meeting[2])
     return _earliest(seen)
 
 
@@ -243,7 +276,10 @@ def _with_versions(at: Workplace, situation: Situation) -> Situation:
         assert before is not None  # noqa: S101
         assert guardian is not None  # noqa: S101
         late = situation.board.after(situation.reign.moved)
-        track = twins.track(at, dataset, before, late.target_dates)
+        try:
+            track = twins.track(at, dataset, before, late.target_dates)
+        except NotFoundError:  # its files were never kept, and MLflow has them no more
+            return _with_versions(at, replace(situation, before=None, reign=situation.reign.over()))
         situation = replace(situation, board=situation.board.with_late(guardian, track))
     if wants_twin and situation.champion is not None and newer is not None:
         situation = replace(situation, harm=twins.harm(at, task, dataset, situation.champion, newer))

@@ -4,13 +4,17 @@ from core import locks
 from core.clock import Clock
 from core.connection import connect
 from core.settings import Settings
-from training import ledger
+from training import forced, ledger
 
 LEASE_WAIT_SECONDS = 30.0
 
 
 def unpin(settings: Settings, task: str, clock: Clock, *, who: str, why: str) -> tuple[str, ...]:
-    """The aliases that were pinned and no longer are. They stay where they stand; the ledger keeps who and why."""
+    """The aliases that were pinned and no longer are. They stay where they stand; the ledger keeps who and why.
+
+    Raises BusyError when a job holds the lease for longer than one waits; as `forced.require_text`.
+    """
+    forced.require_text(who, why)
     engine = connect(settings.require_database_url(), schema=settings.schema_name)
     try:
         with (

@@ -9,10 +9,11 @@ from core.settings import Settings
 from core.tasks import Task
 from tests.integration.deletions import delete_version
 from tests.integration.promotions import crowned, decided, off_by
-from tests.integration.stage import SERIES, Stage
+from tests.integration.stage import SERIES, Stage, month
 from tests.integration.test_promote_guard import fitted_to
-from training import again
-from training.ledger import CHALLENGER, CHAMPION
+from training import again, unpin
+from training.ledger import CHALLENGER, CHAMPION, FORCED
+from training.rollback import roll_back
 
 
 @pytest.fixture
@@ -40,8 +41,10 @@ def rows(stage: Stage) -> dict[str, int]:
 
 
 def stands_again(stage: Stage) -> None:
-    """Every decision comes out as it was written down."""
+    """Every decision of the gate comes out as it was written down."""
     for row in decided(stage):
+        if row.outcome == FORCED:
+            continue
         assert again.again(stage.engine, row.id).differences == (), row.id
 
 
@@ -215,4 +218,58 @@ def test_looks_at_too_few_rows_for_a_ranking_come_out_again(stage: Stage) -> Non
     outcomes = [row.outcome for row in decided(stage)]
     assert outcomes[0] == "HOLD"
     assert "BOOTSTRAP" in outcomes
+    stands_again(stage)
+
+
+@pytest.mark.parametrize("is_nightly", [True, False])
+def test_what_came_before_a_person_gave_the_title_does_not_count_whenever_the_job_runs(
+    stage: Stage, is_nightly: bool
+) -> None:
+    crowned(stage)
+    for _ in range(20):
+        stage.came_true([100.0], naive=[109.0], ridge=[103.0], linear=[103.5])
+        if is_nightly:
+            stage.promote()
+    roll_back(stage.engine, stage.settings, stage.task.name, stage.clock, to=1, who="test", why="naive from today on")
+    last = month(stage.months - 1).isoformat()
+    if not is_nightly:
+        stage.came_true([100.0] * 2, naive=[109.0] * 2, ridge=[103.0] * 2, linear=[103.5] * 2)
+
+    stage.promote()
+    unpin.unpin(stage.settings, stage.task.name, stage.clock, who="test", why="enough")
+    report = stage.promote()
+
+    assert (report.outcome, report.reason, report.champion) == ("HOLD", "too_few_rows", "naive")
+    assert newest(stage).evidence["reign"]["since"] == last
+    assert set(rows(stage).values()) == {0 if is_nightly else 2}
+    stands_again(stage)
+
+
+def test_rows_that_are_scored_no_more_are_drawn_no_more(stage: Stage) -> None:
+    stage.task = stage.task.model_copy(update={"scored_from": 0})
+    crowned(stage)
+    nights(stage, 20)
+    stage.task = stage.task.model_copy(update={"scored_from": 40})
+    stage.came_true([100.0] * 5, naive=off_by(9, 5, 5), ridge=off_by(6, 5, 6), linear=off_by(5, 5, 7))
+
+    stage.promote(log_holds=True)
+
+    assert set(rows(stage).values()) == {15}
+    stands_again(stage)
+
+
+def test_who_stood_under_another_declaration_keeps_its_place_through_a_change_of_the_rule(stage: Stage) -> None:
+    crowned(stage)
+    nights(stage, 8)
+    stage.task = changed(stage.task, "linear")
+    stage.promote()
+    before = {pair["challenger"] for pair in newest(stage).evidence["carried"]["pairs"] if pair["champion"] == "ridge"}
+    gate = stage.task.gate
+
+    stage.task = stage.task.model_copy(update={"gate": gate.model_copy(update={"block": 2})})
+    stage.promote()
+
+    kept = {pair["challenger"] for pair in newest(stage).evidence["carried"]["pairs"] if pair["champion"] == "ridge"}
+    assert any(name.startswith("linear@") for name in before)
+    assert kept == before
     stands_again(stage)

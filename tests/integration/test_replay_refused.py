@@ -117,6 +117,16 @@ def test_a_task_that_was_never_ingested_says_how(settings_with_mlflow: Settings,
     assert f"contender ingest {stage.task.name}" in refused.value.remedy
 
 
+def test_a_series_of_which_nothing_is_stored_says_how_to_fetch_it(stage: Stage) -> None:
+    with stage.engine.begin() as connection:
+        stage.activate(connection, "empty")
+
+    with pytest.raises(NotFoundError, match="the series empty, of which nothing is stored") as refused:
+        replay_place.find(stage.settings, stage.task, month(FIRST), 2, "a")
+
+    assert f"contender ingest {stage.task.name}" in refused.value.remedy
+
+
 def test_services_that_do_not_run_are_named(stage: Stage) -> None:
     bare = stage.settings.model_copy(update={"database_url": ""})
     away = stage.settings.model_copy(update={"mlflow_url": "http://127.0.0.1:9"})

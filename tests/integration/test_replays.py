@@ -89,12 +89,12 @@ def test_a_name_of_no_replay_is_refused_with_those_there_are(stage: Stage, conte
 
     assert (code, told.splitlines()[0]) == (42, "There is no replay 'nothing'.")
     assert named(stage, "a") in told
-    with pytest.raises(NotFoundError, match="of the task other"):
+    with pytest.raises(NotFoundError, match="of the task 'other'"):
         replays.find(stage.settings, named(stage), "other")
 
 
 def test_an_id_of_several_replays_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    both = (replays.Replay("x-replay-a", "x_replay_a", 1), replays.Replay("y-replay-a", "y_replay_a", 1))
+    both = tuple(replays.Replay(f"{task}-replay-a", f"{task}_replay_a", 1, task, "a") for task in ("x", "y"))
     monkeypatch.setattr(replays, "every", lambda _: both)
 
     with pytest.raises(ConfigurationError, match="the id of several replays") as refused:
@@ -102,6 +102,17 @@ def test_an_id_of_several_replays_is_refused(stage: Stage, monkeypatch: pytest.M
 
     assert refused.value.remedy == "Name one of: x-replay-a, y-replay-a."
     assert replays.find(stage.settings, "a", "y") == both[1]
+
+
+def test_an_id_is_matched_as_a_whole_and_not_by_its_end(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = replays.Replay("spy-replay-a-replay-b", "spy_replay_a_replay_b", 1, "spy", "a-replay-b")
+    monkeypatch.setattr(replays, "every", lambda _: (long,))
+
+    with pytest.raises(NotFoundError, match="no replay 'b'"):
+        replays.find(stage.settings, "b")
+    with pytest.raises(NotFoundError, match="of the task 'spy-replay-a'"):
+        replays.find(stage.settings, "b", "spy-replay-a")
+    assert replays.find(stage.settings, "a-replay-b") == replays.find(stage.settings, "a-replay-b", "spy") == long
 
 
 def test_a_removed_replay_is_gone_and_nothing_else_is(stage: Stage, contender: Terminal) -> None:
