@@ -84,7 +84,7 @@ def replay(
         name = f"Decision {number} of {made.decision.task}"
         same = f"{name}: the same to the byte, evidence {made.decision.evidence_hash}."
         if not made.is_logged:
-            same += " Its report is not in MLflow (a replay leaves out HOLDs): there is none to hold this one against."
+            same += " Its report was not logged (a replay leaves out HOLDs): there is no hash to hold this one against."
         console.print(escape(same), highlight=False)
 
 

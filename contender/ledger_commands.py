@@ -98,7 +98,7 @@ def rollback(
     """Take the champion back to an earlier version and pin it there: no job moves it until `contender unpin`."""
     from training.rollback import roll_back
 
-    with _at(task) as at:
+    with _at(task, takes_replay=False) as at:
         made = roll_back(at.engine, at.settings, task, at.clock, to=to, who=who or getuser(), why=why)
         now = f"{made.version} {made.contender}"
         if made.moved:
@@ -107,7 +107,10 @@ def rollback(
         elif made.changed:
             said = f"The champion of {task} stands on {now} already, and is to stay there."
         else:
-            said = f"Nothing to do: the champion of {task} stands on {now} already."
+            said = (
+                f"Nothing to do: the champion of {task} stands on {now} already. To another: contender rollback {task} "
+                f'--to VERSION --why "…"; `contender history {task}` names them.'
+            )
         said += f' It is pinned: the gate leaves it alone until contender unpin {task} --why "…"'
         at.console.print(escape(said), highlight=False)
 
@@ -122,18 +125,22 @@ def unpin(task: TaskName, why: Why, who: Who = "", replay: ReplayName = "") -> N
 
 
 @contextmanager
-def _at(task: str, replay: str = "") -> Iterator[_At]:
+def _at(task: str, replay: str = "", *, takes_replay: bool = True) -> Iterator[_At]:
     """Console, settings, clock and database for a command about a task that there is, or about a replay of it."""
     from contender import replays
     from training.configuring import require_task
 
     console = Console()
     with told(console) as (settings, clock):
-        require_task(settings.tasks, task)
         name, typed = task, task
+        if not replay and takes_replay and any(one.name == task for one in replays.every(settings)):
+            replay, task = task, ""  # as pages and lines of a replay name it
+        if task:
+            require_task(settings.tasks, task)
         if replay:
             found = replays.find(settings, replay, task)
-            settings, name, typed = found.settings(settings), found.name, f"{task} --replay {replay}"
+            settings, name = found.settings(settings), found.name
+            typed = f"{task} --replay {replay}" if task else name
         engine = connect(settings.require_database_url(), schema=settings.schema_name)
         try:
             yield _At(name, typed, console, settings, clock, engine)

@@ -69,7 +69,7 @@ def up(
     with only_one(settings), Interrupts() as interrupts:
         joined = detach and _serves(settings)
         found = running_services.find(settings)
-        stop_at_end, is_up = not joined, False
+        stop_at_end, is_up, days = not joined, False, None
         ending = "Everything is stopped; nothing is lost. The same command goes on from here."
         progress.before_step = interrupts.check
         if accelerate is None:
@@ -90,6 +90,9 @@ def up(
             _wait(services, progress, interrupts, days)
         except Stopped:
             progress.note("Stopping." if stop_at_end else "Stopped here; what served before serves on.")
+            if days is not None:
+                again = f"contender up --as-of {days.now:%Y-%m-%d} --accelerate {days.seconds:g}"
+                ending = f"Everything is stopped; nothing is lost. To go on from here: {again}"
             if detach or not is_up:
                 raise
         except Exception:

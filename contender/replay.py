@@ -14,7 +14,7 @@ from contender.replay_story import Story
 from core.errors import ContenderError
 from core.settings import Settings
 from core.tasks import Task
-from training.promote import PromoteReport
+from training.promote_report import PromoteReport
 
 
 def replay(

@@ -24,7 +24,7 @@ from ingestion.stored import Stored
 from training import forced, ledger, promote, train, unpin, versions
 from training.ledger import CHAMPION, PROMOTED
 from training.memory import Memory
-from training.promote import PromoteReport
+from training.promote_report import PromoteReport
 from training.wording import REPLAY_BEGINS
 from training.workplace import Workplace
 

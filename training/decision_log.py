@@ -75,7 +75,7 @@ def _record(key: str, number: int, decision: Decision, folder: Path) -> Record:
     params = {"rule": evidence["gate"]["rule"], "alpha": evidence["gate"]["alpha"], "rows": evidence["rows"]}
     return Record(
         key,
-        f"decision {decision.session_date} {decision.outcome}",
+        f"decision {number}: {decision.session_date} {decision.outcome}",
         f"{wording.why(decision)} {wording.after(decision)}",
         tags,
         {name: str(value) for name, value in params.items()},

@@ -64,6 +64,14 @@ def newest_number(engine: sa.Engine, task: str) -> int | None:
     return number
 
 
+def newest_look(engine: sa.Engine, task: str) -> datetime | None:
+    """When the gate decided last, by the clock that the job was given."""
+    of_gate = sa.select(decisions.c.decided_at).where(decisions.c.task == task, decisions.c.outcome != "FORCED")
+    with reachable(), engine.connect() as connection:
+        at: datetime | None = connection.execute(of_gate.order_by(decisions.c.id.desc()).limit(1)).scalar_one_or_none()
+    return at
+
+
 def newest_judged(engine: sa.Engine, task: str, series: str, before: int | None = None) -> Decision | None:
     """The last decision of the gate on a series that can be gone on with; with `before`, of a smaller id."""
     statement = _select().where(

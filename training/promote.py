@@ -6,9 +6,9 @@ An alias that a person moved stays where it is until it is released. All of it h
 which those hold as well who move an alias for a person (`training.forced`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -37,9 +37,10 @@ from training import (
     versions,
 )
 from training.decisions import Decision
-from training.gate import GUARD, HOLD, LOST, STALE, Verdict, decide
+from training.gate import GUARD, HOLD, STALE, Verdict, decide
 from training.given import Given
 from training.ledger import CHALLENGER, CHAMPION, Move
+from training.promote_report import PromoteReport, described, report_of
 from training.situation import Situation
 from training.situation import read as situation_now
 from training.versions import Version
@@ -48,62 +49,10 @@ from training.workplace import Workplace
 LEASE_WAIT_SECONDS = 120.0
 
 
-@dataclass(frozen=True)
-class PromoteReport:
-    """What was decided, who holds the aliases after it, and the moves that were made, mended or found.
-
-    `number` is the decision's id; `contenders` names those whose versions were moved, by version.
-    """
-
-    task: str
-    outcome: str
-    reason: str
-    champion: str | None
-    challenger: str | None
-    beats_baseline: str
-    metric: str
-    mean_loss: Mapping[str, float]
-    moves: tuple[Move, ...]
-    is_new: bool
-    number: int = 0
-    contenders: Mapping[int, str] = field(default_factory=dict)
-
-    def sentence(self) -> str:
-        """One line for a person."""
-        moved = "".join(
-            f"; {move.alias}: {self._named(move.from_version)} → {self._named(move.to_version)} ({move.why})"
-            for move in self.moves
-        )
-        decided = f"{self.outcome} ({self.reason})"
-        if not self.is_new:
-            return f"nothing to do: decision {self.number}, {decided}, stands{moved}{self._way_out}"
-        champion, challenger = (self._with_loss(name) for name in (self.champion, self.challenger))
-        return (
-            f"decision {self.number}: {decided}: champion {champion}, challenger {challenger}, "
-            f"beats the baseline: {self.beats_baseline}{moved}{self._way_out}"
-        )
-
-    def _named(self, version: int | None) -> str:
-        if version is None:
-            return "none"
-        return f"{self.contenders[version]} v{version}" if version in self.contenders else f"v{version}"
-
-    @property
-    def _way_out(self) -> str:
-        """How a person lets the gate decide again, where one has taken the decision from it."""
-        if self.reason == LOST:
-            return f'; MLflow has no champion any more: contender rollback {self.task} --why "…"'
-        if self.reason != "pinned":
-            return ""
-        return f'; moved by hand, so it stays until: contender unpin {self.task} --why "…"'
-
-    def _with_loss(self, contender: str | None) -> str:
-        loss = self.mean_loss.get(contender or "")
-        return (contender or "none") + ("" if loss is None else f" ({self.metric} {loss:.4g})")
-
-
 def run(settings: Settings, task: Task, clock: Clock, *, log_holds: bool = True) -> PromoteReport:
     """Reconciles the aliases with the ledger, decides on what is new, moves what the decision says, and logs it.
+
+    As of an instant before the last decision nothing is decided: the gate goes forward only.
 
     Without `log_holds` MLflow is told only of what is no HOLD. Raises NotFoundError when there is nothing to promote,
     RegistryUnreachableError or BusyError to be tried again, IntegrityError when the files of a model are not what was
@@ -122,7 +71,7 @@ def promote(
     """The same with connections that are there already."""
     with locks.hold(engine, f"promote/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
         at = Workplace(settings, engine, lease, clock)
-        report = _described(engine, _promote(at, task))
+        report = described(engine, _promote(at, task))
         if log_holds or (report.is_new and report.outcome != HOLD):
             decision_log.complete(at, task, holds=log_holds)
         return report
@@ -135,7 +84,10 @@ def _promote(at: Workplace, task: Task) -> PromoteReport:
     key = _run_key(at, task, series, newest)
     last = decisions.newest(at.engine, task.name)
     if last is not None and _stands(at.engine, key):
-        return _report(last, found, is_new=False)
+        return report_of(last, found, is_new=False)
+    looked_at = decisions.newest_look(at.engine, task.name)
+    if last is not None and looked_at is not None and looked_at > at.clock.now():
+        return report_of(last, found, is_new=False, ahead=looked_at)
 
     made, gone = list(found), set[int]()
     while True:
@@ -146,7 +98,7 @@ def _promote(at: Workplace, task: Task) -> PromoteReport:
         try:
             if missed is None or night is None:
                 decision, moved = _decide(at, situation, date.fromisoformat(key.session_date), key)
-                return _report(decision, (*made, *moved), is_new=True)
+                return report_of(decision, (*made, *moved), is_new=True)
             made += _decide(at, missed, night)[1]
         except _GoneError as error:  # as if it had never been made: it can stand for nothing
             gone.add(error.version.version)
@@ -262,30 +214,6 @@ def _runner_up(at: Workplace, situation: Situation, decision: Decision) -> Versi
     if version.version == situation.aliases.aliases.get(CHALLENGER):
         return version
     return None if registry.find(at.settings, version.task, version.version) is None else version
-
-
-def _described(engine: sa.Engine, report: PromoteReport) -> PromoteReport:
-    """The report with the id of its decision, the task's last one, and the names of what was moved."""
-    moved = {number for move in report.moves for number in (move.from_version, move.to_version) if number is not None}
-    known = versions.numbered(engine, report.task, moved) if moved else {}
-    names = {number: version.contender for number, version in known.items()}
-    return replace(report, number=decisions.newest_number(engine, report.task) or 0, contenders=names)
-
-
-def _report(decision: Decision, made: Iterable[Move], *, is_new: bool) -> PromoteReport:
-    beats = decision.evidence["beats_baseline"].get(decision.champion, "unproven")
-    return PromoteReport(
-        task=decision.task,
-        outcome=decision.outcome,
-        reason=decision.reason,
-        champion=decision.champion,
-        challenger=decision.challenger,
-        beats_baseline=beats,
-        metric=decision.evidence["metric"],
-        mean_loss=decision.evidence["mean_loss"],
-        moves=tuple(made),
-        is_new=is_new,
-    )
 
 
 if __name__ == "__main__":

@@ -262,7 +262,7 @@ def _send(
     except requests.RequestException as error:
         raise RegistryUnreachableError(
             f"MLflow did not answer at {_base(settings)} ({type(error).__name__}).",
-            "See that it runs (`contender status`); nothing was changed.",
+            "See that it runs (`contender status`); nothing was changed there.",
         ) from error
     if response.status_code >= 500 or response.status_code in (401, 403, 408, 429):
         raise RegistryUnreachableError(

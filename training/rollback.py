@@ -32,7 +32,8 @@ def roll_back(
         if to is None:
             held = ledger.reigns(engine, task, CHAMPION)
             found = target(held, _Usable(engine, settings, task), is_lost=is_lost)
-            asked = replace(asked, version=_required(found, task, is_lost=is_lost and bool(held)))
+            other = next((number for number in stands.aliases.values() if number != stands.aliases.get(CHAMPION)), None)
+            asked = replace(asked, version=_required(found, task, other, is_lost=is_lost and bool(held)))
         return forced.move(at, stands, asked)
 
 
@@ -90,16 +91,18 @@ def target(reigns: Sequence[Reign], usable: Container[int], *, is_lost: bool = F
     return next((version for version in reversed(before) if version in usable), None)
 
 
-def _required(version: int | None, task: str, *, is_lost: bool) -> int:
+def _required(version: int | None, task: str, other: int | None, *, is_lost: bool) -> int:
+    named = other or "VERSION"
     if version is None and is_lost:
         raise NotFoundError(
             f"MLflow has none of the versions any more that were champion of {task!r}.",
-            f'Name one that it has: contender rollback {task} --to 3 --why "…", or train anew: contender run {task}',
+            f'Name one that it has: contender rollback {task} --to {named} --why "…"; or train anew: '
+            f"contender run {task}",
         )
     if version is None:
         raise NotFoundError(
             f"The task {task!r} has had no other champion to go back to.",
-            f'Name the version to which it shall go: contender rollback {task} --to 3 --why "…"; `contender history '
-            f"{task}` names those that held an alias.",
+            f'Name the version to which it shall go: contender rollback {task} --to {named} --why "…"; '
+            f"`contender history {task}` names those that held an alias.",
         )
     return version

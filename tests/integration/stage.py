@@ -23,7 +23,7 @@ from training import outcomes, predictions, promote, registration, registry, row
 from training.backtest import Walk
 from training.fitted import Linear
 from training.positions import BEGINNING
-from training.promote import PromoteReport
+from training.promote_report import PromoteReport
 from training.train import TrainReport
 from training.versions import Version
 from training.workplace import Workplace

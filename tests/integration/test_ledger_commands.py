@@ -85,6 +85,9 @@ def test_a_move_by_hand_is_shown_before_any_job_has_written_it_down_and_nothing_
     assert "external, pinned: moved by hand in MLflow" in last
     assert f"champion {number['naive']} naive, pinned." in told
     assert phases(stage) == before
+    assert contender("unpin", stage.task.name, "--why", "as told")[1] == "Released: champion.\n"
+    assert ("external", CHAMPION, number["ridge"], number["naive"]) in phases(stage)
+    assert stage.promote().reason != "pinned"
 
 
 def test_what_was_moved_by_hand_is_external_and_left_alone_until_unpin_releases_it(
@@ -166,7 +169,7 @@ def test_a_rollback_to_the_version_that_is_champion_pins_it_there_until_unpin(
         ),
         (("rollback", "TASK", "--to", "99", "--why", "test"), 42, "MLflow has no version 99"),
         (("rollback", "TASK", "--to", "99", "--why", "test"), 42, "`contender history TASK`"),
-        (("history", "TASK", "--replay", "nothing"), 42, "There is no replay 'nothing' of the task TASK."),
+        (("history", "TASK", "--replay", "nothing"), 42, "There is no replay 'nothing' of the task 'TASK'."),
         (("rollback", "TASK", "--why", " "), 2, ""),
         (("rollback", "TASK"), 2, ""),
         (("rollback", "TASK", "--to", "0", "--why", "test"), 2, ""),

@@ -9,7 +9,7 @@ from core.settings import Settings
 from core.tasks import Task
 from tests.integration.deletions import delete_version
 from tests.integration.promotions import crowned, decided, off_by
-from tests.integration.stage import SERIES, Stage, month
+from tests.integration.stage import SERIES, Stage, known, month
 from tests.integration.test_promote_guard import fitted_to
 from training import again, unpin
 from training.ledger import CHALLENGER, CHAMPION, FORCED
@@ -273,3 +273,22 @@ def test_who_stood_under_another_declaration_keeps_its_place_through_a_change_of
     assert any(name.startswith("linear@") for name in before)
     assert kept == before
     stands_again(stage)
+
+
+def test_as_of_an_instant_before_the_last_decision_nothing_is_decided(stage: Stage) -> None:
+    crowned(stage)
+    nights(stage, 8)
+    before, aliases = len(decided(stage)), stage.aliases()
+    stage.versions("linear")
+    stage.months -= 3
+
+    report = stage.promote()
+
+    assert not report.is_new
+    assert report.sentence().startswith(
+        f"nothing to do: decision {newest(stage).id} was made as of {known(stage.months + 3):%Y-%m}"
+    )
+    assert "contender replay" in report.sentence()
+    stage.months += 3
+    assert (len(decided(stage)), stage.aliases()) == (before, aliases)
+    assert stage.promote().is_new

@@ -1,4 +1,4 @@
-"""The one who had the title before, deleted, changed or unfit meanwhile: nothing of it stops the job or is forgotten."""
+"""The one who had the title before, deleted, changed or unfit since: nothing of it stops the job or is forgotten."""
 
 import pytest
 import sqlalchemy as sa

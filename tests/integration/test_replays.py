@@ -81,7 +81,9 @@ def test_what_was_moved_by_hand_in_a_replay_is_released_there(stage: Stage, cont
     console = Console(file=io.StringIO())
     replay.replay(stage.settings, stage.task, month(FIRST), NIGHTS + 1, "a", console)
     assert (registry.aliases(stage.settings, named(stage)) or {})[CHAMPION] == by_hand
-    assert contender("unpin", stage.task.name, "--replay", "a", "--why", "t")[1] == "Released: champion.\n"
+    assert contender("unpin", named(stage), "--why", "as its lines say")[1] == "Released: champion.\n"
+    assert contender("unpin", stage.task.name, "--replay", "a", "--why", "t")[1] == "No alias was pinned.\n"
+    assert contender("rollback", named(stage), "--why", "t")[0] == 42
 
 
 def test_a_name_of_no_replay_is_refused_with_those_there_are(stage: Stage, contender: Terminal) -> None:

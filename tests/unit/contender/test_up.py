@@ -180,9 +180,11 @@ def test_in_a_demonstration_services_are_told_the_day_which_ends_with_it(stand: 
 
     stand.ensure = ensure
 
-    code, _ = up("--as-of", "2005-01-03T12:00", "--accelerate", "5")
+    code, told = up("--as-of", "2005-01-03T12:00", "--accelerate", "5")
 
     assert (code, seen) == (0, ["2005-01-03T12:00:00+00:00"])
+    again = "To go on from here: contender up --as-of 2005-01-03 --accelerate 5"
+    assert told[-1] == f"· Everything is stopped; nothing is lost. {again}"
     assert not (tmp_path / "home" / "clock").exists()
 
 

@@ -1,5 +1,5 @@
 from training.ledger import new_move
-from training.promote import PromoteReport
+from training.promote_report import PromoteReport
 
 UNPIN = 'moved by hand, so it stays until: contender unpin spy --why "…"'
 
