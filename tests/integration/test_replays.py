@@ -25,14 +25,10 @@ FIRST, MONTHS, NIGHTS = 16, 24, 3
 
 @pytest.fixture
 def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Iterator[Stage]:
-    """A task with two replays, `a` and `b`, whose own aliases stand somewhere as well."""
+    """A task with a replay, `a`."""
     stage = declared(settings_with_mlflow, engine, tmp_path / "tasks")
     stage.put(wave(MONTHS))
-    stage.train()
-    stage.promote()
-    for name in ("a", "b"):
-        console = Console(file=io.StringIO())
-        replay.replay(stage.settings, stage.task, month(FIRST), NIGHTS, name, console)
+    walk(stage, "a")
     yield stage
     with engine.begin() as connection:
         for replay_id in ("a", "b"):
@@ -45,6 +41,17 @@ def contender(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return Terminal(stage.settings, monkeypatch)
 
 
+def walk(stage: Stage, name: str) -> None:
+    replay.replay(stage.settings, stage.task, month(FIRST), NIGHTS, name, Console(file=io.StringIO()))
+
+
+def beside_others(stage: Stage) -> None:
+    """Another replay, `b`, and the aliases of the task itself."""
+    stage.train()
+    stage.promote()
+    walk(stage, "b")
+
+
 def named(stage: Stage, replay_id: str = "a") -> str:
     return f"{stage.task.name}-replay-{replay_id}"
 
@@ -52,6 +59,8 @@ def named(stage: Stage, replay_id: str = "a") -> str:
 def test_the_history_and_the_decisions_of_a_replay_are_reached_by_its_name_or_id(
     stage: Stage, contender: Terminal
 ) -> None:
+    stage.train()
+    stage.promote()
     store = connect(stage.settings.database_url, schema=named(stage).replace("-", "_"))
     with store.connect() as connection:
         first = connection.execute(sa.select(sa.func.min(decisions.c.id))).scalar_one()
@@ -95,29 +104,30 @@ def test_a_name_of_no_replay_is_refused_with_those_there_are(stage: Stage, conte
         replays.find(stage.settings, named(stage), "other")
 
 
-def test_an_id_of_several_replays_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_of_several_replays_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     both = tuple(replays.Replay(f"{task}-replay-a", f"{task}_replay_a", 1, task, "a") for task in ("x", "y"))
     monkeypatch.setattr(replays, "every", lambda _: both)
 
     with pytest.raises(ConfigurationError, match="the id of several replays") as refused:
-        replays.find(stage.settings, "a")
+        replays.find(settings, "a")
 
     assert refused.value.remedy == "Name one of: x-replay-a, y-replay-a."
-    assert replays.find(stage.settings, "a", "y") == both[1]
+    assert replays.find(settings, "a", "y") == both[1]
 
 
-def test_an_id_is_matched_as_a_whole_and_not_by_its_end(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_is_matched_as_a_whole_and_not_by_its_end(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     long = replays.Replay("spy-replay-a-replay-b", "spy_replay_a_replay_b", 1, "spy", "a-replay-b")
     monkeypatch.setattr(replays, "every", lambda _: (long,))
 
     with pytest.raises(NotFoundError, match="no replay 'b'"):
-        replays.find(stage.settings, "b")
+        replays.find(settings, "b")
     with pytest.raises(NotFoundError, match="of the task 'spy-replay-a'"):
-        replays.find(stage.settings, "b", "spy-replay-a")
-    assert replays.find(stage.settings, "a-replay-b") == replays.find(stage.settings, "a-replay-b", "spy") == long
+        replays.find(settings, "b", "spy-replay-a")
+    assert replays.find(settings, "a-replay-b") == replays.find(settings, "a-replay-b", "spy") == long
 
 
 def test_a_removed_replay_is_gone_and_nothing_else_is(stage: Stage, contender: Terminal) -> None:
+    beside_others(stage)
     name, before = stage.task.name, (stage.aliases(), [row.id for row in decided(stage)])
     others = registry.aliases(stage.settings, named(stage, "b"))
 
