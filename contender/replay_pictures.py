@@ -1,20 +1,31 @@
 """The pictures of a replay's report: the loss saved against the baseline by each way, and who held the title when."""
 
 import io
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from contender.replay_story import Story
-from training.canvas import GREY, INK, OURS, THEIRS, panels
+from training.canvas import BETTER, GREY, INK, OURS, THEIRS, WORSE, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = (OURS, INK, "#2e8b57", THEIRS, "#c0392b")
-_BASELINE, _DPI = 1, 150
+_SERVED, _BASELINE, _DPI = 0, 1, 150
+_STYLES: tuple[dict[str, Any], ...] = (
+    {"color": "#8dbcec", "lw": 6.5, "zorder": 2.1},
+    {"color": INK, "lw": 1.3, "ls": (0, (1, 1.6)), "zorder": 2.5},
+    {"color": BETTER, "lw": 3.2, "zorder": 2.2},
+    {"color": THEIRS, "lw": 1.7, "ls": (0, (5, 3)), "zorder": 2.4},
+    {"color": WORSE, "lw": 1.2, "zorder": 2.3},
+)
+"""Of each way. They run along each other for years: who lies below is broader, or seen between the dashes above."""
+_BUTT: dict[str, Any] = {"solid_capstyle": "butt", "dash_capstyle": "butt"}
+_BY_HAND = THEIRS
+_UNSETTLED = 10
+"""The first tenth of the rows: a mean of so few jumps far beyond what the rest can be told apart by."""
+_SMALLER = 0.7
 _WINDOWS = {"session": (252, 126, 63, 21, 10, 5), "month": (12, 6, 3)}
 
 
@@ -26,13 +37,13 @@ def loss_saved(story: Story) -> bytes:
     data = f"{story.data}: {days[0]} to {days[-1]}, {len(days):,} rows"
     figure, (top, bottom) = panels(f"{story.task.name}: what each way to choose a champion saved", data, note)
     top.axhline(0, color=GREY, lw=1)
-    for way, colour in zip(ways, _COLOURS, strict=True):
+    for way, style in zip(ways, _STYLES, strict=True):
         if way is not ways[_BASELINE]:
-            style = {"color": colour, **_weight(way is ways[0])}
-            top.plot(days, np.cumsum(baseline - way.losses), label=way.name, **style)
+            top.plot(days, np.cumsum(baseline - way.losses), label=way.name, **_BUTT, **style)
     top.set_ylabel("loss saved, cumulative", fontsize=9)
-    top.legend(loc="best", frameon=False, fontsize=8)
+    top.legend(loc="best", frameon=False, fontsize=8, handlelength=3.2)
     _title(story, bottom)
+    _dates(bottom)
     return _png(figure)
 
 
@@ -44,24 +55,24 @@ def means(story: Story) -> bytes:
     ways, days = story.ways, np.array(story.days, dtype="datetime64[D]")
     window = window_of(len(days), story.task.frequency)
     metric = story.task.metric
+    begin = len(days) // _UNSETTLED
     note = f"below: mean of the last {window} rows" if window else "below: nothing yet"
+    note += f"; above: from row {begin + 1:,} on, before it a mean is of too few" if begin else ""
     figure, (top, bottom) = panels(f"{story.task.name}: mean loss so far", f"{metric}, the lower the better", note)
     counts = np.arange(1, len(days) + 1)
-    for way, colour in zip(ways, _COLOURS, strict=True):
-        style = {"color": colour, **_weight(way is ways[0])}
-        top.plot(days, np.cumsum(way.losses) / counts, label=way.name, **style)
+    for way, style in zip(ways, _STYLES, strict=True):
+        top.plot(days[begin:], (np.cumsum(way.losses) / counts)[begin:], label=way.name, **_BUTT, **style)
         if window:
             rolling = np.convolve(way.losses, np.ones(window) / window, mode="valid")
-            bottom.plot(days[window - 1 :], rolling, **style)
+            bottom.plot(days[window - 1 :], rolling, **_BUTT, **{**style, "lw": style["lw"] * _SMALLER})
     if not window:
         bottom.set_yticks([])
         said = f"too few rows for a rolling mean: {len(days):,}"
         bottom.text(0.5, 0.5, said, transform=bottom.transAxes, ha="center", va="center", fontsize=9, color=GREY)
-    settled = np.concatenate([(np.cumsum(way.losses) / counts)[len(days) // 10 :] for way in ways])
-    top.set_ylim(settled.min() * 0.995, settled.max() * 1.005)
     top.set_ylabel(metric, fontsize=9)
-    top.legend(loc="best", frameon=False, fontsize=8)
+    top.legend(loc="best", frameon=False, fontsize=8, handlelength=3.2)
     bottom.set_ylabel("rolling", fontsize=9)
+    _dates(bottom)
     return _png(figure)
 
 
@@ -75,22 +86,35 @@ def window_of(rows: int, frequency: str) -> int:
     return next(fitting, 0)
 
 
-def _weight(is_served: bool) -> dict[str, Any]:
-    """What was served is drawn first and broad, so that a line that runs along it can be seen on it."""
-    return {"lw": 3.5, "alpha": 0.45, "zorder": 1} if is_served else {"lw": 1.0, "zorder": 2}
-
-
 def _title(story: Story, axes: "Axes") -> None:
-    """A bar from each change of the title to the next, in the row of who holds it."""
-    begun = [(name, next(held).night) for name, held in groupby(story.changes, lambda change: change.to_contender)]
-    places = {name: place for place, name in enumerate(dict.fromkeys(name for name, _ in begun))}
-    ends = [*(night for _, night in begun[1:]), story.last_night]
-    for (name, begin), end in zip(begun, ends, strict=True):
-        since, until = np.datetime64(begin), np.datetime64(end)
-        axes.plot([since, until], [places[name]] * 2, color=OURS, lw=6, solid_capstyle="butt")
+    """A bar from each change of the title to the next, in the row of who holds it; in another colour by hand."""
+    begun = [change for change in story.changes if not change.is_refresh]
+    names = dict.fromkeys(change.to_contender for change in begun if change.to_contender is not None)
+    places = {name: place for place, name in enumerate(names)}
+    ends = [*(change.night for change in begun[1:]), story.last_night]
+    for change, end in zip(begun, ends, strict=True):
+        if change.to_contender is not None:
+            since, until, row = np.datetime64(change.night), np.datetime64(end), places[change.to_contender]
+            colour, label = (_BY_HAND, "by hand") if change.by_hand else (OURS, "by the gate")
+            axes.plot([since, until], [row, row], color=colour, lw=6, label=label, **_BUTT)
+    if any(change.by_hand for change in begun):
+        handles, labels = axes.get_legend_handles_labels()
+        once = dict(zip(labels, handles, strict=True))
+        axes.legend(
+            once.values(), once, loc="lower right", bbox_to_anchor=(1.01, 0.94), ncols=2, frameon=False, fontsize=8
+        )
     axes.set_yticks(list(places.values()), list(places), fontsize=8)
     axes.set_ylim(-0.7, len(places) - 0.3)
     axes.set_ylabel("champion", fontsize=9)
+
+
+def _dates(axes: "Axes") -> None:
+    """Short dates, the year on its own at the end: a long one would not fit in at the right edge."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=9)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def _png(figure: "Figure") -> bytes:

@@ -11,10 +11,11 @@ from rich.markup import escape as plain
 from rich.table import Table
 
 from contender import replay_pictures
-from contender.replay_story import Change, Story, times
+from contender.replay_story import Story, times
+from contender.replay_title import Change
 from training.report import faults as told_of
 from training.sheet import page, table
-from training.wording import loss
+from training.wording import loss, marked
 
 _METRIC = {"brier": "mean Brier loss", "mae": "mean absolute error"}
 _SILENT = "No answer of the champion has its label yet, so nothing is compared."
@@ -83,12 +84,13 @@ def _reigns(story: Story) -> Iterator[tuple[Change, list[Change]]]:
 
 
 def _when(change: Change) -> str:
-    return f"{change.night}: {_who(change)}"
+    return f"{change.night}: {change.who}"
 
 
 def _how(change: Change, after: list[Change]) -> str:
     """The decision in the words of the gate, and what became of the version."""
-    how = f"{change.outcome} {change.reason}, version {change.version}"
+    decided = f"{change.outcome} {change.reason}".rstrip()
+    how = decided if change.version is None else f"{decided}, version {change.version}"
     return how if not after else f"{how}; refreshed {times(len(after))} since, last on {after[-1].night}"
 
 
@@ -100,7 +102,8 @@ def _costs(story: Story) -> list[str]:
     if not story.ways:
         return ["<h2>What each way to choose a champion cost</h2>", f"<p>{_SILENT}</p>"]
     metric = _METRIC[story.task.metric]
-    contenders = [(contender, loss(mean)) for contender, mean in story.contenders.items()]
+    champion = story.champion
+    contenders = [(marked(name, is_champion=name == champion), loss(mean)) for name, mean in story.contenders.items()]
     return [
         "<h2>What each way to choose a champion cost</h2>",
         f'<p class="quiet">{escape(_same_rows(story))}</p>',
@@ -133,12 +136,6 @@ def _way_rows(story: Story) -> list[tuple[str, ...]]:
         )
         for way in story.ways
     ]
-
-
-def _who(change: Change) -> str:
-    if change.from_contender in (None, change.to_contender):
-        return change.to_contender
-    return f"{change.from_contender} → {change.to_contender}"
 
 
 def _picture(png: bytes, what: str) -> str:

@@ -1,7 +1,7 @@
 """What a replay has shown: who held the title and why, and what each way of choosing a champion would have cost."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -9,45 +9,22 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from contender import replay_rules
+from contender import replay_rules, replay_title, replays
 from contender.replay_place import Place, nights_done
+from contender.replay_title import Change
 from core.connection import reachable
 from core.database import decisions as decided_table
-from core.database import ledger, predictions
+from core.database import predictions
 from core.tasks import Task
 from ingestion.sessions import final_at
 from training import decisions, faults, outlook, scoring, wording
 from training.decisions import Decision
 from training.faults import Fault
-from training.gate import REFRESH
 from training.ledger import CHAMPION
 from training.predictions import scoreboard, scored
 from training.procedures import Floats
 
 SERVED = "served"
-
-
-@dataclass(frozen=True)
-class Change:
-    """A night on which the title, or the version that holds it, changed, and why. `from_contender`: None at first."""
-
-    night: date
-    outcome: str
-    reason: str
-    from_contender: str | None
-    to_contender: str
-    version: int
-    why: str
-
-    @property
-    def is_succession(self) -> bool:
-        """Whether another contender has the title since."""
-        return self.from_contender != self.to_contender
-
-    @property
-    def is_refresh(self) -> bool:
-        """Whether only a newer version of the one who has the title came in, as the schedule has it."""
-        return self.reason == REFRESH and not self.is_succession
 
 
 @dataclass(frozen=True)
@@ -99,8 +76,17 @@ class Story:
     def _changed(self) -> str:
         if not self.changes:
             return "nobody took the title."
-        count = sum(change.is_succession for change in self.changes[1:])
-        return f"the title changed hands {times(count)}." if count else "the title never changed hands."
+        handed = replay_title.handed_on(self.changes)
+        by_hand = sum(change.by_hand for change in handed)
+        if not handed:
+            return "the title never changed hands."
+        of_them = "" if not by_hand else ", by hand" if by_hand == len(handed) else f", {times(by_hand)} by hand"
+        return f"the title changed hands {times(len(handed))}{of_them}."
+
+    @property
+    def champion(self) -> str | None:
+        """Who has the title after the last night."""
+        return self.changes[-1].to_contender if self.changes else None
 
 
 def times(count: int) -> str:
@@ -119,14 +105,16 @@ def read(engine: sa.Engine, place: Place) -> Story:
     """
     task, series = place.task, place.standing.series
     done = nights_done(engine, task)
-    changes, decided = _decisions(engine, task)
+    changes = replay_title.read(engine, task)
     answered = _answers(engine, task)
     as_of = final_at(task, max(done))
     board = scoring.paired(scored(task, scoreboard(engine, task, series, as_of)), list(task.contenders))
     rows = board.join(answered, on="target_date", how="left", maintain_order="left")
     begin = _first_answered(rows)
     last = decisions.newest(engine, task.name)
-    days, ways, means = _ways(task, rows, begin) if begin else ((), (), {})
+    with reachable(), engine.connect() as connection:
+        begun = replays.begun(connection, task.name) or {}
+    days, ways, means = _ways(task, rows, begin, _served(changes)) if begin else ((), (), {})
     return Story(
         task=task,
         series=series,
@@ -134,46 +122,37 @@ def read(engine: sa.Engine, place: Place) -> Story:
         nights=len(done),
         first_night=min(done),
         last_night=max(done),
-        decided=decided,
+        decided=_decided(engine, task),
         changes=changes,
         days=days,
         ways=ways,
         contenders=means,
-        standing=_standing(last),
+        standing=_standing(last, begun),
         faults=() if last is None else tuple(faults.found(last)),
     )
 
 
-def _standing(last: Decision | None) -> str:
-    """The last decision in words; where nobody is champion, what is waited for as well."""
+def _standing(last: Decision | None, begun: Mapping[str, str]) -> str:
+    """The last decision in words; where nobody is champion, what is waited for as well.
+
+    A command that it names is that for the replay.
+    """
     if last is None:
         return ""
+    if {"of", "id"} <= begun.keys():
+        last = replace(last, task=f"{begun['of']} --replay {begun['id']}")
     told = [wording.after(last)] if last.champion is not None else outlook.awaited(last)
     return " ".join([wording.why(last), *told])
 
 
-def _decisions(engine: sa.Engine, task: Task) -> tuple[tuple[Change, ...], dict[str, int]]:
-    """The champion's moves with the decisions that asked for them, and how many decisions there were of each kind."""
+def _decided(engine: sa.Engine, task: Task) -> dict[str, int]:
+    """How many decisions there were of each kind, the most first."""
     columns = decided_table.c
     counted = sa.select(columns.outcome, columns.reason, sa.func.count()).where(columns.task == task.name)
-    moved = (
-        sa.select(*(columns[one.name] for one in fields(Decision)), ledger.c.to_version)
-        .select_from(ledger.join(decided_table, columns.id == ledger.c.decision_id))
-        .where(ledger.c.task == task.name, ledger.c.alias == CHAMPION, ledger.c.phase == "confirmed")
-        .order_by(ledger.c.id)
-    )
     with reachable(), engine.connect() as connection:
         counts = connection.execute(counted.group_by(columns.outcome, columns.reason)).all()
-        rows = [tuple(row) for row in connection.execute(moved)]
-    changes: list[Change] = []
-    for *values, version in rows:
-        one = Decision(*values)
-        before = changes[-1].to_contender if changes else None
-        assert one.champion is not None, "it gave the title to somebody"  # noqa: S101
-        why = wording.why(one)
-        changes.append(Change(one.session_date, one.outcome, one.reason, before, one.champion, version, why))
     decided = {f"{outcome} {reason}": count for outcome, reason, count in counts}
-    return tuple(changes), dict(sorted(decided.items(), key=lambda item: -item[1]))
+    return dict(sorted(decided.items(), key=lambda item: -item[1]))
 
 
 def _answers(engine: sa.Engine, task: Task) -> pl.DataFrame:
@@ -197,7 +176,15 @@ def _first_answered(rows: pl.DataFrame) -> int:
     return int(answered[0]) + 1 if len(answered) else 0
 
 
-def _ways(task: Task, rows: pl.DataFrame, begin: int) -> tuple[tuple[date, ...], tuple[Way, ...], dict[str, float]]:
+def _served(changes: Sequence[Change]) -> str:
+    """What the first way is called; a person's moves are not evidence, so it says that they are among them."""
+    by_hand = sum(change.by_hand for change in changes)
+    return f"{SERVED}: the champion by evidence" + (f", moved by hand {times(by_hand)}" if by_hand else "")
+
+
+def _ways(
+    task: Task, rows: pl.DataFrame, begin: int, served_by: str
+) -> tuple[tuple[date, ...], tuple[Way, ...], dict[str, float]]:
     """Every way on the same rows: those with an answer of the champion, and of every contender, and a label."""
     names, labels = list(task.contenders), rows["label"].to_numpy()
     losses = np.column_stack([scoring.losses(task, labels, rows[name].to_numpy()) for name in names])
@@ -215,7 +202,7 @@ def _ways(task: Task, rows: pl.DataFrame, begin: int) -> tuple[tuple[date, ...],
         return np.full(len(losses) - begin, names.index(contender))
 
     ways = (
-        Way(f"{SERVED}: the champion by evidence", served[answered], replay_rules.changes(places)),
+        Way(served_by, served[answered], replay_rules.changes(places)),
         way(f"always the baseline ({task.baseline})", always(task.baseline)),
         way(f"the best contender, known in hindsight ({best})", always(best)),
         way("lower mean so far wins", replay_rules.lowest_mean_so_far(losses, begin)),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOWEST, HIGHEST = 1e-3, 1e6
-"""Between these evidence is drawn."""
+"""Between these evidence is drawn; what is beyond them, at them."""
 
 _POINTS, _AROUND = 400, 3
 _REST = (THEIRS, BETTER, WORSE, "#7b5ea7", "#8a6d3b", "#3aa6a6", GREY)
@@ -38,6 +38,17 @@ def svg(curves: Curves, metric: Metric, needed: float) -> str:
         _figure(curves, metric, needed).savefig(content, format="svg", metadata=nothing)
     text = content.getvalue()
     return text[text.index("<svg") :]
+
+
+def beyond(curves: Curves) -> str:
+    """What is drawn elsewhere than it was, in words, with a space before them; empty where nothing is."""
+    worths = np.concatenate([one.worth for one in curves.of] or [np.ones(0)])
+    told = ""
+    if (worths < LOWEST).any():
+        told += f" Evidence below {LOWEST:g} is drawn at {LOWEST:g}."
+    if (worths > HIGHEST).any():
+        told += f" Evidence above {HIGHEST:,.0f} is drawn at {HIGHEST:,.0f}."
+    return told
 
 
 def _figure(curves: Curves, metric: Metric, needed: float) -> "Figure":
@@ -108,11 +119,11 @@ def _worth(axes: "Axes", curves: Curves, needed: float) -> None:
     for place, one in enumerate(curves.of):
         days, worth = _from_one(one)
         picked = _picked(len(days))
-        drawn = np.clip(worth[picked], LOWEST / 2, HIGHEST * 2)
+        drawn = np.clip(worth[picked], LOWEST, HIGHEST)
         axes.plot(days[picked], drawn, **_line(place, len(picked)))
         if len(drawn):
             highest, lowest = max(highest, drawn.max()), min(lowest, drawn.min())
-    axes.set_ylim(max(lowest, LOWEST) / 1.8, min(highest * 3, HIGHEST))
+    axes.set_ylim(lowest / 1.8, highest * 3)
     axes.yaxis.set_major_formatter(_tick)
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.annotate(

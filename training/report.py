@@ -56,7 +56,7 @@ def _pictures(decision: Decision, curves: Curves) -> list[str]:
     else:
         what = (
             f"{_too_few(decision, given)}, so here is every contender against the baseline, {curves.against}, on all "
-            f"rows: {extent}. These choose a first champion; no title is taken from anybody by them."
+            f"rows: {extent}. {_chosen_by(given)}"
         )
     picture = decision_pictures.svg(curves, given.metric, 1 / given.gate.alpha)
     named = escape(f"Loss saved against {curves.against} and the evidence, by date, {extent}")
@@ -67,18 +67,25 @@ def _pictures(decision: Decision, curves: Curves) -> list[str]:
     )
     return [
         "<h2>How it went</h2>",
-        f'<p class="quiet">{escape(what)} The thick line is {escape(drawn[0].challenger)}. '
-        f"Evidence is drawn between {decision_pictures.LOWEST:g} and {decision_pictures.HIGHEST:,.0f}.</p>",
+        f'<p class="quiet">{escape(what)} The thick line is {escape(drawn[0].challenger)}.'
+        f"{escape(decision_pictures.beyond(curves))}</p>",
         picture.replace("<svg ", f'<svg role="img" aria-label="{named}" ', 1).strip(),
         margin,
     ]
+
+
+def _chosen_by(given: Given) -> str:
+    """What the rows against the baseline are good for: only where nobody was champion do they choose one."""
+    is_first = given.champion is None and not given.lost
+    chosen = "These choose a first champion; no title" if is_first else "No title"
+    return f"{chosen} is taken from anybody by them."
 
 
 def _too_few(decision: Decision, given: Given) -> str:
     """Why the contest for the title is not drawn."""
     counted = max((one["rows"] for one in decision.evidence["comparisons"]), default=0)
     if not counted:
-        return "No row counts for or against a champion yet"
+        return f"No row counts for or against {given.champion or 'a champion'} yet"
     count = "One row counts" if counted == 1 else f"Only {counted} rows count"
     return f"{count} for or against {given.champion} yet, and the first bet is on {given.gate.block}"
 
@@ -90,7 +97,7 @@ def _comparisons(decision: Decision) -> list[str]:
     given, count = Given.of(decision), len(compared)
     rows = [
         [
-            one["challenger"],
+            f"{one['challenger']} (champion now)" if one["challenger"] == decision.champion else one["challenger"],
             f"{one['rows']:,}",
             number(one["shared"]),
             wording.COMPARED[one["reason"]],
@@ -146,7 +153,8 @@ def _ranking(decision: Decision) -> list[str]:
     rows = []
     for name, mean in means.items():
         ahead = f"{mean / base - 1:+.2%}" if base and name != given.baseline else ""
-        rows.append([name, loss(mean), ahead, "is it" if name == given.baseline else beats.get(name, "")])
+        beaten = wording.IS_BASELINE if name == given.baseline else beats.get(name, "")
+        rows.append([wording.marked(name, is_champion=name == decision.champion), loss(mean), ahead, beaten])
     return [
         "<h2>All contenders</h2>",
         f'<p class="quiet">On all rows that every one of them predicted, the best first: '

@@ -115,6 +115,8 @@ BEATS: Final = {
     "no": "does not beat the baseline",
     "unproven": "not proven to beat the baseline",
 }
+IS_BASELINE: Final = "is the baseline"
+"""What is said of the baseline where it is asked who beats it."""
 
 
 def why(decision: Decision) -> str:
@@ -162,11 +164,20 @@ def after(decision: Decision) -> str:
     baseline = decision.evidence.get("given", {}).get("baseline")
     told = f"Champion: {decision.champion}"
     if decision.champion == baseline:
-        told += ", the baseline itself"
+        told += f", which {IS_BASELINE}"
     elif beats is not None:
         told += f", which is {BEATS[beats]}" if beats == "unproven" else f", which {BEATS[beats]}"
     challenger = f" Challenger: {decision.challenger}." if decision.challenger else " Nobody challenges."
     return f"{told}.{challenger}"
+
+
+def marked(contender: str, *, is_champion: bool) -> str:
+    """The name as a table has it.
+
+    >>> marked("ridge", is_champion=False), marked("ridge", is_champion=True)
+    ('ridge', 'ridge (champion)')
+    """
+    return f"{contender} (champion)" if is_champion else contender
 
 
 def best_first(evidence: Mapping[str, Any]) -> dict[str, float]:

@@ -2,8 +2,10 @@
 
 import io
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from contender import replay_pictures, replay_report
-from contender.replay_story import Change, Story, Way
+from contender.replay_story import Story, Way
+from contender.replay_title import EXTERNAL, Change
 from core.task_files import load_task
 from training.faults import Fault
 
@@ -22,6 +25,18 @@ DAYS = tuple(date(2005, 1, 4) + timedelta(days=i) for i in range(30))
 
 def a_way(name: str, mean: float, changes: int = 0) -> Way:
     return Way(name, np.full(len(DAYS), mean), changes)
+
+
+def drawn(picture: Callable[[Story], bytes], story: Story, monkeypatch: pytest.MonkeyPatch) -> Figure:
+    """The figure of a picture, as it would be written."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(replay_pictures, "_png", lambda figure: figures.append(figure) or b"")
+    picture(story)
+    return figures[0]
+
+
+def by_hand(night: date, before: str, now: str | None, version: int | None) -> Change:
+    return Change(night, EXTERNAL, "", before, now, version, "Not by the gate: moved by hand.", by_hand=True)
 
 
 @pytest.fixture
@@ -132,16 +147,14 @@ def test_the_rolling_mean_is_of_as_many_rows_as_fit(
 ) -> None:
     days = tuple(date(2005, 1, 4) + timedelta(days=i) for i in range(rows))
     ways = tuple(Way(way.name, np.full(rows, way.mean), 0) for way in story.ways)
-    drawn: list[Figure] = []
-    monkeypatch.setattr(replay_pictures, "_png", lambda figure: drawn.append(figure) or b"")
 
-    replay_pictures.means(replace(story, days=days, ways=ways))
+    figure = drawn(replay_pictures.means, replace(story, days=days, ways=ways), monkeypatch)
 
-    _, bottom = drawn[0].axes
+    _, bottom = figure.axes
     assert {len(line.get_xdata()) for line in bottom.get_lines()} == ({rows - window + 1} if window else set())
-    said = [text.get_text() for text in [*drawn[0].texts, *bottom.texts]]
+    said = [text.get_text() for text in [*figure.texts, *bottom.texts]]
     expected = f"below: mean of the last {window} rows" if window else f"too few rows for a rolling mean: {rows}"
-    assert expected in said
+    assert any(text.startswith(expected) for text in said)
 
 
 def test_without_a_label_nothing_is_compared(story: Story) -> None:
@@ -156,3 +169,98 @@ def test_names_are_shown_as_they_are_and_never_as_markup(story: Story) -> None:
 
     assert "GSPC ([red]<b>x)" in told(odd)
     assert "GSPC ([red]&lt;b&gt;x)" in replay_report.html(odd)
+
+
+def test_a_title_that_a_person_moved_is_told_as_that_and_a_later_refresh_as_a_refresh(story: Story) -> None:
+    first, refresh, succession = story.changes
+    moved = by_hand(date(2005, 1, 12), "forest", "base-rate", 1)
+    later = replace(refresh, night=date(2005, 1, 20), version=7)
+
+    said = told(replace(story, changes=(first, succession, moved, later)))
+    alone = told(replace(story, changes=(first, replace(moved, from_contender="base-rate", to_contender="forest"))))
+
+    assert "the title changed hands twice, once by hand." in said
+    assert "the title changed hands once, by hand." in alone
+    assert (
+        "2005-01-12: forest → base-rate\nNot by the gate: moved by hand. "
+        "(external, version 1; refreshed once since, last on 2005-01-20)"
+    ) in said
+
+
+def test_a_champion_that_was_taken_away_and_put_back_has_not_handed_the_title_on(story: Story) -> None:
+    first = story.changes[0]
+    gone, back = by_hand(date(2005, 1, 12), "base-rate", None, None), replace(first, night=date(2005, 1, 14))
+
+    said = told(replace(story, changes=(first, gone, back)))
+
+    assert "the title never changed hands" in said
+    assert "2005-01-12: base-rate → nobody\nNot by the gate: moved by hand. (external)" in said
+
+
+def test_the_bar_of_the_champion_shows_which_reign_a_person_began(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, refresh, _ = story.changes
+    gone = by_hand(date(2005, 1, 20), "forest", None, None)
+    changes = (first, refresh, by_hand(date(2005, 1, 9), "base-rate", "forest", 3), gone)
+
+    _, bottom = drawn(replay_pictures.loss_saved, replace(story, changes=changes), monkeypatch).axes
+
+    bars = [(line.get_label(), *map(str, line.get_xdata())) for line in bottom.get_lines()]
+    assert bars == [("by the gate", "2005-01-03", "2005-01-09"), ("by hand", "2005-01-09", "2005-01-20")]
+    assert len({line.get_color() for line in bottom.get_lines()}) == 2
+    legend = bottom.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["by the gate", "by hand"]
+
+
+@pytest.mark.parametrize("picture", [replay_pictures.loss_saved, replay_pictures.means])
+def test_of_ways_that_run_along_each_other_every_one_is_seen(
+    story: Story, picture: Callable[[Story], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top, _ = drawn(picture, story, monkeypatch).axes
+
+    lines = sorted(
+        (line for line in top.get_lines() if not line.get_label().startswith("_")), key=lambda line: line.get_zorder()
+    )
+
+    for below, above in pairwise(lines):
+        assert below.get_linewidth() > 1.5 * above.get_linewidth() or above.is_dashed()
+    assert {line.get_alpha() for line in lines} == {None}
+    assert len({line.get_color() for line in lines}) == len(lines)
+
+
+def test_no_line_of_the_means_leaves_the_axes(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = np.full(len(DAYS), 0.2)
+    losses[0], losses[-1] = 0.0, 9.0
+    ways = (Way("served", losses, 0), *story.ways[1:])
+
+    top, _ = drawn(replay_pictures.means, replace(story, ways=ways), monkeypatch).axes
+
+    low, high = top.get_ylim()
+    said = np.concatenate([line.get_ydata() for line in top.get_lines()])
+    assert low < said.min()
+    assert said.max() < high
+    assert len(top.get_lines()[0].get_xdata()) == len(DAYS) - 3
+
+
+@pytest.mark.parametrize("picture", [replay_pictures.loss_saved, replay_pictures.means])
+def test_no_date_below_a_picture_is_cut_at_its_edge(
+    story: Story, picture: Callable[[Story], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = tuple(date(2005, 1, 4) + timedelta(days=i) for i in range(102))
+    ways = tuple(Way(way.name, np.full(len(days), way.mean), 0) for way in story.ways)
+
+    figure = drawn(picture, replace(story, days=days, ways=ways, last_night=days[-1]), monkeypatch)
+
+    figure.canvas.draw()
+    edges = [label.get_window_extent().x1 for label in figure.axes[1].get_xticklabels() if label.get_text()]
+    assert edges
+    assert max(edges) < figure.bbox.x1
+
+
+def test_the_champion_is_marked_among_the_contenders(story: Story) -> None:
+    page = replay_report.html(story)
+
+    assert "<td>forest (champion)</td>" in page
+    assert "<td>base-rate</td>" in page

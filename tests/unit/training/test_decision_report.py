@@ -11,7 +11,7 @@ import pytest
 
 from core.tasks import Gate
 from tests.unit.training.boards import board
-from tests.unit.training.decided import contest, decided, given
+from tests.unit.training.decided import NAMED, contest, decided, given
 from training import curves, decision_pictures, gate, report, sanity, wording
 from training.board import Board
 from training.decisions import Decision
@@ -262,3 +262,48 @@ def test_names_are_text_and_no_markup() -> None:
 
     assert "<b>x</b>" not in page(rows, made)
     assert "&lt;b&gt;x&lt;/b&gt;" in page(rows, made)
+
+
+def test_only_where_nobody_was_champion_do_the_rows_against_the_baseline_choose_a_first_one() -> None:
+    refreshed = a_page(through=date(2020, 3, 1), newer={"contender": "forest", "version": 9, **NAMED})
+
+    assert "PROMOTE on" in refreshed
+    assert "No row counts for or against forest yet" in refreshed
+    assert "No title is taken from anybody by them." in refreshed
+    assert "choose a first champion" not in refreshed
+    assert "These choose a first champion; no title is taken from anybody by them." in a_page(None)
+    assert "choose a first champion" not in a_page(None, lost=True)
+
+
+def test_the_champion_is_marked_in_the_tables_and_the_baseline_named_as_that() -> None:
+    held, first = a_page("logistic"), a_page(None)
+
+    assert held.count("<td>logistic (champion)</td>") == 1
+    assert first.count(" (champion)</td>") == 1
+    assert "<td>is the baseline</td>" in held
+    assert "Champion: base, which is the baseline." in a_page("base", through=date(2020, 3, 1))
+
+
+def test_who_takes_the_title_is_marked_among_the_challengers() -> None:
+    rows = contest(400, **SKILLS)
+    made, _ = decided(rows, given(rows, champion="base", reign=SINCE))
+
+    assert made.reason == "succession"
+    assert f"<td>{made.champion} (champion now)</td>" in page(rows, made)
+
+
+def test_what_is_said_of_how_evidence_is_drawn_is_true_of_the_picture() -> None:
+    days = np.datetime64("2020-01-01") + np.arange(3)
+
+    def shown(*worth: float) -> tuple[str, float, float]:
+        one = curves.Curve("forest", days, np.zeros(3), days, np.array(worth), "")
+        drawn = curves.Curves("base", True, None, (one,))
+        _, bottom = decision_pictures._figure(drawn, "brier", 20).axes
+        return decision_pictures.beyond(drawn), *bottom.get_ylim()
+
+    assert shown(1, 0.5, 12)[0] == ""
+    lower, low, _ = shown(1, 1e-9, 0.5)
+    assert (lower, low) == (" Evidence below 0.001 is drawn at 0.001.", pytest.approx(1e-3 / 1.8))
+    higher, _, high = shown(1, 1e9, 3)
+    assert (higher, high) == (" Evidence above 1,000,000 is drawn at 1,000,000.", pytest.approx(3e6))
+    assert "Evidence is drawn between" not in a_page()
