@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import sqlalchemy as sa
 import typer
@@ -103,14 +103,16 @@ def _comparisons(compared: list[dict[str, float]]) -> Table:
     return table
 
 
-def _contenders(evidence: dict[str, dict[str, float]]) -> Table:
-    from training.wording import best_first, loss
+def _contenders(evidence: dict[str, Any]) -> Table:
+    from training.wording import IS_BASELINE, best_first, loss
 
     table = Table("contender", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(f"mean {evidence['metric']}", justify="right")
     table.add_column("beats the baseline")
     for name, mean in best_first(evidence).items():
-        table.add_row(escape(name), loss(mean), str(evidence["beats_baseline"].get(name, "")))
+        is_baseline = name == evidence["given"]["baseline"]
+        told = IS_BASELINE if is_baseline else str(evidence["beats_baseline"].get(name, ""))
+        table.add_row(escape(name), loss(mean), told)
     return table
 
 

@@ -95,7 +95,7 @@ def _against(mark: dict[str, Any], files: dict[str, bytes], rows: dict[str, str]
         if logged != now:
             told.append(f"{name}, as it was logged: {logged[:16]} → {now[:16]}")
     if told and mark["drawn_by"] != decision_marks.drawn_by():
-        told.append(f"the pictures were drawn by {mark['drawn_by']}, now by {decision_marks.drawn_by()}")
+        told.append(f"the files were made by {mark['drawn_by']}, now by {decision_marks.drawn_by()}")
     return told
 
 

@@ -11,8 +11,13 @@ from core.database import decisions
 from core.database import runs as settled_runs
 from core.runs import RunKey
 from training.decisions import Decision
+from training.stamps import code
 
 _STEP = "decision"
+_PAGE_CODE = tuple(
+    f"training.{name}"
+    for name in ("report", "curves", "decision_pictures", "wording", "faults", "outlook", "sheet", "decision_file")
+)
 
 
 def key(decision: Decision, number: int) -> RunKey:
@@ -38,5 +43,5 @@ def missing(engine: sa.Engine, task: str, *, holds: bool) -> list[int]:
 
 
 def drawn_by() -> str:
-    """What drew the pictures: another release may draw the same numbers in other bytes."""
-    return f"matplotlib {version('matplotlib')}"
+    """What made the page and drew its pictures: another release may say the same in other bytes."""
+    return f"matplotlib {version('matplotlib')}, code {code(_PAGE_CODE)}"

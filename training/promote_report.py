@@ -84,8 +84,12 @@ def described(engine: sa.Engine, report: PromoteReport) -> PromoteReport:
 def report_of(
     decision: Decision, made: Iterable[Move], *, is_new: bool, ahead: datetime | None = None
 ) -> PromoteReport:
-    """What is told of a decision that was made, or stands."""
-    beats = decision.evidence["beats_baseline"].get(decision.champion, "unproven")
+    """What is told of a decision that was made, or stands; one of a person has no losses."""
+    evidence = decision.evidence
+    is_baseline = decision.champion is not None and decision.champion == evidence.get("given", {}).get("baseline")
+    beats = (
+        "it is the baseline" if is_baseline else evidence.get("beats_baseline", {}).get(decision.champion, "unproven")
+    )
     return PromoteReport(
         task=decision.task,
         outcome=decision.outcome,
@@ -93,8 +97,8 @@ def report_of(
         champion=decision.champion,
         challenger=decision.challenger,
         beats_baseline=beats,
-        metric=decision.evidence["metric"],
-        mean_loss=decision.evidence["mean_loss"],
+        metric=evidence.get("metric", ""),
+        mean_loss=evidence.get("mean_loss", {}),
         moves=tuple(made),
         is_new=is_new,
         ahead=ahead,

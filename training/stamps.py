@@ -16,8 +16,13 @@ def stamp(modules: tuple[str, ...]) -> str:
     """Python, the libraries, and the code of the named modules, in which the pickled classes are."""
     major, minor, _ = platform.python_version_tuple()
     libraries = " ".join(f"{name} {version(name)}" for name in _PICKLED_WITH)
-    code = hashlib.sha256(b"".join(_sources(modules))).hexdigest()[:8]
-    return f"python {major}.{minor} {libraries} code {code}"
+    return f"python {major}.{minor} {libraries} code {code(modules)}"
+
+
+@lru_cache(maxsize=8)
+def code(modules: tuple[str, ...]) -> str:
+    """Eight digits that name the code of the named modules."""
+    return hashlib.sha256(b"".join(_sources(modules))).hexdigest()[:8]
 
 
 def _sources(modules: Iterable[str]) -> Iterable[bytes]:

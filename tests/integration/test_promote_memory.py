@@ -280,6 +280,8 @@ def test_as_of_an_instant_before_the_last_decision_nothing_is_decided(stage: Sta
     nights(stage, 8)
     before, aliases = len(decided(stage)), stage.aliases()
     stage.versions("linear")
+    roll_back(stage.engine, stage.settings, stage.task.name, stage.clock, to=1, who="test", why="naive")
+    before, aliases = before + 1, stage.aliases()
     stage.months -= 3
 
     report = stage.promote()
