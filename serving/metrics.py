@@ -5,6 +5,7 @@ multiprocess mode); a new process takes over those of a dead one: nothing is los
 """
 
 import os
+import struct
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections import deque
@@ -18,11 +19,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from core.settings import export
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+_PATIENCE_SECONDS = 3.0
 _POLLED = "alias_polled_timestamp_seconds"
 
 
@@ -117,13 +120,16 @@ class _AllProcesses:
                 yield age
 
 
+@retry(
+    # A new process took over a file between the listing and the reading, or has made one and not begun it yet.
+    retry=retry_if_exception_type((FileNotFoundError, struct.error)),
+    stop=stop_after_delay(_PATIENCE_SECONDS),
+    wait=wait_fixed(0.01),
+    reraise=True,
+)
 def _read(folder: Path) -> list[Metric]:
-    while True:
-        try:
-            collector = MultiProcessCollector(None, str(folder))  # type: ignore[no-untyped-call]
-            return list(collector.collect())  # type: ignore[no-untyped-call]
-        except FileNotFoundError:  # a new process took over a file between the listing and the reading
-            continue
+    collector = MultiProcessCollector(None, str(folder))  # type: ignore[no-untyped-call]
+    return list(collector.collect())  # type: ignore[no-untyped-call]
 
 
 def _inherit(folder: Path) -> None:

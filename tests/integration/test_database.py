@@ -142,12 +142,11 @@ def test_who_waits_for_a_lease_gets_it_when_it_is_given_back(engine: sa.Engine) 
     thread.join()
 
 
-def test_settled_work_is_found_by_its_run_key(engine: sa.Engine) -> None:
+def test_settled_work_is_found_by_its_run_key_and_of_work_done_again_the_last_report(engine: sa.Engine) -> None:
     key = RunKey("spy", "train", "2018-12-31", "abc")
     assert runs.settled(engine, key) is None
 
-    with engine.begin() as connection:
-        runs.settle(connection, key, {"versions": 5})
-        runs.settle(connection, key, {"versions": 6})
-
-    assert runs.settled(engine, key) == {"versions": 5}
+    for count in (5, 6):
+        with engine.begin() as connection:
+            runs.settle(connection, key, {"versions": count})
+        assert runs.settled(engine, key) == {"versions": count}

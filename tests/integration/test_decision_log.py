@@ -45,7 +45,7 @@ def test_a_run_in_mlflow_shows_what_was_decided(stage: Stage, client: Any) -> No
 
     run = logged(client, stage)[str(row.id)]
 
-    assert run.info.run_name == f"decision {row.session_date} HOLD"
+    assert run.info.run_name == f"decision {row.id}: {row.session_date} HOLD"
     assert run.info.status == "FINISHED"
     shown = ("outcome", "reason", "champion", "challenger", "evidence_hash", "series")
     assert {name: run.data.tags[name] for name in shown} == {name: str(row._mapping[name]) for name in shown}

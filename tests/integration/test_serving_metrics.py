@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import struct
+import threading
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,17 @@ def test_every_living_worker_says_how_long_ago_it_heard_the_aliases(tmp_path: Pa
     age = samples(metrics)[f'alias_poll_age_seconds{{pid="{os.getpid()}"}}']
 
     assert 0 <= age < 5
+
+
+def test_a_file_that_another_process_has_made_and_not_begun_is_waited_for(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path)
+    metrics.count("/route", 200, 0.001)
+    made = tmp_path / f"counter_{os.getppid()}.db"
+    made.touch()
+    begun = threading.Timer(0.2, lambda: made.write_bytes(struct.pack("ii", 8, 0) + bytes(1 << 16)))
+    begun.start()
+
+    told = samples(metrics)
+
+    begun.join()
+    assert told['http_requests_total{route="/route",status="200"}'] == 1
