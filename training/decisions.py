@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from core.connection import reachable
 from core.database import decisions
 from core.tasks import digest
+from training.ledger import FORCED
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def newest_number(engine: sa.Engine, task: str) -> int | None:
 
 def newest_look(engine: sa.Engine, task: str) -> datetime | None:
     """When the gate decided last, by the clock that the job was given."""
-    of_gate = sa.select(decisions.c.decided_at).where(decisions.c.task == task, decisions.c.outcome != "FORCED")
+    of_gate = sa.select(decisions.c.decided_at).where(decisions.c.task == task, decisions.c.outcome != FORCED)
     with reachable(), engine.connect() as connection:
         at: datetime | None = connection.execute(of_gate.order_by(decisions.c.id.desc()).limit(1)).scalar_one_or_none()
     return at

@@ -1,4 +1,4 @@
-"""One clock for the whole world: where a test puts the job's clock, the machine's stands as well."""
+"""One clock for the whole world, where a test puts the job's clock the machine's stands as well; and the command."""
 
 from datetime import datetime
 
@@ -6,6 +6,8 @@ import pytest
 
 import ingestion.job
 from core.clock import FixedClock
+from tests.integration.stage import Stage
+from tests.integration.terminal import Terminal
 
 
 class _Following:
@@ -31,3 +33,9 @@ def one_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(FixedClock, "now", now)
     monkeypatch.setattr(ingestion.job, "MACHINE", following)
+
+
+@pytest.fixture
+def contender(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """The command, in the home of the test's own `stage`."""
+    return Terminal(stage.settings, monkeypatch)

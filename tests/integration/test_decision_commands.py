@@ -13,17 +13,10 @@ from tests.integration.pushed_world import PushedWorld
 from tests.integration.stage import Stage
 from tests.integration.terminal import Terminal, declared
 
-AWAY = "http://127.0.0.1:9"
-
 
 @pytest.fixture
 def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Stage:
     return declared(settings_with_mlflow, engine, tmp_path / "tasks")
-
-
-@pytest.fixture
-def contender(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    return Terminal(stage.settings, monkeypatch)
 
 
 def test_a_decision_is_shown_in_words_that_fit_a_terminal(stage: Stage, contender: Terminal) -> None:

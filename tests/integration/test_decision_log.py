@@ -8,12 +8,11 @@ import sqlalchemy as sa
 
 from core.database import runs
 from core.settings import Settings
+from tests.integration.decision_runs import logged, mlflow_client
 from tests.integration.promotions import crowned, decided, off_by
 from tests.integration.stage import Stage
-from tests.integration.terminal import declared
+from tests.integration.terminal import AWAY, declared
 from training import decision_log, promote, tracking
-
-AWAY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
@@ -23,18 +22,7 @@ def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> 
 
 @pytest.fixture
 def client(settings_with_mlflow: Settings) -> Any:
-    from mlflow import MlflowClient
-
-    return MlflowClient(settings_with_mlflow.mlflow_url, settings_with_mlflow.mlflow_url)
-
-
-def logged(client: Any, stage: Stage) -> dict[str, Any]:
-    """The runs of decisions, by the decision's id."""
-    experiment = client.get_experiment_by_name(stage.task.name).experiment_id
-    found = client.search_runs([experiment], order_by=["attributes.start_time ASC"])
-    of_decisions = [run for run in found if "decision" in run.data.tags]
-    assert len({run.data.tags["decision"] for run in of_decisions}) == len(of_decisions)
-    return {run.data.tags["decision"]: run for run in of_decisions}
+    return mlflow_client(settings_with_mlflow)
 
 
 def test_a_run_in_mlflow_shows_what_was_decided(stage: Stage, client: Any) -> None:

@@ -12,21 +12,14 @@ from tests.integration.deletions import delete_alias
 from tests.integration.promotions import crowned, decided, phases
 from tests.integration.pushed_world import PushedWorld
 from tests.integration.stage import Stage
-from tests.integration.terminal import Terminal, declared
+from tests.integration.terminal import AWAY, Terminal, declared
 from training import chronicle
 from training.ledger import CHALLENGER, CHAMPION
-
-AWAY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
 def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Stage:
     return declared(settings_with_mlflow, engine, tmp_path / "tasks")
-
-
-@pytest.fixture
-def contender(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    return Terminal(stage.settings, monkeypatch)
 
 
 def rows(told: str) -> list[list[str]]:

@@ -18,11 +18,6 @@ def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> 
     return declared(settings_with_mlflow, engine, tmp_path / "tasks")
 
 
-@pytest.fixture
-def contender(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    return Terminal(stage.settings, monkeypatch)
-
-
 @pytest.mark.parametrize(
     "words", [("--why", "\udcff"), ("--why", "t", "--who", "\udcff"), ("--why", "a\x00b")], ids=["why", "who", "nul"]
 )

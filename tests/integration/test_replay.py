@@ -1,6 +1,5 @@
 """A replay on a real Postgres and a real MLflow: the same nights, however they are walked."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -9,9 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from rich.console import Console
 
-from contender import replay, replay_nights, replay_place
+from contender import replay_nights, replay_place
 from contender.interrupts import Stopped
 from contender.replay_nights import Nights
 from core.connection import connect
@@ -21,31 +19,16 @@ from core.settings import Settings
 from ingestion import observations
 from ingestion.observations import Observation
 from ingestion.sessions import final_at
+from tests.integration.replayed import FIRST, MONTHS, four_years, run
 from tests.integration.stage import SERIES, Stage, month, wave
 from training import decisions as training_decisions
 from training import promote, registry, train
 
-FIRST, MONTHS = 16, 48
-
 
 @pytest.fixture
 def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Iterator[Stage]:
-    """A task with the series of four years; its replays' schemas are dropped in the end."""
-    stage = Stage(settings_with_mlflow, engine)
-    stage.put(wave(MONTHS))
-    yield stage
-    with engine.begin() as connection:
-        prefix = stage.task.name.replace("-", "_") + "_replay_"
-        for schema in sa.inspect(connection).get_schema_names():
-            if schema.startswith(prefix):
-                connection.execute(sa.schema.DropSchema(schema, cascade=True))
-
-
-def run(stage: Stage, count: int, name: str = "a", **how: str) -> str:
-    """Walks so many nights of a replay, and returns what was said."""
-    said = io.StringIO()
-    replay.replay(stage.settings, stage.task, month(FIRST), count, name, Console(file=said, width=200), **how)
-    return said.getvalue()
+    with four_years(settings_with_mlflow, engine) as stage:
+        yield stage
 
 
 def store(stage: Stage, name: str = "a") -> sa.Engine:

@@ -33,11 +33,6 @@ def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> 
                 connection.execute(sa.schema.DropSchema(schema, cascade=True))
 
 
-@pytest.fixture
-def contender(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    return Terminal(stage.settings, monkeypatch)
-
-
 def named(stage: Stage) -> str:
     return f"{stage.task.name}-replay-a"
 

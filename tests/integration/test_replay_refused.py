@@ -11,30 +11,15 @@ from rich.console import Console
 from contender import replay, replay_place, replays
 from core.errors import ConfigurationError, ContenderError, DataRefusedError, NotFoundError, RegistryUnreachableError
 from core.settings import Settings
-from tests.integration.stage import Stage, month, wave
+from tests.integration.replayed import FIRST, MONTHS, four_years, run
+from tests.integration.stage import Stage, month
 from training import registry
-
-FIRST, MONTHS = 16, 48
 
 
 @pytest.fixture
 def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Iterator[Stage]:
-    """A task with the series of four years; its replays' schemas are dropped in the end."""
-    stage = Stage(settings_with_mlflow, engine)
-    stage.put(wave(MONTHS))
-    yield stage
-    with engine.begin() as connection:
-        prefix = stage.task.name.replace("-", "_") + "_replay_"
-        for schema in sa.inspect(connection).get_schema_names():
-            if schema.startswith(prefix):
-                connection.execute(sa.schema.DropSchema(schema, cascade=True))
-
-
-def run(stage: Stage, count: int, name: str = "a", **how: str) -> str:
-    """Walks so many nights of a replay, and returns what was said."""
-    said = io.StringIO()
-    replay.replay(stage.settings, stage.task, month(FIRST), count, name, Console(file=said, width=200), **how)
-    return said.getvalue()
+    with four_years(settings_with_mlflow, engine) as stage:
+        yield stage
 
 
 def test_another_declaration_under_the_same_id_is_refused(stage: Stage) -> None:

@@ -36,11 +36,6 @@ def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> 
             connection.execute(sa.schema.DropSchema(schema, cascade=True, if_exists=True))
 
 
-@pytest.fixture
-def contender(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    return Terminal(stage.settings, monkeypatch)
-
-
 def walk(stage: Stage, name: str) -> None:
     replay.replay(stage.settings, stage.task, month(FIRST), NIGHTS, name, Console(file=io.StringIO()))
 

@@ -1,10 +1,8 @@
 """The report of a decision: in words first, one page that needs nothing else, and always the same bytes."""
 
-import ast
 from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from core.tasks import Gate
 from tests.unit.training.boards import board
 from tests.unit.training.decided import NAMED, contest, decided, given
-from training import curves, decision_pictures, gate, report, sanity, wording
+from training import curves, decision_pictures, report, wording
 from training.board import Board
 from training.decisions import Decision
 from training.evidence import shared
@@ -54,51 +52,6 @@ class Words(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.tags[-1] != "style":
             self.text += data + " "
-
-
-def reasons_in_the_code() -> set[str]:
-    """Every reason that the gate can give, as its source has it: what `_verdict`, `_bootstrap`, `_comparison` name."""
-    tree = ast.parse(Path(gate.__file__).read_text())
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name in ("_verdict", "_bootstrap", "_comparison"):
-            found |= {
-                one.value
-                for one in ast.walk(node)
-                if isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value.replace("_", "").isalpha()
-                if one.value == one.value.lower() and one.value != "margin"
-            }
-    checks = {value for name, value in vars(sanity).items() if name.isupper() and isinstance(value, str)}
-    return (found - {"better"}) | checks | {gate.SUCCESSION, gate.REFRESH, gate.GUARD}
-
-
-def test_every_reason_has_a_sentence() -> None:
-    assert {"best_backtest", "succession", "guard", "harm", "stale", "golden_batch"} <= reasons_in_the_code()
-    assert reasons_in_the_code() <= set(wording.REASONS)
-
-
-@pytest.mark.parametrize("reason", sorted(wording.REASONS))
-def test_every_sentence_is_filled_in_from_the_evidence(reason: str) -> None:
-    rows = contest(400, **SKILLS)
-    made, _ = decided(rows, given(rows, champion="forest", reign=SINCE, unfit={"logistic": "constant"}))
-    outcome = "REJECT" if reason in (sanity.CONSTANT, sanity.NOT_FINITE) else made.outcome
-
-    said = wording.why(Decision(**{**vars(made), "reason": reason, "outcome": outcome}))
-
-    assert said[0].isupper() or said.startswith(("river-logistic", "None,"))
-    assert said.endswith(".")
-    assert "{" not in said
-
-
-def test_every_comparison_has_its_words() -> None:
-    tree = ast.parse(Path(gate.__file__).read_text())
-    (function,) = (one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef) and one.name == "_comparison")
-    assigned = [one.value for one in ast.walk(function) if isinstance(one, ast.Assign)]
-    named = {
-        c.value for value in assigned for c in ast.walk(value) if isinstance(c, ast.Constant) and c.value != "margin"
-    }
-
-    assert named == set(wording.COMPARED)
 
 
 @pytest.mark.parametrize("champion", [None, "forest", "base"])
