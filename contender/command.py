@@ -9,7 +9,7 @@ from rich.console import Console
 
 from contender.interrupts import Stopped
 from contender.progress import Progress
-from core.clock import Clock, SystemClock
+from core.clock import Clock, clock_of
 from core.faults import explained
 from core.jobs import exit_code
 from core.logs import configure_logs
@@ -23,7 +23,7 @@ def told(console: Console) -> Iterator[tuple[Settings, Clock]]:
         settings = load_settings()
         configure_logs(settings.log_format)
         point_caches(settings)
-        yield settings, SystemClock()
+        yield settings, clock_of(settings)
     except Exception as error:
         known = explained(error)
         if known is None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from core.connection import connect
+from core.connection import connect, patiently, require_answer
 from core.errors import ConfigurationError, ContenderError
 from core.jobs import run_command
 from core.settings import Settings, child_environment
@@ -22,6 +22,8 @@ QUIET: Final = {
     "OMP_NUM_THREADS": "1",
 }
 _LOOPBACK: Final = ("localhost", "127.0.0.1")
+WAIT_SECONDS: Final = 120
+"""For PostgreSQL, which starts beside it."""
 _UPGRADE_LOCK: Final = 0x6D6C666C6F77  # "mlflow"
 
 
@@ -44,6 +46,7 @@ def upgrade(backend_url: str) -> None:
     """Brings MLflow's tables to what this MLflow expects, one process at a time."""
     engine = connect(backend_url)
     try:
+        patiently(WAIT_SECONDS)(require_answer, engine)
         with engine.connect() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_lock(_UPGRADE_LOCK)))
             done = subprocess.run(  # noqa: S603 (our own interpreter)

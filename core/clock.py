@@ -1,11 +1,12 @@
 """Where "now" comes from. Jobs take a clock; nothing else reads the wall clock to decide what to do."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from core.errors import ConfigurationError
+from core.settings import Settings
 
 
 class Clock(Protocol):
@@ -57,6 +58,42 @@ class ToldClock:
     def stop(self) -> None:
         """Gives the time back to the machine."""
         self.file.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class ReplayClock:
+    """A clock that jumps a day every `day_seconds`: it stood at `start` when the machine's stood at `since`.
+
+    Every process that knows these three tells the same time, on any machine. It stops at the machine's own.
+    """
+
+    start: datetime
+    since: datetime
+    day_seconds: float
+
+    def now(self) -> datetime:
+        """The instant of the replay, in UTC."""
+        machine = SystemClock().now()
+        days = max((machine - self.since).total_seconds() // self.day_seconds, 0)
+        return min(self.start + timedelta(days=days), machine)
+
+
+def clock_of(settings: Settings) -> Clock:
+    """The clock that the settings name: one that a file tells, one of a replay, or the machine's."""
+    if settings.clock_file:
+        return ToldClock(Path(settings.clock_file))
+    if settings.clock_start:
+        if settings.clock_since is None:
+            raise ConfigurationError(
+                "CONTENDER_CLOCK_START is set, and CONTENDER_CLOCK_SINCE is not: the replay's clock has no beginning.",
+                "Set it to the instant at which the replay began, as 2026-11-20T08:00:00+00:00.",
+            )
+        return ReplayClock(_utc(settings.clock_start), _utc(settings.clock_since), settings.clock_day_seconds)
+    return SystemClock()
+
+
+def _utc(instant: datetime) -> datetime:
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def parse_as_of(text: str, clock: Clock | None = None) -> FixedClock:

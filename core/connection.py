@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from core.errors import UnreachableError
 from core.faults import explained
 
 _MIGRATION_LOCK = 0x636F6E74656E64  # "contend"
@@ -34,6 +36,22 @@ def reachable() -> Iterator[None]:
         yield
     except sa.exc.DBAPIError as error:
         raise explained(error) or error from error
+
+
+def patiently(seconds: float) -> Retrying:
+    """Calls again, each second for so long, while what is called raises UnreachableError; then raises that."""
+    return Retrying(
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(1),
+        retry=retry_if_exception_type(UnreachableError),
+        reraise=True,
+    )
+
+
+def require_answer(engine: sa.Engine) -> None:
+    """Raises DatabaseUnreachableError when Postgres does not answer."""
+    with reachable(), engine.connect() as connection:
+        connection.execute(sa.select(1))
 
 
 def migrate(engine: sa.Engine, *, schema: str = "") -> None:

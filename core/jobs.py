@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from core import configurations, task_files
-from core.clock import Clock, SystemClock, parse_as_of
+from core.clock import Clock, clock_of, parse_as_of
 from core.errors import (
     ConfigurationError,
     ContenderError,
@@ -67,7 +67,7 @@ def run_job(step: str, job: Job, argv: Sequence[str] | None = None) -> int:
         settings = load_settings()
         configure_logs(settings.log_format)
         point_caches(settings)
-        clock = parse_as_of(arguments.as_of) if arguments.as_of else SystemClock()
+        clock = parse_as_of(arguments.as_of) if arguments.as_of else clock_of(settings)
     except ContenderError as error:
         return _failed(step, error, {})
     names = arguments.task or task_files.task_names(settings.tasks)

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.request import getproxies_environment
@@ -91,6 +92,12 @@ class Settings(BaseSettings):
     clock_file: str = Field(
         default="", description="File that tells the API the time, as `--accelerate` moves it; empty: the machine's."
     )
+    clock_start: datetime | None = Field(
+        default=None,
+        description="Instant at which a replay's clock began to go; empty: no replay, the machine's clock.",
+    )
+    clock_since: datetime | None = Field(default=None, description="When it began, by the machine's clock.")
+    clock_day_seconds: float = Field(default=300.0, gt=0, description="How long a day of the replay lasts.")
     code_version: str = Field(default="", description="Commit of the running code, when it is not a git checkout.")
     log_format: str = Field(default="console", pattern="^(console|json)$", description="How log lines are written.")
 
@@ -191,7 +198,7 @@ def variable(name: str) -> str:
 
 def child_environment(settings: Settings, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a process we start: ours, the settings made explicit, and `extra`."""
-    explicit = {variable(name): str(value) for name, value in settings.model_dump().items() if str(value)}
+    explicit = {variable(name): str(value) for name, value in settings.model_dump().items() if value not in (None, "")}
     return {**os.environ, **explicit, **(extra or {})}
 
 

@@ -1,10 +1,9 @@
 """What each worker process of the server calls after the fork, which no thread survives."""
 
 from multiprocessing.util import Finalize
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.clock import ToldClock
+from core.clock import clock_of
 from core.logs import configure_logs
 from core.settings import load_settings
 from web.server import expect_stop
@@ -20,7 +19,7 @@ def make() -> "Flask":
 
     settings = load_settings()
     configure_logs(settings.log_format)
-    app = create_app(settings, ToldClock(Path(settings.clock_file)) if settings.clock_file else None)
+    app = create_app(settings, clock_of(settings))
     # The server has no hook for a worker's end; multiprocessing calls this after the last request was answered.
     Finalize(None, app.extensions[EXTENSION].stop, exitpriority=100)
     return app

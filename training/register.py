@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core import configurations, locks
-from core.clock import Clock, SystemClock
+from core.clock import Clock, clock_of
 from core.connection import connect, reachable
 from core.errors import ContenderError, UnreachableError
 from core.faults import explained
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         configure_logs(settings.log_format)
-        report = run(settings, SystemClock(), only)
+        report = run(settings, clock_of(settings), only)
     except Exception as error:
         told = explained(error)
         if told is None:

@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 import features.api
 import ingestion.api
 from contender import stream
-from contender.stream import Services
+from contender.asking import Services
 from core import tokens
 from core.errors import ConfigurationError, UnreachableError
 from core.event_tables import stream_leases

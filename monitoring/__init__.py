@@ -1,0 +1,1 @@
+"""What is served, held against what came true."""

@@ -1,0 +1,87 @@
+"""The monitor job, `python -m monitoring`: how old a task's data are, who serves, and how good it has been.
+
+It changes nothing. What it finds is one line in the log; a finding is no failure, so it ends with 0 all the same.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+from core.clock import Clock
+from core.connection import connect
+from core.logs import get_log
+from core.settings import Settings
+from core.tasks import Task
+from ingestion import observations
+from monitoring import served
+from monitoring.served import Served
+from training import ledger
+from training.ledger import CHAMPION
+
+ENOUGH = 60
+"""Below so many scored dates a mean says nothing: the state is `insufficient`."""
+
+
+@dataclass(frozen=True)
+class MonitorReport:
+    """What was found. `state`: no_data, no_champion, stale, insufficient, worse_than_baseline or ok."""
+
+    state: str
+    newest: date | None
+    age_days: int | None
+    champion: int | None
+    metric: str
+    served: Served
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        champion = "no champion" if self.champion is None else f"version {self.champion} is champion"
+        data = "no data" if self.newest is None else f"data up to {self.newest}, {self.age_days} days old"
+        return f"{self.state}: {data}; {champion}; {self._score()}"
+
+    def _score(self) -> str:
+        if self.served.loss is None:
+            return f"none of its answers has come true (n=0 of at least {ENOUGH})"
+        return (
+            f"{self.metric} of its answers {self.served.loss:.4f}, of the baseline {self.served.baseline_loss:.4f} "
+            f"(n={self.served.n} of at least {ENOUGH})"
+        )
+
+
+def run(settings: Settings, task: Task, clock: Clock) -> MonitorReport:
+    """Looks at one task; warns of what a person should see to."""
+    engine = connect(settings.require_database_url(), schema=settings.schema_name)
+    now = clock.now()
+    try:
+        active = observations.active(engine, task.name)
+        newest = None if active is None else observations.watermark(engine, active.series)
+        standing = ledger.standing(engine, task.name).get(CHAMPION)
+        score = Served(0, None, None) if active is None else served.score(engine, task, active.series, now)
+    finally:
+        engine.dispose()
+    age = None if newest is None else (now.date() - newest).days
+    champion = None if standing is None else standing.version
+    report = MonitorReport(state(task, age, champion, score), newest, age, champion, task.metric, score)
+    if report.state not in ("ok", "insufficient"):
+        get_log("monitoring").warning(REMEDIES[report.state], task=task.name, state=report.state)
+    return report
+
+
+REMEDIES = {
+    "no_data": "Nothing is stored of this task's series: see the last run of its ingestion.",
+    "no_champion": "Nobody is champion: `contender history TASK` says since when and why.",
+    "stale": "The newest value is older than the task's stale_after_days: see the last run of its ingestion.",
+    "worse_than_baseline": "What was served lost more than the baseline: see `contender decision list TASK`.",
+}
+
+
+def state(task: Task, age_days: int | None, champion: int | None, score: Served) -> str:
+    """The first thing that a person should see to; `insufficient` while too few answers have come true to say."""
+    if age_days is None:
+        return "no_data"
+    if champion is None:
+        return "no_champion"
+    if age_days > task.stale_after_days:
+        return "stale"
+    if score.loss is None or score.baseline_loss is None or score.n < ENOUGH:
+        return "insufficient"
+    return "worse_than_baseline" if score.loss > score.baseline_loss else "ok"

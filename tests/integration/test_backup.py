@@ -1,0 +1,147 @@
+"""Backups of both databases, and putting one back."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from contender import backup, restore
+from contender.services import Postgres
+from core.clock import FixedClock
+from core.errors import DatabaseUnreachableError, IntegrityError, NotFoundError
+from core.settings import Settings
+
+NIGHT = FixedClock(datetime(2026, 11, 20, 3, tzinfo=UTC))
+DATABASES = ("kept", "kept_models")
+
+
+def nights_later(count: int) -> FixedClock:
+    return FixedClock(NIGHT.now() + timedelta(days=count))
+
+
+def put(url: str, value: str) -> None:
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE IF NOT EXISTS notes (value text)"))
+        connection.execute(sa.text("INSERT INTO notes VALUES (:value)"), {"value": value})
+    engine.dispose()
+
+
+def notes(url: str) -> list[str]:
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        values = list(connection.execute(sa.text("SELECT value FROM notes ORDER BY value")).scalars())
+    engine.dispose()
+    return values
+
+
+@pytest.fixture
+def installation(postgres: Postgres, tmp_path: Path) -> Iterator[Settings]:
+    """Two databases with a note each."""
+    contender, models = (postgres.database(name) for name in DATABASES)
+    put(contender, "first")
+    put(models, "first")
+    yield Settings(home=tmp_path, database_url=contender, mlflow_backend_url=models)
+    engine = sa.create_engine(postgres.database("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        made = list(connection.execute(sa.text("SELECT datname FROM pg_database WHERE datname LIKE 'kept%'")).scalars())
+        for name in made:
+            connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    engine.dispose()
+
+
+def both(settings: Settings) -> list[list[str]]:
+    return [notes(settings.database_url), notes(settings.mlflow_backend_url)]
+
+
+def test_what_came_after_a_backup_is_gone_when_it_is_put_back_and_kept_under_another_name(
+    installation: Settings, postgres: Postgres
+) -> None:
+    backup.take(installation, NIGHT)
+    put(installation.database_url, "second")
+    put(installation.mlflow_backend_url, "second")
+
+    name, before = restore.put_back(installation, nights_later(1))
+
+    assert name == "2026-11-20T03-00-00Z"
+    assert both(installation) == [["first"], ["first"]]
+    assert before == ["kept_before_20261121T030000Z", "kept_models_before_20261121T030000Z"]
+    assert [notes(postgres.database(kept)) for kept in before] == [["first", "second"]] * 2
+
+
+def test_clients_that_are_connected_are_sent_away_and_come_back_to_what_was_restored(installation: Settings) -> None:
+    backup.take(installation, NIGHT)
+    client = sa.create_engine(installation.database_url, pool_pre_ping=True)
+    with client.connect() as connection:
+        connection.execute(sa.text("INSERT INTO notes VALUES ('later')"))
+        connection.commit()
+
+    restore.put_back(installation, NIGHT)
+
+    with client.connect() as connection:
+        assert list(connection.execute(sa.text("SELECT value FROM notes")).scalars()) == ["first"]
+    client.dispose()
+
+
+def test_a_backup_that_is_not_whole_is_refused_and_nothing_changes(installation: Settings) -> None:
+    place = backup.take(installation, NIGHT)
+    put(installation.database_url, "second")
+    file = place / "kept_models.dump"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+    with pytest.raises(IntegrityError, match="is not what was backed up"):
+        restore.put_back(installation, NIGHT)
+
+    assert both(installation) == [["first", "second"], ["first"]]
+
+
+def test_a_restore_that_fails_at_the_second_database_has_changed_neither(installation: Settings) -> None:
+    place = backup.take(installation, NIGHT)
+    put(installation.database_url, "second")
+    file = place / "kept_models.dump"
+    file.write_bytes(file.read_bytes()[:200])
+    contents = json.loads((place / backup.CONTENTS).read_text())
+    contents["dumps"][1]["sha256"] = backup._sha256(file)
+    (place / backup.CONTENTS).write_text(json.dumps(contents))
+
+    with pytest.raises(Exception, match="pg_restore of kept_models"):
+        restore.put_back(installation, NIGHT)
+
+    assert both(installation) == [["first", "second"], ["first"]]
+
+
+def test_the_newest_backups_are_kept_and_one_that_died_half_way_is_none(installation: Settings) -> None:
+    (installation.home / "backups" / "draft").mkdir(parents=True)
+    (installation.home / "backups" / "draft" / "kept.dump").write_text("half")
+
+    for night in range(backup.KEPT + 2):
+        backup.take(installation, nights_later(night))
+
+    names = [place.name for place in backup.taken(installation)]
+    assert len(names) == backup.KEPT
+    assert (names[0], names[-1]) == ("2026-11-22T03-00-00Z", "2026-12-05T03-00-00Z")
+    assert not (installation.home / "backups" / "draft").exists()
+
+
+def test_without_a_database_to_ask_it_is_tried_again_and_earlier_backups_stay(installation: Settings) -> None:
+    backup.take(installation, NIGHT)
+    away = installation.model_copy(update={"database_url": "postgresql+psycopg2://u:p@127.0.0.1:9/kept"})
+
+    with pytest.raises(DatabaseUnreachableError):
+        backup.take(away, nights_later(1))
+
+    assert len(backup.taken(installation)) == 1
+
+
+def test_a_backup_that_is_not_there_is_told_with_those_that_are(installation: Settings) -> None:
+    with pytest.raises(NotFoundError, match="no backup at all"):
+        restore.put_back(installation, NIGHT)
+    backup.take(installation, NIGHT)
+
+    with pytest.raises(NotFoundError, match="2026-11-20T03-00-00Z"):
+        restore.put_back(installation, NIGHT, "2026-01-01T00-00-00Z")

@@ -1,0 +1,105 @@
+"""The job that stores every learner as it stands, and makes versions of it: `python -m training.checkpoint`.
+
+The API stores learners as they learn, and once more when it ends. This job does it whether an API runs or not, and
+then what waits in the outbox becomes versions in MLflow. Run twice, the second finds nothing to do.
+"""
+
+import sys
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from core import configurations, locks
+from core.clock import Clock, clock_of
+from core.connection import connect, reachable
+from core.errors import ContenderError
+from core.jobs import run_command
+from core.logs import get_log
+from core.settings import Settings
+from core.task_files import pushed_names
+from training import checkpoints, outbox, register
+from training.checkpoints import Frozen
+from training.declarations import chosen
+from training.live import LiveLearner
+from training.pushed_learners import fresh, key
+from training.register import RegisterReport
+
+WAIT_SECONDS = 30.0
+"""For a worker of the API that writes a checkpoint at this moment."""
+
+
+@dataclass(frozen=True)
+class CheckpointReport:
+    """The event after which each learner was stored now; those whose newest checkpoint was new enough are left out."""
+
+    stored: dict[str, int]
+    failures: tuple[ContenderError, ...]
+    registered: RegisterReport
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        told = ", ".join(f"{name} after event {seq}" for name, seq in self.stored.items())
+        failed = f"; {len(self.failures)} failed" if self.failures else ""
+        return f"stored {told or 'nothing: every learner is'}{failed}; {self.registered.sentence()}"
+
+
+def store(settings: Settings, clock: Clock) -> CheckpointReport:
+    """Stores what was learned since the newest checkpoints, then registers.
+
+    A task that cannot be used does not keep the others from it. Raises BusyError, DatabaseUnreachableError and
+    RegistryUnreachableError, to be tried again.
+    """
+    engine = connect(settings.require_database_url(), schema=settings.schema_name)
+    stored: dict[str, int] = {}
+    failures: list[ContenderError] = []
+    try:
+        replaced = configurations.newest(engine)
+        for name in pushed_names(settings.tasks):
+            try:
+                declared = configurations.pushed_task(settings.tasks, name, replaced.get(name))
+                task, contender = chosen(declared, settings.model_name)
+                wanted = key(task, contender)
+                live = LiveLearner(engine, wanted, fresh(task, wanted))
+            except ContenderError as error:
+                failures.append(error)
+                continue
+            if seq := _store(engine, live, clock):
+                stored[f"{name}/{contender}"] = seq
+    finally:
+        engine.dispose()
+    return CheckpointReport(stored, tuple(failures), register.run(settings, clock))
+
+
+def _store(engine: sa.Engine, live: LiveLearner, clock: Clock) -> int:
+    """Brings a learner up to the log and stores it. Returns the event after which it stands; 0: it was stored."""
+    name = f"learner/{live.key.log}/{live.key.contender}"
+    try:
+        with locks.hold(engine, name, wait_seconds=WAIT_SECONDS) as lease, live.at_head() as learner:
+            newest = checkpoints.newest(engine, live.key)
+            if learner.seq == (0 if newest is None else newest.last_seq):
+                return 0
+            frozen = Frozen.of(learner)
+            with reachable(), engine.begin() as connection:
+                lease.check(connection)
+                checkpoints.write(connection, live.key, frozen)
+                outbox.ask(connection, live.key, frozen.seq, clock.now().date())
+            return frozen.seq
+    finally:
+        live.close()
+
+
+def run(settings: Settings) -> str:
+    """Stores and registers; of several failures the first is raised, when all else is done."""
+    report = store(settings, clock_of(settings))
+    failures = (*report.failures, *report.registered.failures)
+    if not failures:
+        return report.sentence()
+    log = get_log("training.checkpoint")
+    log.info(report.sentence())
+    for failure in failures[1:]:
+        log.error(failure.problem, remedy=failure.remedy)
+    raise failures[0]
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("training.checkpoint", __doc__ or "", run))
