@@ -93,11 +93,20 @@ def chosen(settings: Settings, name: str | None) -> tuple[Path, list[Dump]]:
     return place, dumps
 
 
+def address(url: sa.URL) -> str:
+    """A database as PostgreSQL's own programs take it, without the password, which any process list would show.
+
+    >>> address(sa.make_url("postgresql+psycopg2://contender:secret@postgres:5432/contender"))
+    'postgresql://contender@postgres:5432/contender'
+    """
+    plain = sa.URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
+    return plain.render_as_string()
+
+
 def postgres_run(settings: Settings, program: str, url: sa.URL, *arguments: str) -> str:
     """Runs a program of PostgreSQL against a database and returns what it printed; the password is not shown."""
-    address = url.set(drivername="postgresql", password=None).render_as_string()
     done = subprocess.run(  # noqa: S603 (PostgreSQL's own)
-        [binary(program), "--dbname", address, "--no-password", *arguments],
+        [binary(program), "--dbname", address(url), "--no-password", *arguments],
         capture_output=True,
         text=True,
         env=child_environment(settings, {"PGPASSWORD": str(url.password or ""), "PGCONNECT_TIMEOUT": "5"}),

@@ -1,27 +1,37 @@
-"""`contender secrets`: the passwords and tokens of a cluster, made once, kept in a file that only its owner reads."""
+"""`contender secrets`: passwords, tokens and certificate of a cluster, made once, in a file that only its owner reads.
+
+What is in the file is never made anew: it is in use. What a newer Contender needs besides is added to it.
+"""
 
 import secrets as randomness
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
 from rich.console import Console
 from rich.markup import escape
 
+from contender.certificate import self_signed
 from contender.command import told
 from contender.private import write_private
+from core.clock import Clock, SystemClock
+from core.errors import ConfigurationError
 from core.tokens import new_secret
 
-NAME = "contender-secrets"
+NAME, TLS = "contender-secrets", "contender-tls"
 FILE = "cluster-secrets.yaml"
+HOST = "contender.localhost"
+"""By which the ingress is called."""
 _ABOUT = """\
 # Made by `contender secrets`. Whoever reads this file can do anything to the cluster's data: keep it out of git.
 """
 
+Manifest = dict[str, Any]
 
-def manifest(namespace: str) -> str:
-    """A Kubernetes Secret with new passwords for PostgreSQL and new tokens, as YAML."""
+
+def manifests(namespace: str, clock: Clock) -> list[Manifest]:
+    """Kubernetes Secrets with new passwords, new tokens and a new certificate."""
     superuser, password, models = (randomness.token_urlsafe(24) for _ in range(3))
     values = {
         "POSTGRES_PASSWORD": superuser,
@@ -30,23 +40,48 @@ def manifest(namespace: str) -> str:
         "CONTENDER_ADMIN_TOKEN": new_secret(),
         "CONTENDER_TRAINER_TOKEN": new_secret(),
     }
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": NAME, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "contender"}},
-        "type": "Opaque",
-        "stringData": values,
-    }
-    return _ABOUT + yaml.safe_dump(secret, sort_keys=False)
+    certificate, key = self_signed(HOST, clock)
+    return [
+        _secret(NAME, namespace, "Opaque", values),
+        _secret(TLS, namespace, "kubernetes.io/tls", {"tls.crt": certificate, "tls.key": key}),
+    ]
 
 
-def ensure(path: Path, namespace: str) -> bool:
-    """Makes the file where there is none. Returns whether it did: what is in use is never replaced."""
-    if path.exists():
+def _secret(name: str, namespace: str, kind: str, values: dict[str, str]) -> Manifest:
+    labels = {"app.kubernetes.io/part-of": "contender"}
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "stringData": values}
+
+
+def ensure(path: Path, namespace: str, clock: Clock) -> bool:
+    """Makes the file, or adds to it what it lacks. Returns whether it had to: what is in use is never replaced."""
+    kept = _read(path) if path.exists() else []
+    there = {one["metadata"]["name"]: one for one in kept}
+    needed = manifests(namespace, clock)
+    whole = [
+        {**new, **old, "stringData": {**new["stringData"], **old["stringData"]}}
+        for new in needed
+        for old in (there.get(new["metadata"]["name"], new),)
+    ]
+    if whole == kept:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_private(path, manifest(namespace))
+    write_private(path, _ABOUT + yaml.safe_dump_all(whole, sort_keys=False))
     return True
+
+
+def _read(path: Path) -> list[Manifest]:
+    problem = ConfigurationError(
+        f"{path} is not as `contender secrets` wrote it.",
+        "Put it back; the cluster's own Secrets hold the same values.",
+    )
+    try:
+        kept = [one for one in yaml.safe_load_all(path.read_text()) if one]
+        if not all(one["metadata"]["name"] and one["stringData"] for one in kept):
+            raise problem
+    except (yaml.YAMLError, KeyError, TypeError):
+        raise problem from None
+    return kept
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,11 +90,16 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def secrets(
         namespace: Annotated[str, typer.Option("--namespace", help="The namespace of the cluster.")] = "contender",
+        only: Annotated[str | None, typer.Option("--only", help="The name of one Secret; all, without it.")] = None,
     ) -> None:
-        """Print the Secret of a cluster, made at the first call: contender secrets | kubectl apply -f -"""
+        """Print the Secrets of a cluster, made at the first call: contender secrets | kubectl apply -f -"""
         console, notes = Console(), Console(stderr=True)
         with told(notes) as (settings, _):
             path = settings.home / FILE
-            made = ensure(path, namespace)
+            made = ensure(path, namespace, SystemClock())
+            kept = [one for one in _read(path) if only in (None, one["metadata"]["name"])]
+            if not kept:
+                raise ConfigurationError(f"There is no Secret {only!r}.", f"There are {NAME} and {TLS}.")
             notes.print(escape(f"{'Made, and kept' if made else 'Kept'} in {path}; only you can read it."))
-            console.print(path.read_text(), markup=False, highlight=False, soft_wrap=True, end="")
+            printed = yaml.safe_dump_all(kept, sort_keys=False)
+            console.print(printed, markup=False, highlight=False, soft_wrap=True, end="")

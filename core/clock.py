@@ -74,8 +74,9 @@ class ReplayClock:
     def now(self) -> datetime:
         """The instant of the replay, in UTC."""
         machine = SystemClock().now()
-        days = max((machine - self.since).total_seconds() // self.day_seconds, 0)
-        return min(self.start + timedelta(days=days), machine)
+        gone = max((machine - self.since).total_seconds() // self.day_seconds, 0)
+        there_are = (machine - self.start) / timedelta(days=1)
+        return machine if gone >= there_are else self.start + timedelta(days=gone)
 
 
 def clock_of(settings: Settings) -> Clock:

@@ -10,27 +10,30 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-overlay=${1:?which overlay? one of: $(ls k8s/overlays | paste -sd' ')}
+overlay=${1:?which overlay? one of: $(cd k8s/overlays && echo *)}
 image=${2:-}
 read -ra filter <<<"${MANIFEST_FILTER:-cat}"
 read -ra options <<<"${APPLY_OPTIONS:-}"
-[[ -d k8s/overlays/$overlay ]] || { echo "There is no overlay $overlay: $(ls k8s/overlays | paste -sd' ')" >&2; exit 42; }
+[[ -d k8s/overlays/$overlay ]] || { echo "There is no overlay $overlay: $(cd k8s/overlays && echo *)" >&2; exit 42; }
 
 render() { # FOLDER: its manifests, with the image asked for
   local folder=$1
   if [[ -z $image ]]; then kubectl kustomize "$folder"; return; fi
-  local around; around=$(mktemp -d)
-  printf 'resources: [%s]\nimages: [{name: contender, newName: %s, newTag: "%s"}]\n' \
-    "$(realpath --relative-to="$around" "$folder")" "${image%:*}" "${image##*:}" >"$around/kustomization.yaml"
+  local around; around=$(mktemp -d k8s/.apply.XXXXXX)
+  printf 'resources: [../../%s]\nimages: [{name: contender, newName: %s, newTag: "%s"}]\n' \
+    "$folder" "${image%:*}" "${image##*:}" >"$around/kustomization.yaml"
   kubectl kustomize "$around"
   rm -r "$around"
 }
 
 rendered=$(render "k8s/overlays/$overlay" | "${filter[@]}")
 kubectl apply -f k8s/base/namespace.yaml
-"${CONTENDER:-contender}" secrets | kubectl apply -f -
+for secret in contender-secrets contender-tls; do
+  kubectl -n contender get secret "$secret" >/dev/null 2>&1 || "${CONTENDER:-contender}" secrets --only "$secret" | kubectl apply -f -
+done
 if grep -q 'name: clock$' <<<"$rendered" && ! kubectl -n contender get configmap clock >/dev/null 2>&1; then
-  kubectl -n contender create configmap clock --from-literal=CONTENDER_CLOCK_SINCE="$(date -u -d "@$(($(date +%s) / 300 * 300))" +%FT%TZ)"
+  minute=$((10#$(date -u +%M) / 5 * 5))
+  kubectl -n contender create configmap clock --from-literal=CONTENDER_CLOCK_SINCE="$(date -u +%FT%H):$(printf %02d $minute):00Z"
 fi
 kubectl -n contender delete job bootstrap --ignore-not-found
 kubectl apply "${options[@]}" -f - <<<"$rendered"

@@ -12,6 +12,7 @@ its own work in the registry, by a digest it computed itself.
 
 import hashlib
 import io
+import logging
 import tarfile
 import tempfile
 import warnings
@@ -125,6 +126,9 @@ def _signature(columns: Sequence[tuple[str, str, bool]]) -> Any:
 def _write(content: bytes, folder: Path, created: date, **what: Any) -> str:
     mlflow_pyfunc = pyfunc()
     from mlflow.models import Model as Card
+
+    # An image has no pip; MLflow warns that it cannot name pip's version in a file that nothing of ours reads.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 
     card = Card(
         model_uuid=hashlib.sha256(content).hexdigest()[:32], utc_time_created=f"{created.isoformat()} 00:00:00.000000"

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from core.clock import FixedClock, SystemClock, ToldClock, parse_as_of
+from core.clock import FixedClock, ReplayClock, SystemClock, ToldClock, clock_of, parse_as_of
 from core.errors import ConfigurationError
+from core.settings import Settings
 
 
 def test_an_as_of_date_means_the_end_of_that_day_in_utc() -> None:
@@ -58,3 +59,32 @@ def test_a_told_clock_stands_where_it_was_told_and_without_its_file_goes_with_th
 
     clock.stop()
     assert clock.now() >= before
+
+
+def test_a_replay_clock_jumps_a_day_at_a_time_and_tells_every_process_the_same() -> None:
+    began = datetime(2018, 1, 2, 6, tzinfo=UTC)
+    now = SystemClock().now()
+
+    days = [ReplayClock(began, now - timedelta(seconds=ago), 300.0).now() - began for ago in (0, 299, 301, 1000)]
+
+    assert days == [timedelta(days=days) for days in (0, 0, 1, 3)]
+
+
+def test_a_replay_clock_stops_at_the_present_and_does_not_go_before_its_beginning() -> None:
+    began = datetime(2018, 1, 2, tzinfo=UTC)
+    now = SystemClock().now()
+
+    assert ReplayClock(began, now - timedelta(days=1), 0.001).now() - now < timedelta(minutes=1)
+    assert ReplayClock(began, now + timedelta(days=1), 300.0).now() == began
+
+
+def test_the_settings_say_which_clock_a_process_goes_by(tmp_path: Path) -> None:
+    instants = {"clock_start": "2018-01-02T06:00:00", "clock_since": "2026-11-20T08:00:00+01:00"}
+
+    assert isinstance(clock_of(Settings()), SystemClock)
+    assert clock_of(Settings(clock_file=str(tmp_path / "clock"), **instants)) == ToldClock(tmp_path / "clock")
+    assert clock_of(Settings(**instants)) == ReplayClock(
+        datetime(2018, 1, 2, 6, tzinfo=UTC), datetime(2026, 11, 20, 7, tzinfo=UTC), 300.0
+    )
+    with pytest.raises(ConfigurationError, match="CONTENDER_CLOCK_SINCE is not"):
+        clock_of(Settings(clock_start=instants["clock_start"]))
