@@ -4,11 +4,19 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help up down status test check format lock bench bench-gate postman newman clean
+# The cluster: which overlay, and which image its nodes run. The tag names the commit, and what was changed since.
+OVERLAY ?= k3d
+CHANGED := $(shell git diff --quiet HEAD -- 2>/dev/null || git diff HEAD -- 2>/dev/null | git hash-object --stdin | cut -c1-7)
+TAG ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo 0.1.0)$(if $(CHANGED),-$(CHANGED))
+IMAGE ?= contender:$(TAG)
+K3D ?= contender
+
+.PHONY: help up down status test check format lock bench bench-gate postman newman clean \
+  image cluster-up cluster-down apply argo port-forward cluster-test manifests-test vagrant-test
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 up: .venv/run  ## the whole loop, then the API: make up ARGS="--detach" returns when all is up
 	@$(BIN)/contender up $(ARGS)
@@ -45,6 +53,40 @@ postman: .venv/run  ## write the Postman collection anew from the services' Open
 
 newman: .venv/run  ## send the Postman collection to services of its own, twice, and check every answer (needs Node.js)
 	$(BIN)/python -m postman.run
+
+image:  ## build the image of the cluster, with docker, podman or buildah: make image TAG=0.1.0
+	@k8s/image/build.sh $(IMAGE)
+
+cluster-up:  ## a k3d cluster of two nodes, with the services' ports on this machine
+	k3d cluster create $(K3D) --agents 1 --wait -p 8000:8000@loadbalancer -p 8001:8001@loadbalancer -p 8002:8002@loadbalancer -p 30951:30951@server:0
+	@echo "Now: make apply"
+
+cluster-down:  ## delete the k3d cluster, with all that is on it
+	k3d cluster delete $(K3D)
+
+apply: .venv/run image  ## put the system onto the cluster of kubectl: make apply OVERLAY=minikube
+	@case $(OVERLAY) in \
+	  k3d) k3d image import $(IMAGE) -c $(K3D) ;; \
+	  minikube) minikube image load $(IMAGE) ;; \
+	esac
+	@CONTENDER=$(BIN)/contender k8s/apply.sh $(OVERLAY) $(IMAGE)
+	@echo "The first answer takes a few minutes: kubectl -n contender logs -f job/bootstrap"
+
+argo:  ## Argo Workflows with its pages, pinned, and our steps as workflows (needs the internet)
+	kubectl apply -k k8s/argo-install
+	kubectl -n contender rollout status deployment/workflow-controller deployment/argo-server --timeout=300s
+
+port-forward:  ## the API, features, ingestion, MLflow and Argo of the cluster on this machine, until Ctrl-C
+	@k8s/port-forward.sh
+
+cluster-test: .venv/dev  ## the whole system on the cluster that KUBECONFIG names: make cluster-test CLUSTER_IMAGE=NAME:TAG
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/e2e/cluster $(ARGS)
+
+manifests-test: .venv/dev  ## render every overlay and component; schemas of Kubernetes and our own lint (needs kubectl)
+	$(BIN)/python -m pytest tests/e2e/manifests $(ARGS)
+
+vagrant-test: .venv/dev  ## the provisioning in a Debian made for it (needs root, debootstrap, vagrant, shellcheck)
+	$(BIN)/python -m pytest tests/e2e/vagrant $(ARGS)
 
 lock: .venv/dev  ## write requirements.txt and requirements-dev.txt anew from the .in files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.txt
