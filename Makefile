@@ -85,7 +85,7 @@ cluster-test: .venv/dev  ## the whole system on the cluster that KUBECONFIG name
 manifests-test: .venv/dev  ## render every overlay and component; schemas of Kubernetes and our own lint (needs kubectl)
 	$(BIN)/python -m pytest tests/e2e/manifests $(ARGS)
 
-vagrant-test: .venv/dev  ## the provisioning in a Debian made for it (needs root, debootstrap, vagrant, shellcheck)
+vagrant-test: .venv/dev  ## the Vagrantfile, shellcheck, and the provisioning in a Debian of its own (needs root and Debian)
 	$(BIN)/python -m pytest tests/e2e/vagrant $(ARGS)
 
 lock: .venv/dev  ## write requirements.txt and requirements-dev.txt anew from the .in files

@@ -8,7 +8,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contender import decision_commands, ledger_commands, local, replay_command, secrets, service_specs, state, tokens
+from contender import (
+    decision_commands,
+    doctor,
+    ledger_commands,
+    local,
+    replay_command,
+    secrets,
+    service_specs,
+    state,
+    tokens,
+)
 from contender.announcement import announcer, champions
 from contender.command import told
 from contender.declared import declared
@@ -28,6 +38,7 @@ app.add_typer(decision_commands.app, name="decision")
 ledger_commands.add_to(app)
 replay_command.add_to(app)
 secrets.add_to(app)
+doctor.add_to(app)
 
 TaskName = Annotated[str, typer.Argument(help="Name of a file in the tasks folder, without .yaml.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="An ISO date or instant to stand at instead of now.")]

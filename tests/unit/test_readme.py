@@ -12,6 +12,7 @@ from core.database import metadata
 from core.pushed import PushedTask
 from core.settings import Settings, variable
 from core.task_files import load_pushed, load_task
+from core.vagrant_settings import VagrantSettings
 from features.transforms import TRANSFORMS
 from training.contenders import PROCEDURES, make
 from training.declarations import check_pushed
@@ -27,7 +28,7 @@ def ids(path: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_every_variable_named_is_a_setting(page: Path) -> None:
-    known = {f"CONTENDER_{name.upper()}" for name in Settings.model_fields}
+    known = {f"CONTENDER_{name.upper()}" for name in {**Settings.model_fields, **VagrantSettings.model_fields}}
 
     assert set(re.findall(r"\bCONTENDER_[A-Z_]+\b", page.read_text())) <= known
 
