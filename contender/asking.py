@@ -5,6 +5,7 @@ from typing import Any
 
 import requests
 
+from core.connection import patiently
 from core.errors import ConfigurationError, DataRefusedError, UnreachableError
 from core.settings import Settings
 
@@ -33,6 +34,11 @@ class Services:
             settings.api_url or here.format(settings.api_port),
             settings.trainer_token,
         )
+
+    def await_all(self, seconds: float) -> None:
+        """Returns when all three are there; raises UnreachableError when one is not, after so long."""
+        for url in (self.ingestion, self.features, self.api):
+            patiently(seconds)(self.ask, "GET", f"{url}/health/live")
 
     def ask(self, method: str, url: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """The status and the answer, where it is one; raises what a scheduler should know."""

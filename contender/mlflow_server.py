@@ -31,15 +31,19 @@ def arguments(settings: Settings, backend_url: str, port: int) -> list[str]:
     """What Python is called with. MLflow answers a host that it is not told of with 403, so each has its name here."""
     named = [name.strip() for name in settings.mlflow_names.split(",") if name.strip()]
     hosts = ",".join(f"{host}{suffix}" for host in (*_LOOPBACK, *named) for suffix in ("", ":*"))
-    artifacts = settings.home / "artifacts"
-    artifacts.mkdir(parents=True, exist_ok=True)
     return [
         *("-m", "mlflow", "server", "--host", settings.mlflow_host, "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", backend_url),
-        *("--artifacts-destination", str(artifacts)),
+        *("--artifacts-destination", settings.mlflow_artifacts or _folder(settings)),
         *("--allowed-hosts", hosts),
         *("--uvicorn-opts", "--no-access-log"),
     ]
+
+
+def _folder(settings: Settings) -> str:
+    artifacts = settings.home / "artifacts"
+    artifacts.mkdir(parents=True, exist_ok=True)
+    return str(artifacts)
 
 
 def upgrade(backend_url: str) -> None:

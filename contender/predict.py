@@ -6,10 +6,13 @@ So there is a prediction for each session, whether anybody asked or not; a date 
 import sys
 
 from contender.asking import NOT_FOUND, Services
+from core.connection import patiently
 from core.errors import NotFoundError
 from core.jobs import run_command
 from core.settings import Settings
 from core.task_files import task_names
+
+WAIT_SECONDS = 120
 
 
 def ask(services: Services, task: str) -> str:
@@ -25,9 +28,9 @@ def ask(services: Services, task: str) -> str:
 
 
 def run(settings: Settings) -> str:
-    """Asks for each task in turn."""
+    """Asks for each task in turn; an API that is not there yet, or has no champion yet, has two minutes."""
     services = Services.of(settings)
-    return "; ".join(ask(services, task) for task in task_names(settings.tasks))
+    return "; ".join(patiently(WAIT_SECONDS)(ask, services, task) for task in task_names(settings.tasks))
 
 
 if __name__ == "__main__":

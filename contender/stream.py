@@ -11,6 +11,7 @@ from core.jobs import run_command
 from core.settings import Settings
 
 LEASE_SECONDS = 120
+WAIT_SECONDS = 60
 SERIES = "airline"
 
 
@@ -44,8 +45,10 @@ def _features(services: Services, series: str, number: int, target: float) -> di
 
 
 def run(settings: Settings) -> str:
-    """One step between the services of this installation."""
-    return step(Services.of(settings))
+    """One step between the services of this installation, once they are there."""
+    services = Services.of(settings)
+    services.await_all(WAIT_SECONDS)
+    return step(services)
 
 
 if __name__ == "__main__":

@@ -116,3 +116,15 @@ def test_a_token_that_is_not_taken_is_a_fault_of_the_configuration(services: Ser
 
     with pytest.raises(ConfigurationError, match=r"answered 401.*CONTENDER_TRAINER_TOKEN"):
         stream.step(Services(services.ingestion, services.features, services.api, "ct_" + "x" * 43))
+
+
+def test_a_job_waits_until_all_three_are_there_before_it_takes_an_observation(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "WAIT_SECONDS", 0.1)
+    away = Settings(ingestion_url=services.ingestion, features_url=services.features, api_url="http://127.0.0.1:9")
+
+    with pytest.raises(UnreachableError, match="did not answer"):
+        stream.run(away)
+
+    assert stream.run(away.model_copy(update={"api_url": services.api})).startswith("airline 1949-01")

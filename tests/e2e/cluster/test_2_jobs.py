@@ -70,8 +70,8 @@ def test_the_same_job_started_five_times_at_once_happens_once() -> None:
     assert kube.sql("SELECT outcome, count(*) FROM decisions WHERE task = 'five' GROUP BY 1") == ["BOOTSTRAP|1"]
     moves = kube.sql("SELECT alias, count(*) FROM ledger WHERE task = 'five' AND phase = 'confirmed' GROUP BY 1")
     assert "champion|1" in moves
-    doubled = "SELECT count(*) - count(DISTINCT (contender, target_date)) FROM contender_predictions WHERE task = 'five'"
-    assert kube.sql(doubled) == ["0"]
+    pairs = "count(*) - count(DISTINCT (contender, target_date))"
+    assert kube.sql(f"SELECT {pairs} FROM contender_predictions WHERE task = 'five'") == ["0"]
 
 
 def test_a_learner_killed_in_the_middle_of_a_job_ends_as_if_it_had_not_been() -> None:
