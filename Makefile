@@ -10,6 +10,7 @@ CHANGED := $(shell git diff --quiet HEAD -- 2>/dev/null || git diff HEAD -- 2>/d
 TAG ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo 0.1.0)$(if $(CHANGED),-$(CHANGED))
 IMAGE ?= contender:$(TAG)
 K3D ?= contender
+COMPONENTS ?=
 
 .PHONY: help up down status test check format lock bench bench-gate postman newman clean \
   image cluster-up cluster-down apply argo port-forward cluster-test manifests-test vagrant-test
@@ -69,11 +70,11 @@ apply: .venv/run image  ## put the system onto the cluster of kubectl: make appl
 	  k3d) k3d image import $(IMAGE) -c $(K3D) ;; \
 	  minikube) minikube image load $(IMAGE) ;; \
 	esac
-	@CONTENDER=$(BIN)/contender k8s/apply.sh $(OVERLAY) $(IMAGE)
+	@CONTENDER=$(BIN)/contender COMPONENTS="$(COMPONENTS)" k8s/apply.sh $(OVERLAY) $(IMAGE)
 	@echo "The first answer takes a few minutes: kubectl -n contender logs -f job/bootstrap"
 
-argo:  ## Argo Workflows with its pages, pinned, and our steps as workflows (needs the internet)
-	kubectl apply -k k8s/argo-install
+argo:  ## Argo Workflows with its pages, pinned; then: make apply COMPONENTS=argo (needs the internet)
+	kubectl apply --server-side --force-conflicts -k k8s/argo-install
 	kubectl -n contender rollout status deployment/workflow-controller deployment/argo-server --timeout=300s
 
 port-forward:  ## the API, features, ingestion, MLflow and Argo of the cluster on this machine, until Ctrl-C

@@ -19,7 +19,7 @@ from core.clock import Clock, SystemClock
 from core.errors import ConfigurationError
 from core.tokens import new_secret
 
-NAME, TLS = "contender-secrets", "contender-tls"
+NAME, TLS, S3, REDIS = NAMES = ("contender-secrets", "contender-tls", "contender-s3", "contender-redis")
 FILE = "cluster-secrets.yaml"
 HOST = "contender.localhost"
 """By which the ingress is called."""
@@ -32,7 +32,7 @@ Manifest = dict[str, Any]
 
 def manifests(namespace: str, clock: Clock) -> list[Manifest]:
     """Kubernetes Secrets with new passwords, new tokens and a new certificate."""
-    superuser, password, models = (randomness.token_urlsafe(24) for _ in range(3))
+    superuser, password, models, artifacts, counts = (randomness.token_urlsafe(24) for _ in range(5))
     values = {
         "POSTGRES_PASSWORD": superuser,
         "CONTENDER_DATABASE_URL": f"postgresql+psycopg2://contender:{password}@postgres:5432/contender",
@@ -40,10 +40,14 @@ def manifests(namespace: str, clock: Clock) -> list[Manifest]:
         "CONTENDER_ADMIN_TOKEN": new_secret(),
         "CONTENDER_TRAINER_TOKEN": new_secret(),
     }
+    s3 = {"MINIO_ROOT_USER": f"contender-{randomness.token_hex(6)}", "MINIO_ROOT_PASSWORD": artifacts}
+    redis = {"REDIS_PASSWORD": counts, "CONTENDER_RATE_LIMIT_STORAGE": f"redis://:{counts}@redis:6379/0"}
     certificate, key = self_signed(HOST, clock)
     return [
         _secret(NAME, namespace, "Opaque", values),
         _secret(TLS, namespace, "kubernetes.io/tls", {"tls.crt": certificate, "tls.key": key}),
+        _secret(S3, namespace, "Opaque", s3),
+        _secret(REDIS, namespace, "Opaque", redis),
     ]
 
 
@@ -99,7 +103,7 @@ def add_to(app: typer.Typer) -> None:
             made = ensure(path, namespace, SystemClock())
             kept = [one for one in _read(path) if only in (None, one["metadata"]["name"])]
             if not kept:
-                raise ConfigurationError(f"There is no Secret {only!r}.", f"There are {NAME} and {TLS}.")
+                raise ConfigurationError(f"There is no Secret {only!r}.", f"There are {', '.join(NAMES)}.")
             notes.print(escape(f"{'Made, and kept' if made else 'Kept'} in {path}; only you can read it."))
             printed = yaml.safe_dump_all(kept, sort_keys=False)
             console.print(printed, markup=False, highlight=False, soft_wrap=True, end="")

@@ -74,6 +74,10 @@ class Settings(BaseSettings):
         validation_alias="MLFLOW_BACKEND_STORE_URI",
         description="postgresql+psycopg2://… of a cluster's MLflow database.",
     )
+    mlflow_artifacts: str = Field(
+        default="",
+        description="Where MLflow keeps artifacts, such as s3://BUCKET; empty: a folder of the home.",
+    )
     postgres_password: str = Field(
         default="",
         repr=False,
@@ -88,6 +92,12 @@ class Settings(BaseSettings):
         default="600000/minute",
         pattern="^[1-9][0-9]*/(second|minute|hour)$",
         description="Requests that a worker takes from one token, or from one address without; reading is not counted.",
+    )
+    rate_limit_storage: str = Field(
+        default="",
+        repr=False,
+        pattern="^($|rediss?://)",
+        description="redis://… where all workers count together; empty: each counts for itself.",
     )
     clock_file: str = Field(
         default="", description="File that tells the API the time, as `--accelerate` moves it; empty: the machine's."

@@ -61,7 +61,7 @@ class LearningService:
     def add_to(self, app: OpenAPI, metrics: Metrics, kinds: Mapping[type[ContenderError], Kind]) -> None:
         """Adds the routes, the guard and the limits, and the way past Flask."""
         guard.install(app, self.access)
-        limits = Limits(app, self._settings.rate_limit, self.access)
+        limits = Limits(app, self._settings.rate_limit, self.access, self._settings.rate_limit_storage)
         learning_routes.add(app, self.learning)
         lane = FastLane(app.wsgi_app, self.learning, kinds, metrics, self.access, limits, LIMIT_BYTES)
         app.wsgi_app = lane  # type: ignore[method-assign]

@@ -1,7 +1,8 @@
 """How many requests one sender may make: counted per token, or per address where none is sent.
 
-The counts stand in the memory of each worker process and begin anew with it: a service of N workers lets up to N times
-the rate through. What only reads is not counted, so that neither a probe nor a scrape is ever turned away.
+The counts stand in the memory of each worker process and begin anew with it, so that a service of N workers lets up to
+N times the rate through; or in a Redis, where all workers of all replicas count together. What only reads is not
+counted, so that neither a probe nor a scrape is ever turned away.
 """
 
 import math
@@ -12,7 +13,7 @@ from flask import Flask, Response, g, request
 from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
 from limits import RateLimitItem, parse
 
-from web import limit_counts, refusals
+from web import limit_counts, refusals, shared_counts
 from web.auth import Access
 from web.problems import Kind, documented
 from web.refusals import RefusedError
@@ -29,10 +30,11 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 class Limits:
     """One rate, such as "100/minute", for an app's routes and for what is answered ahead of Flask alike.
 
-    Install `web.guard` first: it knows the routes that need a role, which are counted even when they are a GET.
+    `storage` is the redis://… to count in; empty: this worker's memory. Install `web.guard` first: it knows the routes
+    that need a role, which are counted even when they are a GET.
     """
 
-    def __init__(self, app: Flask, rate: str, access: Access) -> None:
+    def __init__(self, app: Flask, rate: str, access: Access, storage: str = "") -> None:
         def identify() -> str:
             return g.principal.identity if "principal" in g else access.identity(request.environ)
 
@@ -40,7 +42,7 @@ class Limits:
         self._limiter = Limiter(
             identify,
             application_limits=[rate],
-            storage_uri=f"{limit_counts.SCHEME}://",
+            storage_uri=f"{shared_counts.PREFIX}{storage}" if storage else f"{limit_counts.SCHEME}://",
             strategy="fixed-window",
             on_breach=_breached,
         )

@@ -59,7 +59,7 @@ def prepare(app: OpenAPI, engine: sa.Engine, settings: Settings, host: str) -> N
     """
     access = Access(engine, host)
     guard.install(app, access)
-    Limits(app, settings.rate_limit, access)
+    Limits(app, settings.rate_limit, access, settings.rate_limit_storage)
     app.extensions[ACCESS] = access
 
     @app.get("/health", tags=[SERVICE], summary="Whether it can be used", responses={"200": Health, "503": AWAY})

@@ -55,7 +55,12 @@ def bearer(secret: str) -> dict[str, str]:
 
 
 def guarded(
-    engine: sa.Engine, *, host: str = "127.0.0.1", rate: str = "1000/hour", fresh_seconds: float = 0.0
+    engine: sa.Engine,
+    *,
+    host: str = "127.0.0.1",
+    rate: str = "1000/hour",
+    fresh_seconds: float = 0.0,
+    storage: str = "",
 ) -> Guarded:
     """A service that asks the database anew for every request, unless told otherwise."""
     app = web.create_app(
@@ -63,7 +68,7 @@ def guarded(
     )
     access = Access(engine, host, keyring=Keyring(engine, fresh_seconds=fresh_seconds))
     guard.install(app, access)
-    limits = Limits(app, rate, access)
+    limits = Limits(app, rate, access, storage)
     add_liveness(app)
 
     @app.get("/series")

@@ -1,6 +1,8 @@
 """What one sender may ask in a time: counted per token or address, for Flask's routes and for what is ahead of them."""
 
+import fakeredis
 import pytest
+import redis
 import sqlalchemy as sa
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -77,3 +79,14 @@ def test_the_document_says_what_is_needed_where(engine: sa.Engine) -> None:
     assert document["paths"]["/train"]["post"]["security"] == [{"bearer": []}]
     assert {"401", "403", "503"} < set(document["paths"]["/train"]["post"]["responses"])
     assert "security" not in document["paths"]["/series"]["get"]
+
+
+def test_two_services_with_one_redis_count_together(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = fakeredis.FakeServer()
+    monkeypatch.setattr(redis, "from_url", lambda uri, **options: fakeredis.FakeRedis(server=server))
+    first, second = (guarded(engine, rate="3/hour", storage="redis://redis:6379/0") for _ in range(2))
+
+    asked = [service.client.post("/predict").status_code for service in (first, second, first, second)]
+
+    assert asked == [200, 200, 200, 429]
+    assert 3500 < first.limits.allowed("address:127.0.0.1") <= 3600

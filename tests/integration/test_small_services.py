@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,16 @@ def settings_of_server(server: Postgres, tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", database_url=url)
 
 
+def let_in(ask: Callable[[], requests.Response]) -> requests.Response:
+    """The answer of a service whose Postgres is back.
+
+    Which tokens there are each asks again a moment after it could not be known; until then it lets nobody in.
+    """
+    while (answer := ask()).status_code == 503:
+        time.sleep(0.1)
+    return answer
+
+
 def test_while_postgres_is_away_nothing_is_concluded_and_afterwards_all_goes_on(
     server: Postgres, settings_of_server: Settings
 ) -> None:
@@ -130,11 +140,10 @@ def test_while_postgres_is_away_nothing_is_concluded_and_afterwards_all_goes_on(
 
         server.start()
 
-        # Which tokens there are is asked again a moment after it could not be known; until then nobody is let in.
-        while (answer := requests.get(f"{ingestion.url}/next", timeout=10)).status_code == 503:
-            time.sleep(0.1)
-        assert answer.json()["observation_id"] == 2
-        assert requests.post(f"{features.url}/add", json=value, timeout=10).json()["available_lags"] == 1
+        taken = let_in(lambda: requests.get(f"{ingestion.url}/next", timeout=10))
+        assert taken.json()["observation_id"] == 2
+        added = let_in(lambda: requests.post(f"{features.url}/add", json=value, timeout=10))
+        assert added.json()["available_lags"] == 1
         for service in (ingestion, features):
             health = requests.get(f"{service.url}/health", timeout=10)
             assert health.json() == {"status": "ok", "database": "reachable"}

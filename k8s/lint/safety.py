@@ -1,0 +1,65 @@
+"""Rules for the whole: no secret in the manifests, nothing left open, every namespace guarded."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from k8s.lint.documents import Document, name_of, namespace_of, pods, spec_of, strings
+
+_SECRET_NAME: Final = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|ACCESS_KEY|PRIVATE_KEY|_ROOT_USER$", re.IGNORECASE)
+_PASSWORD_IN_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@$]*:(?!\$\()[^/\s@]+@", re.IGNORECASE)
+_OPENED: Final = ("--disable-security-middleware", "--auth-mode=server --secure=false", "--insecure-skip-tls-verify")
+
+
+def faults(documents: Sequence[Document]) -> Iterator[str]:
+    """What would lay the installation open."""
+    for document in documents:
+        yield from _secrets(document)
+        yield from _opened(document)
+        if document.get("kind") == "Namespace":
+            labels = document.get("metadata", {}).get("labels", {})
+            if labels.get("pod-security.kubernetes.io/enforce") != "restricted":
+                yield f"{name_of(document)}: label it pod-security.kubernetes.io/enforce: restricted."
+    for pod in pods(documents):
+        for container in pod.all_containers:
+            for variable in container.get("env", []):
+                if variable.get("value") and _SECRET_NAME.search(variable["name"]):
+                    yield f"{pod.name}: take {variable['name']} from a Secret; its value stands in the manifest."
+    yield from _guards(documents)
+
+
+def _secrets(document: Document) -> Iterator[str]:
+    kind = document.get("kind")
+    if kind == "Secret" and (document.get("data") or document.get("stringData")):
+        yield f"{name_of(document)}: take it out of the manifests; `contender secrets` makes secrets at install."
+    if kind == "ConfigMap":
+        for key, value in (document.get("data") or {}).items():
+            if value and _SECRET_NAME.search(key):
+                yield f"{name_of(document)}: move {key} to a Secret."
+
+
+def _opened(document: Document) -> Iterator[str]:
+    for path, text in strings(document):
+        for option in _OPENED:
+            if option in text:
+                yield f"{name_of(document)}: remove {option} at {path}."
+        if _PASSWORD_IN_URL.search(text):
+            yield f"{name_of(document)}: the address at {path} holds a password; take it from a Secret."
+
+
+def _guards(documents: Sequence[Document]) -> Iterator[str]:
+    """A policy that takes every pod of a namespace and allows nothing, both ways; others then allow what is needed."""
+    closed = {
+        (namespace_of(policy), way)
+        for policy in documents
+        if policy.get("kind") == "NetworkPolicy" and not spec_of(policy).get("podSelector")
+        for way in spec_of(policy).get("policyTypes", ["Ingress"])
+        if not spec_of(policy).get(way.lower())
+    }
+    for namespace in sorted({pod.namespace for pod in pods(documents)}):
+        for way in ("Ingress", "Egress"):
+            if (namespace, way) not in closed:
+                yield (
+                    f"Namespace/{namespace}: add a NetworkPolicy with podSelector: {{}} and policyTypes: [{way}] "
+                    "that allows nothing; what is needed is then allowed by name."
+                )

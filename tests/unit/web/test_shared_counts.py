@@ -1,0 +1,82 @@
+"""The counts in Redis: the same for all workers, and no reason to turn anybody away when Redis is."""
+
+import fakeredis
+import pytest
+import redis
+from limits import parse
+from limits.storage import storage_from_string
+from limits.strategies import FixedWindowRateLimiter
+
+from web import shared_counts
+from web.shared_counts import PREFIX, SharedCounts
+
+ITEM = parse("3/hour")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> fakeredis.FakeServer:
+    """A Redis in this process, which is away while `connected` is false."""
+    server = fakeredis.FakeServer()
+    monkeypatch.setattr(redis, "from_url", lambda uri, **options: fakeredis.FakeRedis(server=server))
+    return server
+
+
+def worker() -> FixedWindowRateLimiter:
+    """What one worker process counts with."""
+    storage = storage_from_string(f"{PREFIX}redis://:password@redis:6379/0")
+    assert isinstance(storage, SharedCounts)
+    return FixedWindowRateLimiter(storage)
+
+
+def test_two_workers_count_together(server: fakeredis.FakeServer) -> None:
+    first, second = worker(), worker()
+
+    taken = [limiter.hit(ITEM, "somebody") for limiter in (first, second, first, second, first)]
+
+    assert taken == [True] * 3 + [False] * 2
+    assert second.hit(ITEM, "another")
+    assert second.get_window_stats(ITEM, "somebody").remaining == 0
+
+
+def test_while_redis_is_away_each_worker_counts_for_itself(
+    server: fakeredis.FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(shared_counts, "monotonic", lambda: now[0])
+    server.connected = False
+    first, second = worker(), worker()
+
+    assert [first.hit(ITEM, "somebody") for _ in range(4)] == [True] * 3 + [False]
+    assert second.hit(ITEM, "somebody")
+
+    server.connected = True
+    assert not first.hit(ITEM, "somebody"), "it is not asked at once"
+    now[0] += 6
+    assert [first.hit(ITEM, "somebody"), second.hit(ITEM, "somebody")] == [True, True]
+    assert second.get_window_stats(ITEM, "somebody").remaining == 1
+
+
+def test_a_redis_that_does_not_answer_is_given_a_quarter_of_a_second_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def remember(uri: str, **options: object) -> fakeredis.FakeRedis:
+        asked.update(options, uri=uri)
+        return fakeredis.FakeRedis()
+
+    monkeypatch.setattr(redis, "from_url", remember)
+    worker()
+
+    assert asked["uri"] == "redis://:password@redis:6379/0"
+    assert (asked["socket_timeout"], asked["socket_connect_timeout"]) == (0.25, 0.25)
+    assert asked["retry"].get_retries() == 0  # type: ignore[attr-defined]
+
+
+def test_what_is_counted_can_be_forgotten(server: fakeredis.FakeServer) -> None:
+    limiter = worker()
+    assert limiter.hit(ITEM, "somebody", cost=3)
+
+    limiter.clear(ITEM, "somebody")
+    assert limiter.hit(ITEM, "somebody", cost=3)
+    limiter.storage.reset()
+    assert limiter.hit(ITEM, "somebody", cost=3)
+    assert limiter.storage.check()
