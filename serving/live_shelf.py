@@ -87,8 +87,10 @@ class LiveShelf:
         new.live.follow(None)
         if old.chosen.held is not None and old.chosen.held.frozen is not None:
             new = replace(new, chosen=old.chosen)  # a frozen version answers on until the alias is looked at again
-        # Whoever is at work with the old one finishes there: its connections go back when nobody holds it any more.
+        # Whoever is at work with the old one finishes there: its connections go back when nobody holds it any more, and
+        # its intake's thread would hold it for ever.
         self._lives[name] = new
+        old.intake.close()
         get_log("serving").info(
             "A learner was loaded.", task=name, contender=contender, last_event_id=new.live.learner.seq
         )

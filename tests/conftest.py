@@ -15,8 +15,9 @@ import sqlalchemy as sa
 import structlog
 
 from contender.services import Postgres, Process, free_port, start_mlflow, wait_for_mlflow
-from core.connection import connect, migrate
+from core.connection import connect
 from core.settings import Settings, keep_loopback_from_proxies
+from tests import tables
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -58,9 +59,19 @@ def _logs_as_they_were() -> Iterator[None]:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A real Postgres in a folder of its own."""
     server = Postgres(tmp_path_factory.mktemp("postgres") / "data")
-    server.start()
+    _without_waiting_for_the_disk(server.start())
     yield server
     server.stop()
+
+
+def _without_waiting_for_the_disk(url: str) -> None:
+    """What the server has taken then outlives all but the machine; tests of that have a server of their own."""
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for option in ("fsync", "full_page_writes"):
+            connection.exec_driver_sql(f"ALTER SYSTEM SET {option} = off")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
+    engine.dispose()
 
 
 @dataclass(frozen=True)
@@ -83,10 +94,16 @@ def mlflow_server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) 
     process.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def database_url(postgres: Postgres) -> str:
     """The URL of the database in which each test gets a schema."""
     return postgres.database("contender")
+
+
+@pytest.fixture(scope="session")
+def migrated(database_url: str) -> str:
+    """The statements that make the migrated tables."""
+    return tables.of_the_migrations(database_url)
 
 
 @pytest.fixture
@@ -97,24 +114,33 @@ def schema() -> str:
 
 @pytest.fixture(autouse=True)
 def _connections_given_back() -> Iterator[None]:
-    """A service made in this process keeps its connections until it is garbage; Postgres has a hundred in all."""
-    used: weakref.WeakSet[sa.Engine] = weakref.WeakSet()
+    """A service made in this process keeps its connections until it is garbage; Postgres has a hundred in all.
+
+    Those of its pools, and those that it has taken out for good, as learners do.
+    """
+    used: weakref.WeakSet[sa.Connection] = weakref.WeakSet()
+    engines: weakref.WeakSet[sa.Engine] = weakref.WeakSet()
 
     def note(connection: sa.Connection) -> None:
-        used.add(connection.engine)
+        used.add(connection)
+        engines.add(connection.engine)
 
     sa.event.listen(sa.Engine, "engine_connect", note)
     yield
     sa.event.remove(sa.Engine, "engine_connect", note)
-    for engine in list(used):
+    for connection in list(used):
+        if not connection.closed:
+            connection.invalidate()
+            connection.close()
+    for engine in list(engines):
         engine.dispose()
 
 
 @pytest.fixture
-def engine(database_url: str, schema: str) -> Iterator[sa.Engine]:
-    """An engine on a fresh, migrated schema."""
+def engine(database_url: str, schema: str, migrated: str) -> Iterator[sa.Engine]:
+    """An engine on a fresh schema with all tables."""
     engine = connect(database_url, schema=schema)
-    migrate(engine, schema=schema)
+    tables.make(engine, schema, migrated)
     yield engine
     with engine.begin() as connection:
         connection.execute(sa.schema.DropSchema(schema, cascade=True))

@@ -6,6 +6,7 @@ were known when it was decided. What a decision file and a report should be is k
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,22 +14,42 @@ import sqlalchemy as sa
 from core.errors import ConfigurationError, NotFoundError
 from core.tasks import digest
 from training import boards, carried, curves, decision_file, decision_marks, decisions, judgement, report
+from training.curves import Curves
 from training.decisions import Decision
 from training.gate import decide
 from training.given import Given
 
 
 @dataclass(frozen=True)
+class _Made:
+    """The decision as it comes out now, and the curves of its pictures."""
+
+    decision: Decision
+    drawn: Curves
+
+    @cached_property
+    def files(self) -> dict[str, bytes]:
+        """Its two files. To draw the report takes longer than all the rest, so it is drawn when it is asked for."""
+        page = report.page(self.decision, self.drawn)
+        return {decision_file.NAME: decision_file.content(self.decision), report.NAME: page}
+
+
+@dataclass(frozen=True)
 class Again:
-    """The decision as it is kept, its two files as they come out when it is made again, and what differs, if anything.
+    """The decision as it is kept, as it comes out when it is made again, and what differs, if anything.
 
     `is_logged`: whether there is a logged report to hold the new one against.
     """
 
     decision: Decision
-    files: dict[str, bytes]
+    made: _Made
     differences: tuple[str, ...]
     is_logged: bool
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The two files of the decision that was made again."""
+        return self.made.files
 
 
 def again(engine: sa.Engine, number: int) -> Again:
@@ -48,16 +69,15 @@ def again(engine: sa.Engine, number: int) -> Again:
     board = boards.read(engine, given.scope, given.as_of)
     reign = given.champion, given.reign.since
     left = carried.left_by(last, given.stands_on, given.identities, given.stands, reign)
-    made = judgement.decision(given, decide(judgement.case(given, given.on(board), left)))
-    drawn = curves.draw(given.on(board), made)
-    files = {decision_file.NAME: decision_file.content(made), report.NAME: report.page(made, drawn)}
+    decision = judgement.decision(given, decide(judgement.case(given, given.on(board), left)))
+    made = _Made(decision, curves.draw(given.on(board), decision))
     mark = decision_marks.find(engine, kept, number)
     differences = [
         *_changed_since(engine, number, kept),
-        *(() if mark is None else _against(mark, files, drawn.digests, drawn.against)),
-        *decision_file.differences(kept, made),
+        *(() if mark is None else _against(mark, made)),
+        *decision_file.differences(kept, decision),
     ]
-    return Again(kept, files, tuple(differences), is_logged=mark is not None)
+    return Again(kept, made, tuple(differences), is_logged=mark is not None)
 
 
 def find(engine: sa.Engine, number: int) -> Decision:
@@ -83,14 +103,15 @@ def _changed_since(engine: sa.Engine, number: int, kept: Decision) -> list[str]:
     return [] if named == now else [f"evidence_hash, as it was written down: {named} → {now}"]
 
 
-def _against(mark: dict[str, Any], files: dict[str, bytes], rows: dict[str, str], against: str) -> list[str]:
+def _against(mark: dict[str, Any], made: _Made) -> list[str]:
     """What differs from the files that were logged."""
+    rows = made.drawn.digests
     told = [
-        f"the rows of {name} against {against}: {mark['rows'].get(name)} → {rows.get(name)}"
+        f"the rows of {name} against {made.drawn.against}: {mark['rows'].get(name)} → {rows.get(name)}"
         for name in sorted({*mark["rows"], *rows})
         if mark["rows"].get(name) != rows.get(name)
     ]
-    for name, content in files.items():
+    for name, content in made.files.items():
         logged, now = mark["files"][name], sha256(content)
         if logged != now:
             told.append(f"{name}, as it was logged: {logged[:16]} → {now[:16]}")

@@ -66,6 +66,7 @@ class Intake:
         self._waiting: SimpleQueue[_Ticket | None] = SimpleQueue()
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._is_closed = False
 
     def take(self, drafts: Sequence[Draft]) -> list[Answer]:
         """Commits the drafts, learns them, and answers each, in order.
@@ -87,11 +88,12 @@ class Intake:
         return ticket.answers
 
     def close(self, seconds: float = 5.0) -> None:
-        """Gives its connection and its threads back, once what waits is answered. Another `take` opens it again.
+        """Gives its connection and its threads back, once what waits is answered. A later `take` borrows them.
 
         It waits at most `seconds` for that: Postgres may be silent.
         """
         with self._mutex:
+            self._is_closed = True
             thread = self._thread
             if thread is not None:
                 self._waiting.put(None)
@@ -100,11 +102,9 @@ class Intake:
 
     def _run(self) -> None:
         committed: _Committed | None = None
-        is_ending = False
         with ThreadPoolExecutor(1, thread_name_prefix="intake-commit") as sender:
-            while not (is_ending and committed is None and self._is_released()):
-                tickets = self._gather(is_patient=committed is None and not is_ending)
-                is_ending = is_ending or None in tickets
+            while not (self._is_closed and committed is None and self._is_released()):
+                tickets = self._gather(is_patient=committed is None and not self._is_closed)
                 self.live.is_fed = True
                 committed = self._go_on(sender, [ticket for ticket in tickets if ticket is not None], committed)
                 self.live.is_fed = committed is not None

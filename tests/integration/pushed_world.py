@@ -76,6 +76,7 @@ class PushedWorld:
         self.task = task
         self.file.write_text(yaml.safe_dump(task.model_dump(mode="json")))
         self.live: LiveTask = open_task(self.engine, task, task.serves)
+        self.live.intake.close()  # from the beginning: what it takes leaves neither a thread nor a connection behind
         self.lives = {task.name: self.live}
         self.alerts = Alerts(Metrics(self.settings.home / "metrics"))
         self.champions = PushedChampions(self.engine, self.settings, self.lives, self.alerts)

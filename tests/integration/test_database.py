@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
@@ -18,7 +18,19 @@ from core.connection import connect, migrate, reachable
 from core.database import metadata, observations
 from core.errors import BusyError, DatabaseUnreachableError
 from core.runs import RunKey
+from tests import tables
 from tests.conftest import REPOSITORY
+
+
+@pytest.fixture
+def engine(database_url: str, schema: str) -> Iterator[sa.Engine]:
+    """An engine on a fresh schema to which the migrations have led, as they are what is tested here."""
+    engine = connect(database_url, schema=schema)
+    migrate(engine, schema=schema)
+    yield engine
+    with engine.begin() as connection:
+        connection.execute(sa.schema.DropSchema(schema, cascade=True))
+    engine.dispose()
 
 
 def test_the_migrations_lead_to_exactly_the_tables_of_the_code(engine: sa.Engine) -> None:
@@ -26,6 +38,18 @@ def test_the_migrations_lead_to_exactly_the_tables_of_the_code(engine: sa.Engine
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
 
         assert compare_metadata(context, metadata) == []
+
+
+def test_the_tables_of_other_tests_are_those_of_the_migrations(
+    engine: sa.Engine, database_url: str, schema: str, migrated: str
+) -> None:
+    copy = f"{schema}_copy"
+    tables.make(engine, copy, migrated)
+
+    assert tables.written_down(database_url, copy) == tables.written_down(database_url, schema) == migrated
+
+    with engine.begin() as connection:
+        connection.execute(sa.schema.DropSchema(copy, cascade=True))
 
 
 def test_many_processes_migrate_at_once_and_it_happens_once(database_url: str) -> None:

@@ -35,7 +35,7 @@ def a_life(stage: Stage) -> None:
     stage.promote(log_holds=True)
     stage.came_true([100.0] * 3, naive=off_by(5, 3), ridge=off_by(3, 3, 5), linear=off_by(2, 3, 6))
     stage.promote(log_holds=True)
-    stage.came_true([100.0] * 40, naive=off_by(5, 40), ridge=off_by(6, 40, 1), linear=off_by(1, 40, 2))
+    stage.came_true([100.0] * 14, naive=off_by(5, 14), ridge=off_by(6, 14, 1), linear=off_by(1, 14, 2))
     stage.promote(log_holds=True)
     stage.came_true([100.0] * 3, naive=off_by(5, 3), ridge=[None] * 3, linear=off_by(2, 3, 6))
     stage.promote(log_holds=True)
@@ -71,7 +71,7 @@ def test_what_was_logged_comes_out_again_to_the_byte_whatever_was_decided(
 
 def test_a_row_that_was_changed_is_noticed_and_named(stage: Stage, contender: Terminal, tmp_path: Path) -> None:
     crowned(stage)
-    stage.came_true([100.0] * 20, naive=off_by(5, 20), ridge=off_by(3, 20, 7), linear=off_by(3, 20, 8))
+    stage.came_true([100.0] * 6, naive=off_by(5, 6), ridge=off_by(3, 6, 7), linear=off_by(3, 6, 8))
     stage.promote(log_holds=True)
     first, *_, second = (row.id for row in decided(stage))
     change(stage, "linear", stage.months - 1, 100.0)
@@ -119,7 +119,7 @@ def test_a_decision_that_was_changed_itself_is_noticed(stage: Stage) -> None:
 
 def test_labels_restated_later_change_no_decision_of_before(stage: Stage) -> None:
     crowned(stage)
-    stage.came_true([100.0] * 20, naive=off_by(5, 20), ridge=off_by(3, 20, 7), linear=off_by(3, 20, 8))
+    stage.came_true([100.0] * 6, naive=off_by(5, 6), ridge=off_by(3, 6, 7), linear=off_by(3, 6, 8))
     stage.promote(log_holds=True)
     last = decided(stage)[-1].id
     day = stage.clock.now()

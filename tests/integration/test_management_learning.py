@@ -1,5 +1,7 @@
 """Learning paused and resumed, rows released from the quarantine, models loaded again: by an administrator."""
 
+import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,6 +158,16 @@ def test_a_reload_restores_the_learner_and_says_the_same(at: Managed) -> None:
     at.learn(5)
     assert learned(at) == 35
     assert at.audited()[0] == ("anna", "reload", "asked")
+
+
+def test_a_learner_that_was_loaded_again_leaves_neither_a_thread_nor_a_connection_behind(at: Managed) -> None:
+    at.learn(5)
+    before = weakref.ref(at.live.intake)
+
+    at.post(f"{LIVE}/reload")
+
+    wait_for(lambda: before() is None)  # and a connection goes back with who holds it
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("intake")]
 
 
 def test_a_reload_loads_and_checks_a_champion_that_has_not_changed(

@@ -248,13 +248,13 @@ def test_what_came_before_a_person_gave_the_title_does_not_count_whenever_the_jo
 def test_rows_that_are_scored_no_more_are_drawn_no_more(stage: Stage) -> None:
     stage.task = stage.task.model_copy(update={"scored_from": 0})
     crowned(stage)
-    nights(stage, 20)
-    stage.task = stage.task.model_copy(update={"scored_from": 40})
+    nights(stage, 8)
+    stage.task = stage.task.model_copy(update={"scored_from": 35})
     stage.came_true([100.0] * 5, naive=off_by(9, 5, 5), ridge=off_by(6, 5, 6), linear=off_by(5, 5, 7))
 
     stage.promote(log_holds=True)
 
-    assert set(rows(stage).values()) == {15}
+    assert set(rows(stage).values()) == {8}
     stands_again(stage)
 
 

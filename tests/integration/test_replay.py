@@ -20,7 +20,7 @@ from ingestion import observations
 from ingestion.observations import Observation
 from ingestion.sessions import final_at
 from tests.integration.replayed import FIRST, MONTHS, four_years, run
-from tests.integration.stage import SERIES, Stage, month, wave
+from tests.integration.stage import SERIES, Stage, a_task, month, wave
 from training import decisions as training_decisions
 from training import promote, registry, train
 
@@ -126,7 +126,7 @@ def test_what_a_night_decided_that_was_cut_off_does_not_say_who_holds_the_aliase
 def test_a_replay_predicts_what_the_nightly_jobs_have_predicted(
     settings_with_mlflow: Settings, engine: sa.Engine
 ) -> None:
-    lived = Stage(settings_with_mlflow, engine)
+    lived = Stage(settings_with_mlflow, engine, a_task(scored_from=1000))  # so no pictures are drawn night by night
     values = wave(FIRST + 12)
     lived.put(values[: FIRST + 1])
     for value in values[FIRST + 1 :]:
