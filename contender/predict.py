@@ -7,8 +7,9 @@ import sys
 
 from contender.asking import NOT_FOUND, Services
 from core.connection import patiently
-from core.errors import NotFoundError
+from core.errors import ContenderError, NotFoundError
 from core.jobs import run_command
+from core.logs import get_log
 from core.settings import Settings
 from core.task_files import task_names
 
@@ -17,7 +18,7 @@ WAIT_SECONDS = 120
 
 def ask(services: Services, task: str) -> str:
     """What the API predicts of a task, in a sentence. Raises UnreachableError while it has no champion."""
-    status, told = services.ask("GET", f"{services.api}/tasks/{task}/prediction")
+    status, told = services.ask("GET", f"{services.api}/tasks/{task}/prediction", may_be_absent=True)
     if status == NOT_FOUND:
         raise NotFoundError(
             f"{services.api} knows no task {task}.", "See that the job and the API have the same tasks."
@@ -28,9 +29,26 @@ def ask(services: Services, task: str) -> str:
 
 
 def run(settings: Settings) -> str:
-    """Asks for each task in turn; an API that is not there yet, or has no champion yet, has two minutes."""
+    """Asks for each task in turn; one that fails keeps none from its turn, and the first failure is raised.
+
+    An API that is not there yet, or has no champion yet, has two minutes.
+    """
     services = Services.of(settings)
-    return "; ".join(patiently(WAIT_SECONDS)(ask, services, task) for task in task_names(settings.tasks))
+    said: list[str] = []
+    failures: list[ContenderError] = []
+    names = task_names(settings.tasks)
+    if not names:
+        raise NotFoundError(f"There is no task in {settings.tasks}.", "See that CONTENDER_TASKS is right.")
+    for task in names:
+        try:
+            said.append(patiently(0 if failures else WAIT_SECONDS)(ask, services, task))
+        except ContenderError as error:
+            failures.append(error)
+    if failures and said:
+        get_log("contender.predict").info("; ".join(said))
+    if failures:
+        raise failures[0]
+    return "; ".join(said)
 
 
 if __name__ == "__main__":

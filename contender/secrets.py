@@ -67,7 +67,9 @@ def ensure(path: Path, namespace: str, clock: Clock) -> bool:
         for new in needed
         for old in (there.get(new["metadata"]["name"], new),)
     ]
+    whole += [one for name, one in there.items() if name not in {new["metadata"]["name"] for new in needed}]
     if whole == kept:
+        path.chmod(0o600)
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     write_private(path, _ABOUT + yaml.safe_dump_all(whole, sort_keys=False))

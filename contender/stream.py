@@ -1,7 +1,7 @@
 """`python -m contender.stream`: one observation through all three services: handed out, made a row, predicted, learned.
 
-It may die anywhere and be started again: the observation comes back when its lease runs out, the lag buffer is asked
-whether it has the value already, and the model learns an `id` once.
+It may die anywhere and be started again: the observation comes back when its lease runs out, and none that is later is
+handed out before it; the lag buffer is asked whether it has the value already, and the model learns an `id` once.
 """
 
 import sys
@@ -17,7 +17,10 @@ SERIES = "airline"
 
 def step(services: Services, series: str = SERIES) -> str:
     """Takes one observation on its way, and says what became of it."""
-    status, observation = services.ask("GET", f"{services.ingestion}/next?series={series}&lease={LEASE_SECONDS}")
+    asked = f"{services.ingestion}/next?series={series}&lease={LEASE_SECONDS}&in_order=true"
+    status, observation = services.ask("GET", asked)
+    if status == NO_CONTENT and "wait_seconds" in observation:
+        return f"an observation of {series} is on its way already; if it is not learned, it comes back in time"
     if status == NO_CONTENT:
         return f"no more observations of {series}: POST {services.ingestion}/reset begins anew"
     number, target = observation["observation_id"], observation["target"]
@@ -32,7 +35,7 @@ def step(services: Services, series: str = SERIES) -> str:
 
 def _features(services: Services, series: str, number: int, target: float) -> dict[str, float]:
     """The lags before an observation, whose value is added unless an earlier attempt has done so."""
-    status, kept = services.ask("GET", f"{services.features}/series/{series}")
+    status, kept = services.ask("GET", f"{services.features}/series/{series}", may_be_absent=True)
     count, values = (0, []) if status == NOT_FOUND else (kept["count"], kept["values"])
     later = count - number  # values that came after this one
     if 0 <= later < len(values) and values[-1 - later] == target:

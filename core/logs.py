@@ -9,7 +9,7 @@ import structlog
 def configure_logs(log_format: str = "console", level: int = logging.INFO) -> None:
     """Sends structlog and the standard library's loggers to standard error in one format."""
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(ensure_ascii=False)
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import getproxies_environment
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import ConfigurationError
@@ -110,6 +110,11 @@ class Settings(BaseSettings):
     clock_day_seconds: float = Field(default=300.0, gt=0, description="How long a day of the replay lasts.")
     code_version: str = Field(default="", description="Commit of the running code, when it is not a git checkout.")
     log_format: str = Field(default="console", pattern="^(console|json)$", description="How log lines are written.")
+
+    @field_validator("clock_start", "clock_since", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
 
     @property
     def cache(self) -> Path:

@@ -94,9 +94,7 @@ def _settled(settings: Settings, engine: sa.Engine, active: ActiveSeries, key: R
     try:
         dataset = lake.read(settings, snapshot, active.source)
     except (NotFoundError, IntegrityError) as error:
-        if (
-            settings.lake.exists()
-        ):  # a job of a cluster begins without a lake, and fills one for those after it in its pod
+        if (settings.lake / key.task).exists():  # a job of a cluster begins without a lake
             get_log("features").warning(f"{error.problem} They are built anew.", task=key.task)
         return None
     lake.confirm(engine, snapshot)

@@ -58,6 +58,11 @@ class NextQuery(SeriesQuery):
         description="Seconds in which the `observation_id` must be learned as an `id`, or it is handed out again.",
         json_schema_extra=_optional,
     )
+    in_order: bool = Field(
+        default=False,
+        description="Whether to hand out nothing while an observation is leased, so that none is learned before an "
+        "earlier one: 204 with `Retry-After` then.",
+    )
     task: str | None = Field(
         default=None,
         pattern=r"^[a-z][a-z0-9-]{0,99}$",
@@ -121,7 +126,7 @@ def _add_stream(app: OpenAPI, stream: Stream, tasks: Path) -> None:
         task = query.task
         if task is not None or query.lease is not None:
             task = acknowledged_by(query.series, task, pushed_names(tasks))
-        handed = stream.next(query.series, lease_seconds=query.lease, task=task)
+        handed = stream.next(query.series, lease_seconds=query.lease, task=task, in_order=query.in_order)
         if isinstance(handed, NoMore):
             response = Response(status=204)
             if handed.wait_seconds is not None:

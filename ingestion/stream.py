@@ -63,8 +63,10 @@ class Stream:
         self._engine = engine
         self._read: dict[str, tuple[float, Streamed]] = {}
 
-    def next(self, name: str, *, lease_seconds: int | None = None, task: str | None = None) -> Handed | NoMore:
-        """Hands out the smallest overdue observation, or else the next new one.
+    def next(
+        self, name: str, *, lease_seconds: int | None = None, task: str | None = None, in_order: bool = False
+    ) -> Handed | NoMore:
+        """Hands out the smallest overdue observation, or else the next new one; `in_order`, none while one is leased.
 
         It is acknowledged in the log of `task`, by default the pushed task that the series is for.
         Raises NotFoundError for an unknown series, DatabaseUnreachableError when Postgres does not answer.
@@ -73,6 +75,8 @@ class Stream:
             series = self._series(connection, name)
             position = _locked_position(connection, name)
             overdue = leases.overdue(connection, name)
+            if in_order and not overdue and (open_for := leases.seconds_to_next(connection, name)) is not None:
+                return NoMore(open_for)
             number = overdue[0] if overdue else position + 1
             if number > series.total:
                 series = self._series(connection, name, anew=True)

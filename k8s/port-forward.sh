@@ -3,20 +3,38 @@
 # pages where they are installed. A port that is taken here can be moved: MLFLOW_PORT=5001 k8s/port-forward.sh
 set -euo pipefail
 
-forward() { # SERVICE LOCAL REMOTE WHAT [SCHEME]
-  kubectl -n contender get service "$1" >/dev/null 2>&1 || return 0
-  printf '%-12s %s://127.0.0.1:%s\n' "$4" "${5:-http}" "$2"
+there=$(kubectl -n contender get services --output=name) || { echo "No cluster answers: see KUBECONFIG, and kubectl get nodes." >&2; exit 75; }
+grep -qx service/api <<<"$there" || { echo "Contender is not on this cluster: make apply" >&2; exit 42; }
+
+children=()
+leave() { trap - EXIT; ((${#children[@]} == 0)) || kill "${children[@]}" 2>/dev/null || true; }
+trap leave EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+keep() { # SERVICE LOCAL REMOTE: forwards it, anew whenever the pod behind it goes away
+  local child=
+  trap '[[ -z $child ]] || kill "$child" 2>/dev/null; exit 0' TERM
   while true; do
-    kubectl -n contender port-forward "service/$1" "$2:$3" >/dev/null || true
-    sleep 1  # the pod behind it went away; the next one is taken
-  done &
+    kubectl -n contender port-forward "service/$1" "$2:$3" >/dev/null 2>&1 & child=$!
+    wait "$child" || true
+    sleep 1
+  done
 }
 
-kubectl -n contender get service api >/dev/null
-trap 'trap - EXIT; kill 0' EXIT INT TERM
-forward api "${API_PORT:-8000}" 8000 "API"
-forward features "${FEATURES_PORT:-8001}" 8001 "features"
-forward ingestion "${INGESTION_PORT:-8002}" 8002 "ingestion"
-forward mlflow "${MLFLOW_PORT:-5000}" 5000 "MLflow"
-forward argo-server "${ARGO_PORT:-2746}" 2746 "Argo" https
+forward() { # SERVICE LOCAL REMOTE WHAT VARIABLE [SCHEME]
+  grep -qx "service/$1" <<<"$there" || return 0
+  if (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null; then
+    echo "Port $2 is taken here. Choose another for $4: $5=$(($2 + 10000)) k8s/port-forward.sh" >&2
+    exit 42
+  fi
+  keep "$1" "$2" "$3" & children+=($!)
+  printf '%-12s %s://127.0.0.1:%s\n' "$4" "${6:-http}" "$2"
+}
+
+forward api "${API_PORT:-8000}" 8000 API API_PORT
+forward features "${FEATURES_PORT:-8001}" 8001 features FEATURES_PORT
+forward ingestion "${INGESTION_PORT:-8002}" 8002 ingestion INGESTION_PORT
+forward mlflow "${MLFLOW_PORT:-5000}" 5000 MLflow MLFLOW_PORT
+forward argo-server "${ARGO_PORT:-2746}" 2746 Argo ARGO_PORT https
 wait

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from core.connection import reachable
 from core.database import contender_predictions, predictions
+from core.database import outcomes as labels_known
 from core.tasks import Task
 from training import outcomes, scoring
 
@@ -37,15 +38,17 @@ def score(engine: sa.Engine, task: Task, series: str, as_of: datetime) -> Served
     with reachable(), engine.connect() as connection:
         answered = _frame(connection, _answers(task, series, as_of))
         baseline = _frame(connection, _baseline(task, series))
-        labels = outcomes.newest(connection, task, series, as_of)
+        labels = outcomes.newest(connection, task, series, as_of).join(
+            _first_known(connection, task, series), on="target_date"
+        )
     before = (
         answered.join(labels, on="target_date")
-        .filter(pl.col("made_at") < pl.col("label_known_at"))
+        .filter(pl.col("made_at") < pl.col("first_known_at"))
         .sort("target_date", "made_at")
         .group_by("target_date", maintain_order=True)
         .last()
         .join(baseline.select("target_date", pl.col("value").alias("baseline")), on="target_date")
-        .drop_nulls(["value", "baseline"])
+        .filter(pl.col("value").is_finite(), pl.col("baseline").is_finite())
         .sort("target_date")
         .tail(NEWEST_DATES)
     )
@@ -57,6 +60,18 @@ def score(engine: sa.Engine, task: Task, series: str, as_of: datetime) -> Served
         for name in ("value", "baseline")
     ]
     return Served(before.height, *means)
+
+
+def _first_known(connection: sa.Connection, task: Task, series: str) -> pl.DataFrame:
+    """When each label was known for the first time: one that was restated later was no secret before."""
+    columns = labels_known.c
+    statement = (
+        sa.select(columns.target_date, sa.func.min(columns.known_at))
+        .where(columns.series == series, columns.target_kind == task.target.kind)
+        .group_by(columns.target_date)
+    )
+    schema = pl.Schema({"target_date": pl.Date(), "first_known_at": pl.Datetime("us", "UTC")})
+    return pl.DataFrame([tuple(row) for row in connection.execute(statement)], schema=schema, orient="row")
 
 
 def _answers(task: Task, series: str, as_of: datetime) -> sa.Select[tuple[object, ...]]:

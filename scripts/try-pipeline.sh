@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One observation through ingestion, features and model, to watch: scripts/try-pipeline.sh [SERIES]
+# One observation of `airline` through ingestion, features and model, to watch: scripts/try-pipeline.sh
 #
 # Works after `make up` and after `make port-forward`. Where the services are stands in the environment, if not on this
 # machine: INGESTION, FEATURES, API. With tokens in force, CONTENDER_TRAINER_TOKEN is sent.
@@ -8,7 +8,7 @@ set -euo pipefail
 ingestion=${INGESTION:-http://127.0.0.1:8002}
 features=${FEATURES:-http://127.0.0.1:8001}
 api=${API:-http://127.0.0.1:8000}
-series=${1:-airline}
+series=airline
 
 for tool in curl jq; do
   command -v "$tool" >/dev/null || { echo "This needs $tool, which is not installed." >&2; exit 42; }
@@ -35,23 +35,43 @@ ask() { # TITLE METHOD URL [BODY [WHAT TO SHOW OF THE ANSWER]]
   [[ -z $answer ]] || jq "$show" <<<"$answer" 2>/dev/null || printf '%s\n' "$answer"
   case $status in
     2??) ;;
-    401 | 403) echo "Training needs a token here: set CONTENDER_TRAINER_TOKEN." >&2; exit 42 ;;
+    401 | 403)
+      echo "Training needs a token here: set CONTENDER_TRAINER_TOKEN. A cluster's is in its Secret:" >&2
+      echo "kubectl -n contender get secret contender-secrets --output 'go-template={{.data.CONTENDER_TRAINER_TOKEN | base64decode}}'" >&2
+      exit 42 ;;
     429 | 5??) echo "Try again in a while." >&2; exit 75 ;;
     *) echo "This was refused; see above why." >&2; exit 43 ;;
   esac
 }
 
-ask "1. Ingestion hands out the next observation" GET "$ingestion/next?series=$series"
+ask "1. Ingestion hands out the next observation" GET "$ingestion/next?series=$series&lease=120&in_order=true"
 if [[ -z $answer ]]; then
-  echo "There are no more observations of $series. To begin anew: curl --request POST $ingestion/reset"
-  exit 0
+  ask "   Nothing now; how far is it?" GET "$ingestion/status?series=$series"
+  if [[ $(jq .completed <<<"$answer") == true ]]; then
+    echo "There are no more observations of $series. To begin anew, with a trainer's token where one is asked for:"
+    echo "curl --request POST $ingestion/reset?series=$series"
+    exit 0
+  fi
+  echo "One is on its way already; if nobody learns it, it is handed out again within two minutes." >&2
+  exit 75
 fi
 observation=$answer
 
-# As the stream does it: the value joins the series, and the row has the observation's number, by which it is learned once.
-ask "2. Features makes it a row: the values before it" POST "$features/add" \
-  "$(jq --arg series "$series" '{series_id: $series, value: .target}' <<<"$observation")"
-row=$answer
+# What the series holds already (an earlier try, or the stream after a reset) is not added again; its lags are as they were.
+read_from() { curl --silent --max-time 30 "$1" || echo '{}'; }
+lags=$(read_from "$features/info" | jq '.n_lags // 12')
+row=$(read_from "$features/series/$series" | jq --argjson seen "$observation" --argjson lags "$lags" '
+  select(.count != null) | (.count - $seen.observation_id) as $later | ((.values | length) - 1 - $later) as $place
+  | select($later >= 0 and $place >= 0 and .values[$place] == $seen.target)
+  | .values[:$place] | reverse | .[:$lags] | to_entries | map({key: "in_\(.key + 1)", value}) | {features: from_entries}')
+if [[ -n $row ]]; then
+  printf '\n%s%s%s\n' "$bold" "2. Features has it already: the values before it" "$plain"
+  jq . <<<"$row"
+else
+  ask "2. Features makes it a row: the values before it" POST "$features/add" \
+    "$(jq --arg series "$series" '{series_id: $series, value: .target}' <<<"$observation")"
+  row=$answer
+fi
 
 ask "3. The model predicts it, and only then learns it" POST "$api/predict_learn" \
   "$(jq --argjson row "$row" '{id: (.observation_id | tostring), features: $row.features, target}' <<<"$observation")"

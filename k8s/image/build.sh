@@ -22,3 +22,4 @@ case $builder in
   buildah) buildah bud --quiet --layers --format docker "${arguments[@]}" . ;;
   *) echo "BUILDER is $builder; it can be docker, podman or buildah." >&2; exit 42 ;;
 esac
+echo "$image"

@@ -1,7 +1,11 @@
 """Backups of both databases, and putting one back."""
 
 import json
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import sqlalchemy as sa
 from contender import backup, restore
 from contender.services import Postgres
 from core.clock import FixedClock
-from core.errors import DatabaseUnreachableError, IntegrityError, NotFoundError
+from core.errors import BusyError, DatabaseUnreachableError, IntegrityError, NotFoundError
 from core.settings import Settings
 
 NIGHT = FixedClock(datetime(2026, 11, 20, 3, tzinfo=UTC))
@@ -145,3 +149,82 @@ def test_a_backup_that_is_not_there_is_told_with_those_that_are(installation: Se
 
     with pytest.raises(NotFoundError, match="2026-11-20T03-00-00Z"):
         restore.put_back(installation, NIGHT, "2026-01-01T00-00-00Z")
+
+
+def test_while_one_is_at_work_another_is_tried_again_later(installation: Settings) -> None:
+    backup.take(installation, NIGHT)
+    script = "import sys; from pathlib import Path; from contender.backup import _alone\n"
+    script += "with _alone(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    words = [sys.executable, "-c", script, str(backup.folder_of(installation))]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(BusyError):
+            backup.take(installation, nights_later(1))
+
+    engine = restore._superuser(installation, sa.make_url(installation.database_url))
+    with restore._alone(engine), pytest.raises(BusyError):
+        restore.put_back(installation, NIGHT)
+    engine.dispose()
+    assert len(backup.taken(installation)) == 1
+    assert restore.put_back(installation, NIGHT)[0] == "2026-11-20T03-00-00Z"
+
+
+def test_a_new_backup_is_kept_though_the_clock_was_set_back(installation: Settings) -> None:
+    for night in range(backup.KEPT):
+        backup.take(installation, nights_later(night))
+
+    made = backup.take(installation, nights_later(-100))
+
+    assert made in backup.taken(installation)
+    assert len(backup.taken(installation)) == backup.KEPT
+
+
+def test_two_in_one_second_are_one_and_leave_no_draft(installation: Settings) -> None:
+    backup.take(installation, NIGHT)
+
+    with pytest.raises(BusyError, match="already"):
+        backup.take(installation, NIGHT)
+
+    assert sorted(path.name for path in backup.folder_of(installation).iterdir()) == ["2026-11-20T03-00-00Z", "lock"]
+
+
+def test_clients_that_come_back_at_once_do_not_keep_a_restore_from_its_end(installation: Settings) -> None:
+    backup.take(installation, NIGHT)
+    put(installation.database_url, "second")
+    done = threading.Event()
+
+    def insist() -> None:
+        while not done.is_set():
+            with suppress(sa.exc.DBAPIError):
+                notes(installation.database_url)
+
+    clients = [threading.Thread(target=insist) for _ in range(3)]
+    for client in clients:
+        client.start()
+    try:
+        restore.put_back(installation, NIGHT)
+    finally:
+        done.set()
+        for client in clients:
+            client.join()
+
+    assert both(installation) == [["first"], ["first"]]
+
+
+def test_a_backup_older_than_the_program_comes_back_with_the_tables_of_today(installation: Settings) -> None:
+    """It is of a time before there were any tables."""
+    backup.take(installation, NIGHT)
+
+    restore.put_back(installation, NIGHT)
+
+    engine = sa.create_engine(installation.database_url)
+    tables = sa.inspect(engine).get_table_names()
+    engine.dispose()
+    assert {"alembic_version", "observations", "notes"} <= set(tables)
+
+
+def test_which_backups_there_are_is_told(installation: Settings) -> None:
+    assert restore.listing(installation) == "backups: none"
+    backup.take(installation, NIGHT)
+    assert restore.listing(installation) == "backups: 2026-11-20T03-00-00Z"

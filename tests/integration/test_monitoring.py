@@ -1,5 +1,6 @@
 """What the monitor job finds: old data, nobody champion, answers that came true or did not."""
 
+import math
 import uuid
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ from core.clock import FixedClock
 from core.database import predictions
 from core.settings import Settings
 from monitoring import job
-from tests.integration.stage import Stage, known, month, wave
+from tests.integration.stage import Stage, known, month, restate, wave
 from training import ledger
 from training.ledger import CHAMPION
 
@@ -109,4 +110,26 @@ def test_a_date_counts_once_by_the_version_that_answered_last_before_the_label(s
 
     assert (with_two.n, with_two.loss) == (1, pytest.approx(9.0))
     served = look(stage, 15).served
+    assert (served.n, served.loss) == (1, pytest.approx(2.0))
+
+
+def test_an_answer_that_came_after_the_label_does_not_count_though_the_label_was_restated_later(stage: Stage) -> None:
+    values = wave(20)
+    stage.put(values)
+    stage.train()
+    answer(stage, 15, values[15], late=True)
+    restate(stage, 15, values[15] + 7.0)
+    stage.train()
+
+    assert look(stage, 19).served.n == 0
+
+
+def test_what_is_no_number_is_no_answer(stage: Stage) -> None:
+    values = wave(20)
+    stage.put(values)
+    stage.train()
+    answer(stage, 15, values[15] + 2.0)
+    answer(stage, 16, math.nan)
+
+    served = look(stage, 19).served
     assert (served.n, served.loss) == (1, pytest.approx(2.0))

@@ -84,7 +84,7 @@ def test_asking_for_the_head_of_the_next_observation_takes_none(stream: FlaskCli
         ("/next?task=A", 422, "task"),
         ("/next?task=mine", 404, "live, phishing"),
         ("/next?task=airline&lease=60", 404, "live, phishing"),
-        ("/next?serie=SPY", 422, "series, lease, task"),
+        ("/next?serie=SPY", 422, "series, lease, in_order, task"),
         ("/next?series=SPX", 404, "Known series: airline, phishing."),
         ("/status?series=SPX", 404, "Known series: airline, phishing."),
     ],

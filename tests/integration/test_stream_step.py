@@ -85,6 +85,20 @@ def test_a_step_that_died_is_done_again_and_nothing_counts_twice(
     assert (learned(services), kept(services)["values"]) == (3, [112, 118, 132])
 
 
+def test_nothing_is_learned_before_an_observation_that_is_still_on_its_way(
+    services: Services, engine: sa.Engine
+) -> None:
+    stream.step(services)
+    requests.get(f"{services.ingestion}/next?lease=60", timeout=10).raise_for_status()  # whoever took it has died
+
+    assert stream.step(services).startswith("an observation of airline is on its way already")
+    run_out(engine)
+    said = [stream.step(services) for _ in range(2)]
+
+    assert [line[:15] for line in said] == ["airline 1949-02", "airline 1949-03"]
+    assert kept(services)["values"] == [112, 118, 132]
+
+
 def test_what_was_learned_and_not_answered_is_not_learned_again(services: Services, engine: sa.Engine) -> None:
     seen = requests.get(f"{services.ingestion}/next?lease=60", timeout=10).json()
     row = {"features": {}, "target": seen["target"], "id": str(seen["observation_id"])}
@@ -128,3 +142,20 @@ def test_a_job_waits_until_all_three_are_there_before_it_takes_an_observation(
         stream.run(away)
 
     assert stream.run(away.model_copy(update={"api_url": services.api})).startswith("airline 1949-01")
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, "[]"), (503, '"away"'), (401, "[1]"), (200, "<html>")])
+def test_an_answer_that_is_none_of_ours_is_asked_for_again(status: int, body: str) -> None:
+    def answer(environ: Any, start: Any) -> list[bytes]:
+        start(f"{status} Odd", [("Content-Type", "application/json")])
+        return [body.encode()]
+
+    server = make_server("127.0.0.1", 0, answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        with pytest.raises(UnreachableError):
+            stream.step(Services(url, url, url, ""))
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 import sqlalchemy as sa
 from werkzeug.serving import make_server
 
@@ -62,14 +63,31 @@ def test_one_observation_goes_through_all_three(addresses: dict[str, str]) -> No
     assert '"in_1": 112' in second.stdout
 
 
+def test_after_a_reset_nothing_is_added_and_nothing_learned_a_second_time(addresses: dict[str, str]) -> None:
+    first = [tried(addresses).returncode for _ in range(3)]
+    requests.post(f"{addresses['INGESTION']}/reset", timeout=10).raise_for_status()
+
+    again = [tried(addresses) for _ in range(4)]
+
+    assert first + [one.returncode for one in again] == [0] * 7
+    assert ["has it already" in one.stdout for one in again] == [True, True, True, False]
+    kept = requests.get(f"{addresses['FEATURES']}/series/airline", timeout=10).json()
+    assert kept["values"] == [112, 118, 132, 129]
+    metrics = requests.get(f"{addresses['API']}/model_metrics", timeout=10).json()
+    assert metrics["model_info"]["rows_learned"] == 4
+
+
 def test_it_says_in_words_what_keeps_it(addresses: dict[str, str], engine: sa.Engine) -> None:
     away = tried({**addresses, "INGESTION": "http://127.0.0.1:9"})
     assert away.returncode == 75
-    assert "Nothing answers at http://127.0.0.1:9/next?series=airline." in away.stderr
-
-    unknown = tried(addresses, "nothing")
-    assert unknown.returncode == 43
-    assert "There is no series 'nothing' to stream." in unknown.stdout
+    assert "Nothing answers at http://127.0.0.1:9/next?series=airline" in away.stderr
+    without_features = tried({**addresses, "FEATURES": "http://127.0.0.1:9"})
+    assert without_features.returncode == 75
+    assert "Nothing answers at http://127.0.0.1:9/add" in without_features.stderr
+    on_its_way = tried(addresses)
+    assert on_its_way.returncode == 75
+    assert "One is on its way already" in on_its_way.stderr
+    requests.post(f"{addresses['INGESTION']}/reset", timeout=10).raise_for_status()
 
     secret = tokens.create(engine, name="tryer", role=Role.TRAINER, lifetime=None, who="test")
     refused = tried({**addresses, "CONTENDER_TRAINER_TOKEN": "ct_wrong"})

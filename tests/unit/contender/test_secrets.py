@@ -69,6 +69,19 @@ def test_what_a_newer_program_needs_is_added_and_what_is_in_use_stays(tmp_path: 
     assert not secrets.ensure(file, "contender", NOW)
 
 
+def test_a_secret_of_a_newer_program_stays_and_the_file_is_closed_to_others_again(tmp_path: Path) -> None:
+    file = tmp_path / secrets.FILE
+    secrets.ensure(file, "contender", NOW)
+    later = {"kind": "Secret", "metadata": {"name": "contender-later"}, "stringData": {"KEY": "value"}}
+    file.write_text(f"{file.read_text()}---\n{yaml.safe_dump(later)}")
+    file.chmod(0o644)
+
+    assert not secrets.ensure(file, "contender", NOW)
+
+    assert later in yaml.safe_load_all(file.read_text())
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("text", ["a: [", "just words", "metadata: {name: contender-secrets}"])
 def test_a_file_that_somebody_changed_is_not_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
