@@ -1,6 +1,6 @@
 """Rendered Kubernetes documents, seen as the lint needs them: what each is called, and the pods that it would start."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -54,6 +54,17 @@ def namespace_of(document: Document) -> str:
 def spec_of(document: Document) -> Mapping[str, Any]:
     """The `spec`, empty when there is none."""
     return document.get("spec") or {}
+
+
+def flattened(documents: Iterable[Document | None]) -> list[Document]:
+    """The documents without empty ones, and with those that stand in a List."""
+    found: list[Document] = []
+    for document in documents:
+        if document and document.get("kind") == "List":
+            found += flattened(document.get("items") or [])
+        elif document:
+            found.append(document)
+    return found
 
 
 def job_spec(document: Document) -> Mapping[str, Any] | None:

@@ -47,6 +47,9 @@ def _job(name: str, spec: Mapping[str, Any]) -> Iterator[str]:
     for key in _JOB:
         if spec.get(key) is None:
             yield f"{name}: set {key} of the job."
+    for key in ("activeDeadlineSeconds", "backoffLimit"):
+        if spec.get(key) == 0:
+            yield f"{name}: let {key} be more than 0: {TRY_AGAIN} asks for another try."
     restart = spec.get("template", {}).get("spec", {}).get("restartPolicy")
     if restart != "Never":
         yield f"{name}: set restartPolicy: Never; podFailurePolicy is only allowed with it."

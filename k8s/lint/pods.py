@@ -17,6 +17,7 @@ def faults(documents: Sequence[Document]) -> Iterator[str]:
     bound = _bound_accounts(documents)
     for pod in pods(documents):
         yield from _token(pod, bound)
+        yield from _machine(pod)
         for container in pod.all_containers:
             called = f"{pod.name} container {container.get('name', 'main')}"
             yield from _image(called, container.get("image", ""))
@@ -58,8 +59,20 @@ def _security(called: str, pod: Mapping[str, Any], container: Mapping[str, Any])
         yield f"{called}: drop the capabilities [ALL]."
     if inherited.get("seccompProfile", {}).get("type") != "RuntimeDefault":
         yield f"{called}: set seccompProfile: {{type: RuntimeDefault}}."
+    if added := container.get("capabilities", {}).get("add"):
+        yield f"{called}: add no capabilities ({', '.join(added)})."
     if container.get("privileged"):
         yield f"{called}: do not run it privileged."
+
+
+def _machine(pod: Pod) -> Iterator[str]:
+    """What would let a pod out of its own room."""
+    for key in ("hostPID", "hostNetwork", "hostIPC"):
+        if pod.spec.get(key):
+            yield f"{pod.name}: do without {key}."
+    for volume in pod.spec.get("volumes", []):
+        if "hostPath" in volume:
+            yield f"{pod.name}: take a claim in place of the machine's own folder ({volume['name']}: hostPath)."
 
 
 def _probes(called: str, container: Mapping[str, Any]) -> Iterator[str]:

@@ -16,6 +16,7 @@ def faults(documents: Sequence[Document]) -> Iterator[str]:
     for document in documents:
         yield from _secrets(document)
         yield from _opened(document)
+        yield from _allowed(document)
         if document.get("kind") == "Namespace":
             labels = document.get("metadata", {}).get("labels", {})
             if labels.get("pod-security.kubernetes.io/enforce") != "restricted":
@@ -45,6 +46,17 @@ def _opened(document: Document) -> Iterator[str]:
                 yield f"{name_of(document)}: remove {option} at {path}."
         if _PASSWORD_IN_URL.search(text):
             yield f"{name_of(document)}: the address at {path} holds a password; take it from a Secret."
+
+
+def _allowed(document: Document) -> Iterator[str]:
+    """What takes back what is forbidden elsewhere."""
+    kind = document.get("kind")
+    if kind in ("RoleBinding", "ClusterRoleBinding") and document.get("roleRef", {}).get("name") == "cluster-admin":
+        yield f"{name_of(document)}: bind a role that may do what is needed, not cluster-admin."
+    if kind == "NetworkPolicy" and not spec_of(document).get("podSelector"):
+        for way in ("ingress", "egress"):
+            if {} in (spec_of(document).get(way) or []):
+                yield f"{name_of(document)}: say who and which ports ({way}); an empty rule allows everything."
 
 
 def _guards(documents: Sequence[Document]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from contender.secrets import NAME
 from core.jobs import EXIT_CODES
@@ -46,6 +47,8 @@ def test_nothing_is_found_in_a_sound_installation() -> None:
         (f"{JOB}.activeDeadlineSeconds", None, "set activeDeadlineSeconds"),
         (f"{JOB}.ttlSecondsAfterFinished", None, "set ttlSecondsAfterFinished"),
         (f"{JOB}.backoffLimit", None, "set backoffLimit"),
+        (f"{JOB}.backoffLimit", 0, "let backoffLimit be more than 0"),
+        (f"{JOB}.activeDeadlineSeconds", 0, "let activeDeadlineSeconds be more than 0"),
         (f"{JOB}.template.spec.restartPolicy", "OnFailure", "set restartPolicy: Never"),
         (f"{JOB}.podFailurePolicy", None, "exit code 42 with FailJob"),
         (f"{JOB}.podFailurePolicy.rules", rules(on("FailJob", "In", 42)), "exit code 43 with FailJob"),
@@ -278,5 +281,6 @@ def test_the_command_prints_a_line_a_fault(monkeypatch: pytest.MonkeyPatch, caps
     assert command.main() == 1
     assert capsys.readouterr().out == "Namespace/open: label it pod-security.kubernetes.io/enforce: restricted.\n"
 
-    monkeypatch.setattr(sys, "stdin", io.StringIO("---\n"))
+    sound_ones = "---\n".join(yaml.safe_dump(document) for document in sound())
+    monkeypatch.setattr(sys, "stdin", io.StringIO(sound_ones))
     assert command.main() == 0
