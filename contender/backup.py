@@ -34,7 +34,6 @@ from core.settings import Settings, child_environment
 
 KEPT = 14
 CONTENTS = "backup.json"
-_BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -164,11 +163,8 @@ def _dump(settings: Settings, url: sa.URL, folder: Path) -> Dump:
 
 
 def _sha256(path: Path) -> str:
-    state = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            state.update(block)
-    return state.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def run(settings: Settings) -> str:
