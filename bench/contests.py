@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, stdtrit
 
-from core.tasks import Gate
-from training.evidence import bound, loss, path, shared
-from training.procedures import Floats
+from core.config.tasks import Gate
+from training.evaluation.e_values import bound, loss, path, shared
+from training.models.base import Floats
 
 SEED = 20_261_121
 GATE = Gate()

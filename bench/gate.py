@@ -2,7 +2,8 @@
 
     python bench/gate.py [--replicas 5000]
 
-All data are made here, from a seed; the evidence is the product's own (`training.evidence`), looked at every night.
+All data are made here, from a seed; the evidence is the product's own (`training.evaluation.e_values`), looked at
+every night.
 It fails when the gate errs significantly more often than alpha, or needs more nights than the reach allows.
 """
 

@@ -24,14 +24,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from contender.services import Postgres, free_port, spawn, wait_for_http
-from core.connection import connect, migrate
-from core.settings import Settings, keep_loopback_from_proxies
-from training import event_log
-from training.event_log import LearnerKey
-from training.events import Draft, Features
-from training.learner import Learner
-from training.online_procedures import declared
+from contender.servers.processes import Postgres, free_port, spawn, wait_for_http
+from core.config.settings import Settings, keep_loopback_from_proxies
+from core.db.engine import connect, migrate
+from training.event_log import store as event_log
+from training.event_log.events import Draft, Features
+from training.event_log.store import LearnerKey
+from training.learners.learner import Learner
+from training.models.online_catalog import declared
 
 REPOSITORY = Path(__file__).parent.parent
 FEATURES = 12

@@ -16,9 +16,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from contender.services import Postgres, free_port, start_mlflow, wait_for_mlflow
-from core.connection import connect, migrate
-from core.settings import Settings, child_environment
+from contender.servers.processes import Postgres, free_port, start_mlflow, wait_for_mlflow
+from core.config.settings import Settings, child_environment
+from core.db.engine import connect, migrate
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -24,15 +24,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from contender.loop import run_task
-from contender.progress import Progress
-from contender.services import Postgres, free_port, spawn, start_mlflow, wait_for_http, wait_for_mlflow
-from core.clock import SystemClock
-from core.connection import connect, migrate
-from core.database import predictions
-from core.settings import Settings, keep_loopback_from_proxies
-from core.task_files import load_task
-from training import registry
+from contender.console.progress import Progress
+from contender.local.pipeline import run_task
+from contender.servers.processes import Postgres, free_port, spawn, start_mlflow, wait_for_http, wait_for_mlflow
+from core.config.settings import Settings, keep_loopback_from_proxies
+from core.config.task_files import load_task
+from core.db.engine import connect, migrate
+from core.db.pipeline_tables import predictions
+from core.jobs.clock import SystemClock
+from training.registry import client as registry
 
 REPOSITORY = Path(__file__).parent.parent
 PATH = "/predictionForTomorrow?threshold=0.5"

@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Runs the command line; Ctrl-C before it has begun ends it without a traceback."""
     try:
-        from contender.cli import app
+        from contender.cli.main import app
 
         app()
     except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """Every error Contender raises on purpose: what happened, to which thing, and what to do about it.
 
-Exit codes and HTTP statuses are mapped from these classes once, at the edge (`core.jobs`, `web.problems`).
+Exit codes and HTTP statuses are mapped from these classes once, at the edge (`core.jobs.runner`, `web.problems`).
 """
 
 

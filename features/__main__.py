@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from core.jobs import run_job
+from core.jobs.runner import run_job
 from features.job import run
 
 

@@ -1,4 +1,4 @@
-"""The features service: thin routes over `features.online`. `python -m features.api` serves it until SIGTERM."""
+"""The features service: thin routes over `features.lag_buffer`. `python -m features.api` serves it until SIGTERM."""
 
 import sys
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel, Field
 
-from core.connection import connect
-from core.settings import Settings
-from core.tokens import Role
-from features.online import LagBuffers
+from core.auth.tokens import Role
+from core.config.settings import Settings
+from core.db.engine import connect
+from features.lag_buffer import LagBuffers
 from web import app as web
-from web import guard
+from web import roles as guard
 from web.app import SERVICE
 from web.problems import documented
 from web.service import AWAY, HOME_PAGE, TRAINS, prepare, run

@@ -7,10 +7,10 @@ from datetime import date, datetime
 import numpy as np
 import polars as pl
 
-from core.tasks import Task, digest
+from core.config.tasks import Task, digest
 from features import targets, transforms
-from features.history import lay_out, on_calendar
-from ingestion import observations as store
+from features.calendar_frame import lay_out, on_calendar
+from ingestion.store import observations as store
 
 KEYS = ("event_date", "target_date")
 LABEL = ("label", "label_known_at")
@@ -49,7 +49,8 @@ class Row:
 
 
 def build(task: Task, series: str, source: str, observations: pl.DataFrame, as_of: datetime) -> Dataset:
-    """The dataset of a task from the observations known at `as_of` (as `ingestion.observations.read_as_of` gives them).
+    """The dataset of a task from the observations known at `as_of` (as `ingestion.store.observations.read_as_of` gives
+    them).
 
     A pure function of its arguments: no row depends on an observation after its event_date, and only the label on
     that of its target_date.

@@ -7,19 +7,19 @@ from typing import Literal
 import polars as pl
 import sqlalchemy as sa
 
-from core import runs
-from core.clock import Clock
-from core.connection import connect, reachable
+from core.config.settings import Settings
+from core.config.tasks import Task
+from core.db.engine import connect, reachable
 from core.errors import DataRefusedError, IntegrityError, NotFoundError
+from core.jobs import run_keys as runs
+from core.jobs.clock import Clock
+from core.jobs.run_keys import RunKey
 from core.logs import get_log
-from core.runs import RunKey
-from core.settings import Settings
-from core.tasks import Task
 from features import lake
+from features.calendar_frame import on_calendar
 from features.dataset import Dataset, build, dataset_hash, lookback
-from features.history import on_calendar
-from ingestion import observations
-from ingestion.observations import ActiveSeries
+from ingestion.store import observations
+from ingestion.store.observations import ActiveSeries
 
 
 @dataclass(frozen=True)

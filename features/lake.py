@@ -17,13 +17,13 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from core.connection import reachable
-from core.database import datasets
+from core.config.settings import Settings
+from core.config.tasks import Task
+from core.db.engine import reachable
+from core.db.pipeline_tables import datasets
 from core.errors import IntegrityError, NotFoundError
-from core.settings import Settings
-from core.tasks import Task
 from features.dataset import KEYS, LABEL, Dataset, content_hash, declaration_hash
-from ingestion import observations
+from ingestion.store import observations
 
 TRAIN, PREDICT = "train.parquet", "predict.parquet"
 DATASET, CONTENT = "contender.dataset", "contender.content"

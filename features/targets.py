@@ -2,8 +2,8 @@
 
 import polars as pl
 
+from core.config.tasks import Task
 from core.errors import ConfigurationError
-from core.tasks import Task
 
 
 def label(task: Task, history: pl.DataFrame) -> pl.DataFrame:

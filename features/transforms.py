@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from core.config.tasks import Feature, Parameter, Task
 from core.errors import ConfigurationError
-from core.tasks import Feature, Parameter, Task
 
 _SAYS = {"growth": "close, dividend and split (or value)"}
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from core.jobs import run_job
+from core.jobs.runner import run_job
 from ingestion.job import run
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The ingestion service: thin routes over `ingestion.stream`. `python -m ingestion.api` serves it until SIGTERM."""
+"""The ingestion service: thin routes over `ingestion.stream.cursor`. `python -m ingestion.api` serves it until
+SIGTERM.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -12,13 +14,13 @@ from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import MethodNotAllowed
 
-from core.connection import connect
-from core.settings import Settings
-from core.task_files import pushed_names
-from core.tokens import Role
-from ingestion.stream import DEFAULT, NoMore, Stream, acknowledged_by
+from core.auth.tokens import Role
+from core.config.settings import Settings
+from core.config.task_files import pushed_names
+from core.db.engine import connect
+from ingestion.stream.cursor import DEFAULT, NoMore, Stream, acknowledged_by
 from web import app as web
-from web import guard
+from web import roles as guard
 from web.problems import documented
 from web.service import AWAY, HOME_PAGE, TRAINS, prepare, run
 

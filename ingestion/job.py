@@ -6,17 +6,17 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from core.clock import Clock, SystemClock
-from core.connection import connect, reachable
+from core.config.settings import Settings
+from core.config.tasks import Task
+from core.db.engine import connect, reachable
 from core.errors import SourceUnreachableError
-from core.locks import Lease, hold
-from core.settings import Settings
-from core.tasks import Task
-from ingestion.observations import ActiveSeries, activate, active, stored_dates
+from core.jobs.clock import Clock, SystemClock
+from core.jobs.leases import Lease, hold
 from ingestion.quality import Quarantined
-from ingestion.source import Source
-from ingestion.sources import open_source
-from ingestion.update import Update, bring_up_to_date
+from ingestion.sources.base import Source
+from ingestion.sources.factory import open_source
+from ingestion.store.observations import ActiveSeries, activate, active, stored_dates
+from ingestion.sync import Update, bring_up_to_date
 
 LEASE_WAIT_SECONDS = 60.0
 MACHINE: Clock = SystemClock()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from math import isfinite
 
+from core.config.tasks import Task
 from core.errors import DataRefusedError
-from core.tasks import Task
-from ingestion.observations import Observation
-from ingestion.sessions import expected_dates, final_at, is_expected, session, timezone
-from ingestion.source import MONTH_FIELDS, PRICES, SESSION_FIELDS, RawRow
+from core.jobs.calendars import expected_dates, final_at, is_expected, session, timezone
+from ingestion.sources.base import MONTH_FIELDS, PRICES, SESSION_FIELDS, RawRow
+from ingestion.store.observations import Observation
 
 _RANGE_TOLERANCE = 1e-3
 """Open and close may leave the day's range by this much of the price: sources round, and adjust each column alone."""

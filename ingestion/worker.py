@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from core.config.settings import load_settings
 from core.logs import configure_logs
-from core.settings import load_settings
 from web.server import expect_stop
 
 if TYPE_CHECKING:

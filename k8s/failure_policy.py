@@ -1,4 +1,5 @@
-"""What a job's exit codes mean to Kubernetes, written from `core.jobs.EXIT_CODES`: `python -m k8s.failure_policy`.
+"""What a job's exit codes mean to Kubernetes, written from `core.jobs.runner.EXIT_CODES`: `python -m
+k8s.failure_policy`.
 
 42 and 43 fail the job at once: the same input would be refused again. 75 and a fault (1, or a kill) are tried again,
 up to `backoffLimit`; a pod that its node gave up is not counted.
@@ -9,14 +10,14 @@ from pathlib import Path
 
 import yaml
 
-from core.jobs import EXIT_CODES, TRY_AGAIN
+from core.jobs.runner import EXIT_CODES, TRY_AGAIN
 
 HARDENING = Path(__file__).parent / "hardening"
 FILES = {
     HARDENING / "cronjob-failure-policy.yaml": "/spec/jobTemplate/spec/podFailurePolicy",
     HARDENING / "job-failure-policy.yaml": "/spec/podFailurePolicy",
 }
-_ABOUT = "# Written by `python -m k8s.failure_policy` from the table in core/jobs.py.\n"
+_ABOUT = "# Written by `python -m k8s.failure_policy` from the table in core/jobs/runner.py.\n"
 
 
 def policy() -> dict[str, list[dict[str, object]]]:

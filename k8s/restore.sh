@@ -9,7 +9,7 @@ read -ra filter <<<"${MANIFEST_FILTER:-cat}"
 read -ra options <<<"${APPLY_OPTIONS:-}"
 image=$(kubectl -n contender get statefulset api --output='jsonpath={.spec.template.spec.containers[0].image}')
 
-words='"python", "-m", "contender.restore"'
+words='"python", "-m", "contender.cluster.restore"'
 case $name in
   "") ;;
   --list | [0-9]*) words+=", \"$name\"" ;;

@@ -6,16 +6,16 @@ It changes nothing. What it finds is one line in the log; a finding is no failur
 from dataclasses import dataclass
 from datetime import date
 
-from core.clock import Clock
-from core.connection import connect
+from core.config.settings import Settings
+from core.config.tasks import Task
+from core.db.engine import connect
+from core.jobs.clock import Clock
 from core.logs import get_log
-from core.settings import Settings
-from core.tasks import Task
-from ingestion import observations
-from monitoring import served
-from monitoring.served import Served
-from training import ledger
-from training.ledger import CHAMPION
+from ingestion.store import observations
+from monitoring import realised_loss as served
+from monitoring.realised_loss import Served
+from training.ledger import entries as ledger
+from training.ledger.entries import CHAMPION
 
 ENOUGH = 60
 """Below so many scored dates a mean says nothing: the state is `insufficient`."""

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from contender.services import Postgres
-from core.connection import connect, migrate
-from core.settings import Settings
+from contender.servers.processes import Postgres
+from core.config.settings import Settings
+from core.db.engine import connect, migrate
 from postman.collection import COLLECTION, written
 from postman.documents import services
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import features.api
 import ingestion.api
-from core.settings import Settings
+from core.config.settings import Settings
 from postman.collection import Service
 from serving.app import EXTENSION, create_app
 

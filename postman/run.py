@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from contender.services import free_port
+from contender.servers.processes import free_port
 from postman.collection import ADMIN_TOKEN, COLLECTION
 
 FOLDER = Path(__file__).parent

@@ -5,11 +5,11 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from core.config.settings import export, load_settings
 from core.errors import ContenderError
-from core.jobs import exit_code
+from core.jobs.runner import exit_code
 from core.logs import configure_logs, get_log
-from core.settings import export, load_settings
-from serving import live_tasks
+from serving.pushed import tasks as live_tasks
 from web.server import serve
 
 _DESCRIPTION = (

@@ -7,23 +7,25 @@ import sqlalchemy as sa
 from flask import Response, g, request
 from flask_openapi3.openapi import OpenAPI
 
-from core.clock import Clock, SystemClock
-from core.connection import connect
+from core.config.settings import Settings
+from core.db.engine import connect
 from core.errors import ContenderError
-from core.settings import Settings
-from serving import learning_service, management, public
-from serving.alerts import Alerts
-from serving.board import Board, NoChampionError, NoDataError
-from serving.follower import Follower
+from core.jobs.clock import Clock, SystemClock
+from serving import learning_service, management
+from serving.champion.poller import Follower
+from serving.champion.predictor import NoPredictionError, NoThresholdError
+from serving.champion.state import Board, NoChampionError, NoDataError
+from serving.http import prediction_routes as public
+from serving.http.management import ManagementContext
+from serving.http.responses import Desk
+from serving.http.shortcut import Shortcut
 from serving.learning_service import LearningService
-from serving.management_context import ManagementContext
-from serving.metrics import Metrics
-from serving.prediction_log import PredictionLog
-from serving.predictor import NoPredictionError, NoThresholdError
-from serving.replies import Desk
-from serving.shortcut import Shortcut
+from serving.prediction_log.log import PredictionLog
+from serving.runtime.alerts import Alerts
+from serving.runtime.prometheus import Metrics
 from web import app as web
-from web import guard, problems
+from web import problems
+from web import roles as guard
 from web.problems import INVALID, Kind
 
 EXTENSION = "contender"

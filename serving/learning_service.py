@@ -4,31 +4,32 @@ from collections.abc import Mapping
 
 from flask_openapi3.openapi import OpenAPI
 
-from core.clock import Clock
-from core.connection import connect
+from core.config.settings import Settings
+from core.config.task_files import pushed_names
+from core.db.engine import connect
 from core.errors import ContenderError
-from core.settings import Settings
-from core.task_files import pushed_names
-from serving import learning_routes
-from serving.alerts import Alerts
-from serving.complaints import Complaints
-from serving.configured import Configured
-from serving.fast_lane import FastLane
-from serving.keeper import Keeper
-from serving.learning import Learning, QuarantinedError
-from serving.live_shelf import LiveShelf
-from serving.live_tasks import open_tasks
-from serving.log_watch import Followed, LogWatch
-from serving.metrics import Metrics
-from serving.pushed_champion import PushedChampions
-from serving.pushed_rows import InvalidRowsError, TooManyRowsError
-from serving.registrar import Registrar
-from training.events import EventConflictError
-from web import guard, problems
+from core.jobs.clock import Clock
+from serving.http import learning_routes
+from serving.http.fast_path import FastLane
+from serving.pushed.checkpointer import Keeper
+from serving.pushed.follower import PushedChampions
+from serving.pushed.learner_swap import LiveShelf
+from serving.pushed.learning import Learning, QuarantinedError
+from serving.pushed.parsing import InvalidRowsError, TooManyRowsError
+from serving.pushed.registrar import Registrar
+from serving.pushed.tasks import open_tasks
+from serving.runtime.alerts import Alerts
+from serving.runtime.complaints import Complaints
+from serving.runtime.log_listener import Followed, LogWatch
+from serving.runtime.override_loader import Configured
+from serving.runtime.prometheus import Metrics
+from training.event_log.events import EventConflictError
+from web import problems
+from web import roles as guard
 from web.auth import Access
-from web.body import LIMIT_BYTES
-from web.limits import Limits
 from web.problems import INVALID, Kind
+from web.rate_limits import Limits
+from web.strict_requests import LIMIT_BYTES
 
 KINDS: dict[type[ContenderError], Kind] = {
     InvalidRowsError: INVALID,

@@ -3,9 +3,9 @@
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
-from core.clock import clock_of
+from core.config.settings import load_settings
+from core.jobs.clock import clock_of
 from core.logs import configure_logs
-from core.settings import load_settings
 from web.server import expect_stop
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy as sa
 import structlog
 
-from contender.services import Postgres, Process, free_port, start_mlflow, wait_for_mlflow
-from core.connection import connect
-from core.settings import Settings, keep_loopback_from_proxies
+from contender.servers.processes import Postgres, Process, free_port, start_mlflow, wait_for_mlflow
+from core.config.settings import Settings, keep_loopback_from_proxies
+from core.db.engine import connect
 from tests import tables
 
 REPOSITORY = Path(__file__).parent.parent

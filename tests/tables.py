@@ -4,8 +4,8 @@ import subprocess
 
 import sqlalchemy as sa
 
-from contender.postgres_server import binary
-from core.connection import connect, migrate
+from contender.servers.postgres import binary
+from core.db.engine import connect, migrate
 
 _PATTERN = "schema_of_which_the_others_are_made"
 

@@ -1,6 +1,6 @@
 """`python -m training --task spy`: the training job."""
 
-from core.jobs import run_job
+from core.jobs.runner import run_job
 from training.train import run
 
 if __name__ == "__main__":

@@ -9,19 +9,21 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from core import configurations, locks
-from core.clock import Clock, clock_of
-from core.connection import connect, reachable
+from core.config import task_overrides as configurations
+from core.config.settings import Settings
+from core.config.task_files import pushed_names
+from core.db.engine import connect, reachable
 from core.errors import ContenderError
-from core.jobs import run_command
+from core.jobs import leases as locks
+from core.jobs.clock import Clock, clock_of
+from core.jobs.runner import run_command
 from core.logs import get_log
-from core.settings import Settings
-from core.task_files import pushed_names
-from training import checkpoints, outbox, register
-from training.checkpoints import Frozen
-from training.declarations import chosen
-from training.live import LiveLearner
-from training.pushed_learners import fresh, key
+from training import register
+from training.learners import checkpoints, outbox
+from training.learners.checkpoints import Frozen
+from training.learners.pushed_learners import fresh, key
+from training.learners.running_learner import LiveLearner
+from training.models.task_check import chosen
 from training.register import RegisterReport
 
 WAIT_SECONDS = 30.0

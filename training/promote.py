@@ -3,7 +3,7 @@
 It makes three kinds of move: the first champion (BOOTSTRAP), a newer version of the contender that is champion
 (refresh), and another contender on evidence (succession). The alias `challenger` follows the leader among the rest.
 An alias that a person moved stays where it is until it is released. All of it happens under one lease, `promote/TASK`,
-which those hold as well who move an alias for a person (`training.forced`).
+which those hold as well who move an alias for a person (`training.ledger.manual`).
 """
 
 from collections.abc import Mapping
@@ -14,37 +14,35 @@ from datetime import date
 import numpy as np
 import sqlalchemy as sa
 
-from core import locks, runs
-from core.clock import Clock
-from core.connection import connect, reachable
+from core.config.settings import Settings
+from core.config.tasks import Task, digest
+from core.db.engine import connect, reachable
 from core.errors import IntegrityError, NotFoundError
-from core.jobs import run_job
-from core.runs import RunKey
-from core.settings import Settings
-from core.tasks import Task, digest
-from ingestion import observations
-from training import (
-    decision_log,
-    decisions,
-    judgement,
-    ledger,
-    moves,
-    outcomes,
-    predictions,
-    registry,
-    sanity,
-    twins,
-    versions,
-)
-from training.decisions import Decision
-from training.gate import GUARD, HOLD, STALE, Verdict, decide
-from training.given import Given
-from training.ledger import CHALLENGER, CHAMPION, Move
-from training.promote_report import PromoteReport, described, report_of
-from training.situation import Situation
-from training.situation import read as situation_now
-from training.versions import Version
-from training.workplace import Workplace
+from core.jobs import leases as locks
+from core.jobs import run_keys as runs
+from core.jobs.clock import Clock
+from core.jobs.context import Workplace
+from core.jobs.run_keys import RunKey
+from core.jobs.runner import run_job
+from ingestion.store import observations
+from training.evaluation import outcomes, predictions
+from training.ledger import decisions
+from training.ledger import entries as ledger
+from training.ledger import reconciler as moves
+from training.ledger.decisions import Decision
+from training.ledger.entries import CHALLENGER, CHAMPION, Move
+from training.promote_summary import PromoteReport, described, report_of
+from training.promotion import holdout_refit as twins
+from training.promotion import record as judgement
+from training.promotion.collect import Situation
+from training.promotion.collect import read as situation_now
+from training.promotion.gate import GUARD, HOLD, STALE, Verdict, decide
+from training.promotion.inputs import Given
+from training.registry import client as registry
+from training.registry import validation as sanity
+from training.registry import versions
+from training.registry.versions import Version
+from training.reports import publisher as decision_log
 
 LEASE_WAIT_SECONDS = 120.0
 

@@ -10,23 +10,26 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core import configurations, locks
-from core.clock import Clock, clock_of
-from core.connection import connect, reachable
+from core.config import task_overrides as configurations
+from core.config.pushed_tasks import PushedTask
+from core.config.settings import Settings, load_settings
+from core.config.task_files import pushed_names
+from core.db.engine import connect, reachable
+from core.error_translation import explained
 from core.errors import ContenderError, UnreachableError
-from core.faults import explained
-from core.jobs import exit_code
+from core.jobs import leases as locks
+from core.jobs.clock import Clock, clock_of
+from core.jobs.context import Workplace
+from core.jobs.runner import exit_code
 from core.logs import configure_logs, get_log
-from core.pushed import PushedTask
-from core.settings import Settings, load_settings
-from core.task_files import pushed_names
-from training import crowning, outbox, pushed_registration
-from training.declarations import chosen
-from training.ledger import Move
-from training.outbox import Asked
-from training.pushed_learners import key
-from training.versions import Version
-from training.workplace import Workplace
+from training.learners import outbox
+from training.learners.outbox import Asked
+from training.learners.pushed_learners import key
+from training.ledger import auto_promote as crowning
+from training.ledger.entries import Move
+from training.models.task_check import chosen
+from training.registry import registration as pushed_registration
+from training.registry.versions import Version
 
 LEASE = "register"
 

@@ -8,23 +8,29 @@ from datetime import date
 import polars as pl
 import sqlalchemy as sa
 
-from core import locks, runs
-from core.clock import Clock
-from core.connection import connect
-from core.runs import RunKey
-from core.settings import Settings
-from core.tasks import Task, digest
+from core.config.settings import Settings
+from core.config.tasks import Task, digest
+from core.db.engine import connect
+from core.jobs import leases as locks
+from core.jobs import run_keys as runs
+from core.jobs.clock import Clock
+from core.jobs.context import Workplace
+from core.jobs.run_keys import RunKey
 from features import lake
 from features.dataset import Dataset
-from training import checkpoints, event_log, outcomes, predictions, progress, row_learners, row_log
-from training.backtest import Walk, walk_all
-from training.checkpoints import Frozen
-from training.memory import Memory
-from training.positions import Position
-from training.registration import register
-from training.tails import Tail, of_log
-from training.versions import Version
-from training.workplace import Workplace
+from training.backtest import progress
+from training.backtest.replay import Tail, of_log
+from training.backtest.state import Position
+from training.backtest.walk_forward import Walk, walk_all
+from training.evaluation import outcomes, predictions
+from training.event_log import dataset_log as row_log
+from training.event_log import store as event_log
+from training.learners import checkpoints
+from training.learners import factory as row_learners
+from training.learners.checkpoints import Frozen
+from training.registry.registration_to_fold import register
+from training.registry.training_session import Memory
+from training.registry.versions import Version
 
 LEASE_WAIT_SECONDS = 300.0
 

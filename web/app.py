@@ -10,7 +10,8 @@ from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel, Field
 
 from core.errors import ContenderError
-from web import body, problems, queries
+from web import problems, queries
+from web import strict_requests as body
 from web.problems import documented
 
 SERVICE = Tag(name="service", description="What the service says about itself.")

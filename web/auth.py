@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
+from core.auth.access_counter import Happening, Tally
+from core.auth.token_cache import Key, Keyring
+from core.auth.tokens import Role
 from core.errors import ConfigurationError, UnreachableError
-from core.keyring import Key, Keyring
-from core.tally import Happening, Tally
-from core.tokens import Role
 from web.problems import Kind, shown
 from web.refusals import RefusedError
 

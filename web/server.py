@@ -5,11 +5,11 @@ import socket
 
 import sqlalchemy as sa
 
-from core import tokens
-from core.connection import connect
+from core.auth import tokens
+from core.config.settings import export, load_settings
+from core.db.engine import connect
+from core.error_translation import explained
 from core.errors import ConfigurationError
-from core.faults import explained
-from core.settings import export, load_settings
 from web.auth import require_tokens
 
 THREADS = 16

@@ -10,17 +10,19 @@ from flask import Response, request
 from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel
 
-from core.connection import reachable
+from core.config.settings import Settings, load_settings
+from core.db.engine import reachable
+from core.error_translation import explained
 from core.errors import ConfigurationError, ContenderError
-from core.faults import explained
-from core.jobs import exit_code
+from core.jobs.runner import exit_code
 from core.logs import configure_logs, get_log
-from core.settings import Settings, load_settings
-from web import guard, limits, problems
+from web import problems
+from web import rate_limits as limits
+from web import roles as guard
 from web.app import SERVICE, add_liveness
 from web.auth import Access
-from web.limits import Limits
 from web.problems import Kind, documented
+from web.rate_limits import Limits
 from web.server import serve
 
 ACCESS = "access"

@@ -1,12 +1,13 @@
 """Rules for what runs once or by the clock: never twice at a time, never for ever, failing for its own reasons only.
 
-The exit codes are those of `core.jobs`: what is of no use to try again ends the job, what may pass is tried again.
+The exit codes are those of `core.jobs.runner`: what is of no use to try again ends the job, what may pass is tried
+again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from core.jobs import EXIT_CODES, TRY_AGAIN
+from core.jobs.runner import EXIT_CODES, TRY_AGAIN
 from k8s.lint.documents import Document, job_spec, name_of, spec_of, workflow_spec
 
 FINAL: Final = sorted(set(EXIT_CODES.values()) - {TRY_AGAIN})

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from contender import secrets
-from core.clock import SystemClock
+from contender.cluster import secrets
+from core.jobs.clock import SystemClock
 from k8s.lint.documents import Document, Pod, name_of, namespace_of, pods, spec_of
 
 _DATA: Final = {"ConfigMap": ("data", "binaryData"), "Secret": ("data", "stringData")}

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Final
 
-from core.settings import Settings, variable
+from core.config.settings import Settings, variable
 from k8s.lint.documents import Document, name_of, pods, strings
 
 _MODULE: Final = re.compile(r"\bpython3? -m ([A-Za-z_][\w.]*)")
@@ -35,13 +35,13 @@ def faults(documents: Sequence[Document]) -> Iterator[str]:
 def _settings(called: str, names: Iterable[str]) -> Iterator[str]:
     for name in names:
         if name.startswith("CONTENDER_") and name not in known():
-            yield f"{called}: {name} is no setting; those that are stand in core/settings.py."
+            yield f"{called}: {name} is no setting; those that are stand in core/config/settings.py."
 
 
 def importable(module: str) -> bool:
     """Whether Python finds the module.
 
-    >>> importable("core.jobs"), importable("core.jobz"), importable("corn.jobs")
+    >>> importable("core.jobs.runner"), importable("core.jobz"), importable("corn.jobs")
     (True, False, False)
     """
     try:

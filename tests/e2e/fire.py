@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import psutil
 
-from contender.services import Postgres, Process, free_port, spawn, tail
-from core.settings import Settings
+from contender.servers.processes import Postgres, Process, free_port, spawn, tail
+from core.config.settings import Settings
 from tests.e2e.fire_load import Load, Request, Row
 
 PATIENCE_SECONDS = 60.0

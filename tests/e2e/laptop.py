@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from contender.services import free_port
+from contender.servers.processes import free_port
 
 REPOSITORY = Path(__file__).parent.parent.parent
 SERVICES = ("mlflow", "api", "ingestion", "features")

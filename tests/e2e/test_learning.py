@@ -13,7 +13,7 @@ import psutil
 import pytest
 import requests
 
-from contender.services import session
+from contender.servers.processes import session
 from tests.e2e.laptop import REPOSITORY, SERVICES, Laptop
 
 PORTS = {"8000": "api", "8001": "features", "8002": "ingestion"}

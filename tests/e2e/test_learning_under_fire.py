@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from contender.services import Postgres
-from core.connection import connect, migrate
-from core.event_tables import checkpoints, events
-from core.settings import Settings
-from core.task_files import load_pushed
+from contender.servers.processes import Postgres
+from core.config.settings import Settings
+from core.config.task_files import load_pushed
+from core.db.engine import connect, migrate
+from core.db.event_tables import checkpoints, events
 from tests.e2e.fire import (
     Gate,
     Replica,
@@ -30,11 +30,11 @@ from tests.e2e.fire import (
     write_task,
 )
 from tests.e2e.fire_load import WRITERS, Load, plan
-from training import checkpoints as store
-from training import event_log
-from training.event_log import LearnerKey
-from training.learner import Learner
-from training.online_procedures import declared
+from training.event_log import store as event_log
+from training.event_log.store import LearnerKey
+from training.learners import checkpoints as store
+from training.learners.learner import Learner
+from training.models.online_catalog import declared
 
 pytestmark = pytest.mark.timeout(600)
 

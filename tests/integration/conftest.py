@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 import ingestion.job
-from core.clock import FixedClock
+from core.jobs.clock import FixedClock
 from tests.integration.stage import Stage
 from tests.integration.terminal import Terminal
 

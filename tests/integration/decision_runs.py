@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from core.settings import Settings
+from core.config.settings import Settings
 from tests.integration.stage import Stage
 
 

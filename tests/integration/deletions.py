@@ -2,7 +2,7 @@
 
 import requests
 
-from core.settings import Settings
+from core.config.settings import Settings
 
 
 def delete_alias(settings: Settings, model: str, alias: str = "champion") -> None:

@@ -8,17 +8,17 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import BaseModel
 
-from core import tokens
-from core.connection import connect
-from core.keyring import Keyring
-from core.settings import load_settings
-from core.tokens import Role
+from core.auth import tokens
+from core.auth.token_cache import Keyring
+from core.auth.tokens import Role
+from core.config.settings import load_settings
+from core.db.engine import connect
 from web import app as web
-from web import guard
+from web import roles as guard
 from web.app import add_liveness
 from web.auth import Access
-from web.guard import principal, require
-from web.limits import Limits
+from web.rate_limits import Limits
+from web.roles import principal, require
 from web.server import expect_stop
 
 WHO = "test"

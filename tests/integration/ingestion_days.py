@@ -4,13 +4,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import sqlalchemy as sa
 
-from core.clock import FixedClock
-from core.database import fetches
-from core.settings import Settings
-from core.tasks import Task
+from core.config.settings import Settings
+from core.config.tasks import Task
+from core.db.pipeline_tables import fetches
+from core.jobs.calendars import final_at
+from core.jobs.clock import FixedClock
 from ingestion.job import IngestReport, run
-from ingestion.observations import read_as_of
-from ingestion.sessions import final_at
+from ingestion.store.observations import read_as_of
 from tests.integration.yahoo_stand_in import Bar, YahooStandIn, walk
 
 START = date(2023, 11, 1)

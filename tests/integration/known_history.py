@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import sqlalchemy as sa
 
-from core.clock import FixedClock
-from core.settings import Settings
-from core.tasks import Task
+from core.config.settings import Settings
+from core.config.tasks import Task
+from core.jobs.clock import FixedClock
 from features import job
-from ingestion.observations import ActiveSeries, Observation, activate, record
+from ingestion.store.observations import ActiveSeries, Observation, activate, record
 
 NOW = datetime(2019, 1, 5, tzinfo=UTC)
 

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 import yaml
 from werkzeug.test import TestResponse
 
-from core import audit
-from core.settings import Settings
-from core.tasks import Feature
-from core.tokens import Role
-from serving.live_tasks import LiveTask
+from core.auth import audit
+from core.auth.tokens import Role
+from core.config.settings import Settings
+from core.config.tasks import Feature
+from serving.pushed.tasks import LiveTask
 from tests.conftest import REPOSITORY
 from tests.integration.guarded import bearer, token
 from tests.integration.serving_world import POLL_SECONDS, Api, World, make_world, open_api

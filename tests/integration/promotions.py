@@ -3,9 +3,9 @@
 import numpy as np
 import sqlalchemy as sa
 
-from core.database import decisions
+from core.db.pipeline_tables import decisions
 from tests.integration.stage import Stage
-from training import ledger
+from training.ledger import entries as ledger
 
 FLAT = [100.0] * 30
 

@@ -9,20 +9,21 @@ from typing import Any
 import sqlalchemy as sa
 import yaml
 
-from core.clock import FixedClock
-from core.event_tables import registrations
-from core.pushed import Checkpointing, OnlineContender, PushedTarget, PushedTask
-from core.settings import Settings
-from serving.alerts import Alerts
-from serving.keeper import Keeper
-from serving.live_tasks import LiveTask, open_task
-from serving.metrics import Metrics
-from serving.pushed_champion import PushedChampions
-from training import register, registry
-from training.events import Draft, Features
-from training.learner import Learner
-from training.ledger import CHAMPION
+from core.config.pushed_tasks import Checkpointing, OnlineContender, PushedTarget, PushedTask
+from core.config.settings import Settings
+from core.db.event_tables import registrations
+from core.jobs.clock import FixedClock
+from serving.pushed.checkpointer import Keeper
+from serving.pushed.follower import PushedChampions
+from serving.pushed.tasks import LiveTask, open_task
+from serving.runtime.alerts import Alerts
+from serving.runtime.prometheus import Metrics
+from training import register
+from training.event_log.events import Draft, Features
+from training.learners.learner import Learner
+from training.ledger.entries import CHAMPION
 from training.register import RegisterReport
+from training.registry import client as registry
 
 BEGIN = datetime(2024, 1, 1, 12, tzinfo=UTC)
 

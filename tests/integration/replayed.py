@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from rich.console import Console
 
-from contender import replay
-from core.settings import Settings
+from contender.replay import run as replay
+from core.config.settings import Settings
 from tests.integration.stage import Stage, month, wave
 
 FIRST, MONTHS = 16, 48

@@ -6,14 +6,15 @@ from contextlib import ExitStack, contextmanager
 import sqlalchemy as sa
 from river import linear_model, preprocessing
 
-from training import checkpoints, event_log
-from training.checkpoints import Frozen
-from training.event_log import LearnerKey
-from training.events import Draft
-from training.intake import Intake
-from training.learner import Learner
-from training.live import LiveLearner
-from training.online import Regressor
+from training.event_log import store as event_log
+from training.event_log.events import Draft
+from training.event_log.store import LearnerKey
+from training.learners import checkpoints
+from training.learners.checkpoints import Frozen
+from training.learners.group_commit import Intake
+from training.learners.learner import Learner
+from training.learners.running_learner import LiveLearner
+from training.models.online import Regressor
 
 KEY = LearnerKey("live", "linear", "0" * 16)
 

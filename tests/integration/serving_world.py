@@ -12,15 +12,15 @@ import sqlalchemy as sa
 import yaml
 from flask.testing import FlaskClient
 
-from contender.services import Process, free_port, spawn, wait_for_http
-from core.clock import Clock
-from core.database import predictions
-from core.settings import Settings
-from core.tasks import Feature
+from contender.servers.processes import Process, free_port, spawn, wait_for_http
+from core.config.settings import Settings
+from core.config.tasks import Feature
+from core.db.pipeline_tables import predictions
+from core.jobs.clock import Clock
 from serving.app import EXTENSION, Service, create_app
 from tests.integration.stage import Stage, a_task
-from training import registry
-from training.versions import Version
+from training.registry import client as registry
+from training.registry.versions import Version
 
 POLL_SECONDS = 0.2
 MONTHS = 30

@@ -5,8 +5,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from contender.services import Process, free_port, spawn, wait_for_http
-from core.settings import Settings
+from contender.servers.processes import Process, free_port, spawn, wait_for_http
+from core.config.settings import Settings
 
 
 @dataclass

@@ -10,23 +10,27 @@ import polars as pl
 import sqlalchemy as sa
 
 import features.job
-from core import locks
-from core.clock import FixedClock
-from core.event_tables import events
-from core.settings import Settings
-from core.tasks import Contender, Feature, Gate, Target, Task
+from core.config.settings import Settings
+from core.config.tasks import Contender, Feature, Gate, Target, Task
+from core.db.event_tables import events
+from core.jobs import leases as locks
+from core.jobs.clock import FixedClock
+from core.jobs.context import Workplace
 from features import lake
 from features.dataset import Dataset, content_hash, declaration_hash
-from ingestion import observations
-from ingestion.observations import ActiveSeries, Observation
-from training import outcomes, predictions, promote, registration, registry, row_log, train
-from training.backtest import Walk
-from training.fitted import Linear
-from training.positions import BEGINNING
-from training.promote_report import PromoteReport
+from ingestion.store import observations
+from ingestion.store.observations import ActiveSeries, Observation
+from training import promote, train
+from training.backtest.state import BEGINNING
+from training.backtest.walk_forward import Walk
+from training.evaluation import outcomes, predictions
+from training.event_log import dataset_log as row_log
+from training.models.fitted import Linear
+from training.promote_summary import PromoteReport
+from training.registry import client as registry
+from training.registry import registration_to_fold as registration
+from training.registry.versions import Version
 from training.train import TrainReport
-from training.versions import Version
-from training.workplace import Workplace
 
 SERIES = "stage"
 

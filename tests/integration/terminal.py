@@ -7,8 +7,8 @@ import sqlalchemy as sa
 import yaml
 from typer.testing import CliRunner
 
-from contender.cli import app
-from core.settings import Settings, child_environment
+from contender.cli.main import app
+from core.config.settings import Settings, child_environment
 from tests.integration.stage import Stage
 
 AWAY = "http://127.0.0.1:9"

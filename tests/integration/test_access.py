@@ -10,12 +10,13 @@ import pytest
 import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
-from contender.services import Postgres
-from core import keyring, tokens
-from core.connection import connect, migrate
+from contender.servers.processes import Postgres
+from core.auth import token_cache as keyring
+from core.auth import tokens
+from core.auth.token_cache import Keyring
+from core.auth.tokens import Role
+from core.db.engine import connect, migrate
 from core.errors import UnreachableError
-from core.keyring import Keyring
-from core.tokens import Role
 from tests.integration.guarded import WHO, Guarded, bearer, guarded, token
 from web.auth import Access
 from web.refusals import RefusedError

@@ -9,10 +9,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 from moto.server import ThreadedMotoServer
 
-from contender import bucket
-from contender.services import Postgres, free_port, start_mlflow, wait_for_mlflow
+from contender.cluster import bucket
+from contender.servers.processes import Postgres, free_port, start_mlflow, wait_for_mlflow
+from core.config.settings import Settings
 from core.errors import ConfigurationError, UnreachableError
-from core.settings import Settings
 
 
 @pytest.fixture

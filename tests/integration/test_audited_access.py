@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from contender.services import Postgres
-from core import audit
-from core.connection import connect, migrate
+from contender.servers.processes import Postgres
+from core.auth import audit
+from core.auth.access_counter import LINES, OTHERS, PERIOD_SECONDS, Happening, Tally
+from core.auth.tokens import Role
+from core.db.engine import connect, migrate
 from core.errors import UnreachableError
-from core.tally import LINES, OTHERS, PERIOD_SECONDS, Happening, Tally
-from core.tokens import Role
 from tests.integration.guarded import bearer, guarded, token
 from tests.integration.serving_world import wait_for
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from contender import backup, restore
-from contender.services import Postgres
-from core.clock import FixedClock
+from contender.cluster import backup, restore
+from contender.servers.processes import Postgres
+from core.config.settings import Settings
 from core.errors import BusyError, DatabaseUnreachableError, IntegrityError, NotFoundError
-from core.settings import Settings
+from core.jobs.clock import FixedClock
 
 NIGHT = FixedClock(datetime(2026, 11, 20, 3, tzinfo=UTC))
 DATABASES = ("kept", "kept_models")
@@ -153,7 +153,7 @@ def test_a_backup_that_is_not_there_is_told_with_those_that_are(installation: Se
 
 def test_while_one_is_at_work_another_is_tried_again_later(installation: Settings) -> None:
     backup.take(installation, NIGHT)
-    script = "import sys; from pathlib import Path; from contender.backup import _alone\n"
+    script = "import sys; from pathlib import Path; from contender.cluster.backup import _alone\n"
     script += "with _alone(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     words = [sys.executable, "-c", script, str(backup.folder_of(installation))]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:

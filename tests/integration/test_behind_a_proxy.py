@@ -4,12 +4,12 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from contender.services import wait_for_mlflow
+from contender.servers.processes import wait_for_mlflow
+from core.config.settings import Settings, load_settings
 from core.errors import RegistryUnreachableError
-from core.settings import Settings, load_settings
 from tests.conftest import Mlflow
 from tests.integration.stage import Stage
-from training import registry
+from training.registry import client as registry
 
 DEAD = "http://127.0.0.1:9"
 

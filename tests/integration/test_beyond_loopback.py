@@ -9,15 +9,15 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from contender.services import free_port, spawn, wait_for_http
-from core import audit, tokens
-from core.settings import Settings, child_environment
-from core.tokens import Role
+from contender.servers.processes import free_port, spawn, wait_for_http
+from core.auth import audit, tokens
+from core.auth.tokens import Role
+from core.config.settings import Settings, child_environment
 from tests.integration.guarded import WHO, bearer, token
 from tests.integration.serving_world import wait_for
 
 SERVE = (
-    "from core.settings import load_settings; from web.server import serve; s = load_settings();"
+    "from core.config.settings import load_settings; from web.server import serve; s = load_settings();"
     "serve('tests.integration.guarded:make', host=s.api_host, port=s.api_port, workers=1, variable='CONTENDER_API')"
 )
 

@@ -3,11 +3,12 @@
 import pytest
 import sqlalchemy as sa
 
-from core import locks
+from core.config.settings import Settings
 from core.errors import BusyError
-from core.settings import Settings
+from core.jobs import leases as locks
 from tests.integration.pushed_world import PushedWorld, rows
-from training import checkpoint, checkpoints
+from training import checkpoint
+from training.learners import checkpoints
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from contextlib import suppress
 import pytest
 import sqlalchemy as sa
 
+from core.db.event_tables import checkpoints
 from core.errors import DatabaseUnreachableError, IntegrityError
-from core.event_tables import checkpoints
 from tests.integration.replicas import KEY, checkpoint, image, replicas, row, straight
-from training import checkpoints as store
-from training.events import Draft
-from training.intake import Intake, Taken
+from training.event_log.events import Draft
+from training.learners import checkpoints as store
+from training.learners.group_commit import Intake, Taken
 
 
 @pytest.fixture

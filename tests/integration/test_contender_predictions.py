@@ -7,11 +7,12 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from core.tasks import Task
+from core.config.tasks import Task
 from features.dataset import Dataset
 from tests.integration.stage import a_task
-from training import boards, outcomes, predictions
-from training.situation import scope
+from training.evaluation import outcomes, predictions
+from training.evaluation import scoreboard as boards
+from training.promotion.collect import scope
 
 NOW = datetime(2021, 1, 1, tzinfo=UTC)
 LATER = datetime(2100, 1, 1, tzinfo=UTC)

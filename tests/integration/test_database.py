@@ -13,11 +13,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from core import locks, runs
-from core.connection import connect, migrate, reachable
-from core.database import metadata, observations
+from core.db.engine import connect, migrate, reachable
+from core.db.pipeline_tables import metadata, observations
 from core.errors import BusyError, DatabaseUnreachableError
-from core.runs import RunKey
+from core.jobs import leases as locks
+from core.jobs import run_keys as runs
+from core.jobs.run_keys import RunKey
 from tests import tables
 from tests.conftest import REPOSITORY
 
@@ -78,7 +79,7 @@ def test_predictions_of_events_outlive_their_move_into_blocks_and_back(engine: s
 
     def move(where: Callable[[Config, str], None], revision: str, statement: str) -> None:
         configuration = Config()
-        configuration.set_main_option("script_location", str(REPOSITORY / "core" / "migrations"))
+        configuration.set_main_option("script_location", str(REPOSITORY / "core" / "db" / "migrations"))
         with engine.connect() as connection:
             configuration.attributes["connection"] = connection
             where(configuration, revision)

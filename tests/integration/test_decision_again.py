@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core.database import contender_predictions, decisions
-from core.settings import Settings
+from core.config.settings import Settings
+from core.db.pipeline_tables import contender_predictions, decisions
 from tests.integration.decision_runs import logged, mlflow_client
 from tests.integration.promotions import crowned, decided, off_by
 from tests.integration.stage import Stage, month
 from tests.integration.terminal import Terminal, declared
-from training.again import again
+from training.reports.reproduce import again
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from core.database import decisions
-from core.settings import Settings
+from core.config.settings import Settings
+from core.db.pipeline_tables import decisions
 from tests.integration.promotions import crowned, decided, off_by
 from tests.integration.pushed_world import PushedWorld
 from tests.integration.stage import Stage

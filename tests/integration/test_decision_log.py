@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core.database import runs
-from core.settings import Settings
+from core.config.settings import Settings
+from core.db.pipeline_tables import runs
 from tests.integration.decision_runs import logged, mlflow_client
 from tests.integration.promotions import crowned, decided, off_by
 from tests.integration.stage import Stage
 from tests.integration.terminal import AWAY, declared
-from training import decision_log, promote, tracking
+from training import promote
+from training.registry import tracking
+from training.reports import publisher as decision_log
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from core.errors import DatabaseUnreachableError
-from training import event_log
-from training.event_log import LearnerKey
-from training.events import Draft, EventConflictError, Placed
+from training.event_log import store as event_log
+from training.event_log.events import Draft, EventConflictError, Placed
+from training.event_log.store import LearnerKey
 
 KEY = LearnerKey("live", "linear", "0" * 16)
 

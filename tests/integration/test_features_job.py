@@ -9,15 +9,15 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from core.database import datasets, runs
+from core.config.settings import Settings
+from core.config.task_files import load_task
+from core.config.tasks import Task
+from core.db.pipeline_tables import datasets, runs
 from core.errors import ConfigurationError, DataRefusedError, NotFoundError
-from core.settings import Settings
-from core.task_files import load_task
-from core.tasks import Task
 from features import job, lake
 from features.__main__ import main
 from features.dataset import latest_row
-from ingestion.observations import Observation, read_as_of
+from ingestion.store.observations import Observation, read_as_of
 from tests.integration.known_history import NOW, known_at, passengers, put, run_at, sp500
 
 

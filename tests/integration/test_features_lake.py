@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from core.config.settings import Settings
+from core.config.task_files import load_task
+from core.config.tasks import Feature, Task
 from core.errors import IntegrityError, NotFoundError
-from core.settings import Settings
-from core.task_files import load_task
-from core.tasks import Feature, Task
 from features import lake
 from features.dataset import build
-from ingestion.observations import Observation, read_as_of
+from ingestion.store.observations import Observation, read_as_of
 from tests.integration.known_history import NOW, known_at, put, restated, run_at, sp500
 
 

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from core.task_files import load_task
-from core.tasks import Task
+from core.config.task_files import load_task
+from core.config.tasks import Task
 from features.dataset import build, features_hash, latest_row, lookback
-from ingestion.observations import read_as_of, record
+from ingestion.store.observations import read_as_of, record
 from tests.integration.known_history import NOW, restated, sp500
 
 TASKS = Path(__file__).parent.parent.parent / "tasks"

@@ -8,15 +8,15 @@ import pytest
 import sqlalchemy as sa
 
 import ingestion.job
-from core.clock import FixedClock
-from core.database import fetches
+from core.config.settings import Settings
+from core.config.task_files import load_task
+from core.config.tasks import Task
+from core.db.pipeline_tables import fetches
 from core.errors import SourceUnreachableError
-from core.settings import Settings
-from core.task_files import load_task
-from core.tasks import Task
+from core.jobs.calendars import final_at
+from core.jobs.clock import FixedClock
 from ingestion.job import IngestReport, run
-from ingestion.observations import data_hash, read_as_of
-from ingestion.sessions import final_at
+from ingestion.store.observations import data_hash, read_as_of
 from tests.integration.yahoo_stand_in import YahooStandIn, walk, yahoo_stand_in
 
 START, THEN, TODAY = date(2024, 1, 2), date(2024, 3, 1), date(2024, 5, 3)

@@ -6,13 +6,13 @@ from datetime import UTC, date, datetime
 import pytest
 import sqlalchemy as sa
 
-from core.clock import FixedClock
+from core.config.settings import Settings
+from core.config.task_files import load_task
+from core.config.tasks import Task
 from core.errors import DataRefusedError, SourceUnreachableError
-from core.settings import Settings
-from core.task_files import load_task
-from core.tasks import Task
+from core.jobs.clock import FixedClock
 from ingestion.job import run
-from ingestion.observations import ActiveSeries, active, read_as_of, stored_dates
+from ingestion.store.observations import ActiveSeries, active, read_as_of, stored_dates
 from tests.integration.ingestion_days import BARS, FRIDAY, START, expected, final, ingest, outcomes, stored
 from tests.integration.yahoo_stand_in import YahooStandIn, yahoo_stand_in
 

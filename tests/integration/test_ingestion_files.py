@@ -14,16 +14,16 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from core.clock import FixedClock
+from core.config.settings import Settings
+from core.config.task_files import load_task
+from core.config.tasks import SourceOptions, Task
 from core.errors import ConfigurationError, DataRefusedError, SourceUnreachableError
-from core.settings import Settings
-from core.task_files import load_task
-from core.tasks import SourceOptions, Task
-from ingestion.files import CsvFile, ParquetFile
+from core.jobs.clock import FixedClock
 from ingestion.job import run
-from ingestion.observations import read_as_of
 from ingestion.quality import check
-from ingestion.samples import Airline, Sample
+from ingestion.sources.files import CsvFile, ParquetFile
+from ingestion.sources.samples import Airline, Sample
+from ingestion.store.observations import read_as_of
 from tests.integration.yahoo_stand_in import walk
 
 TASKS = Path(__file__).parent.parent.parent / "tasks"

@@ -8,15 +8,15 @@ from itertools import pairwise
 import pytest
 import sqlalchemy as sa
 
-from core.clock import FixedClock
-from core.database import active_series, quarantine
+from core.config.settings import Settings
+from core.config.task_files import load_task
+from core.config.tasks import Task
+from core.db.pipeline_tables import active_series, quarantine
 from core.errors import DataRefusedError
-from core.settings import Settings
-from core.task_files import load_task
-from core.tasks import Task
+from core.jobs.calendars import final_at
+from core.jobs.clock import FixedClock
 from ingestion.job import run
-from ingestion.observations import ActiveSeries, active, data_hash, read_as_of
-from ingestion.sessions import final_at
+from ingestion.store.observations import ActiveSeries, active, data_hash, read_as_of
 from tests.integration.ingestion_days import BARS, FRIDAY, START, expected, final, ingest, outcomes, stored
 from tests.integration.yahoo_stand_in import Bar, YahooStandIn, yahoo_stand_in
 

@@ -8,13 +8,13 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from core.database import active_series, fetches, observations
-from core.jobs import run_job
-from core.settings import Settings, child_environment
-from core.task_files import load_task
-from core.tasks import Task
+from core.config.settings import Settings, child_environment
+from core.config.task_files import load_task
+from core.config.tasks import Task
+from core.db.pipeline_tables import active_series, fetches, observations
+from core.jobs.calendars import final_at
+from core.jobs.runner import run_job
 from ingestion.job import run
-from ingestion.sessions import final_at
 from tests.integration.yahoo_stand_in import YahooStandIn, walk, yahoo_stand_in
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -86,7 +86,7 @@ def test_the_exit_code_tells_the_scheduler_whether_to_try_again(
 
 
 def test_a_job_that_stands_at_a_date_takes_that_days_last_second(settings: Settings, mine: Task) -> None:
-    from core.clock import parse_as_of
+    from core.jobs.clock import parse_as_of
 
     report = run(settings, mine, parse_as_of("2024-05-02"))
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from core.config.settings import Settings
+from core.config.task_files import load_task
 from core.errors import ConfigurationError, DataRefusedError, SourceUnreachableError
-from core.settings import Settings
-from core.task_files import load_task
-from ingestion.source import NoNetworkError, RateLimitedError, RawRow
-from ingestion.yahoo import Yahoo
-from ingestion.yahoo_session import BoundedSession, Patience
+from ingestion.sources.base import NoNetworkError, RateLimitedError, RawRow
+from ingestion.sources.yahoo import Yahoo
+from ingestion.sources.yahoo_session import BoundedSession, Patience
 from tests.integration.yahoo_stand_in import Bar, YahooStandIn, walk, yahoo_stand_in
 
 TASKS = Path(__file__).parent.parent.parent / "tasks"

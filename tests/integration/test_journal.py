@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.journal import SEGMENT_BYTES, Journal
+from serving.prediction_log.spool import SEGMENT_BYTES, Journal
 
 
 def test_a_journal_keeps_whole_lines_and_closes_large_files(tmp_path: Path) -> None:
@@ -39,14 +39,14 @@ def test_the_bound_holds_between_two_counts_of_the_folder(tmp_path: Path, monkey
     counts: list[int] = []
     size_bytes = Journal.size_bytes
     monkeypatch.setattr(Journal, "size_bytes", lambda journal: counts.append(1) or size_bytes(journal))
-    monkeypatch.setattr("serving.journal.monotonic", lambda: 100.0)
+    monkeypatch.setattr("serving.prediction_log.spool.monotonic", lambda: 100.0)
     journal = Journal(tmp_path, limit_bytes=10)
 
     taken = [journal.append(b"abc\n", 1) for _ in range(4)]
     segment = journal.close_segment()
     assert segment is not None
     segment.remove()
-    monkeypatch.setattr("serving.journal.monotonic", lambda: 101.0)
+    monkeypatch.setattr("serving.prediction_log.spool.monotonic", lambda: 101.0)
 
     assert taken == [True, True, False, False]
     assert journal.append(b"abc\n", 1)

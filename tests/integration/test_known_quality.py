@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.task_files import load_task
+from core.config.task_files import load_task
 from features.dataset import Dataset, build
-from ingestion.samples import Airline, Sample
-from training import scoring
-from training.backtest import walk
+from ingestion.sources.samples import Airline, Sample
+from training.backtest.walk_forward import walk
+from training.evaluation import losses as scoring
 
 TASKS = Path(__file__).parent.parent.parent / "tasks"
 NOW = datetime(2020, 1, 1, tzinfo=UTC)

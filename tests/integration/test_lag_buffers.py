@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from core.errors import NotFoundError
-from features.online import Added, LagBuffers
+from features.lag_buffer import Added, LagBuffers
 
 
 def test_a_value_is_answered_with_those_before_it(engine: sa.Engine) -> None:

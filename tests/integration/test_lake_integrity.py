@@ -6,14 +6,14 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from core.clock import FixedClock
+from core.config.settings import Settings
+from core.config.task_files import load_task
+from core.config.tasks import Feature, Task
 from core.errors import IntegrityError, NotFoundError
-from core.jobs import exit_code
-from core.settings import Settings
-from core.task_files import load_task
-from core.tasks import Feature, Task
+from core.jobs.clock import FixedClock
+from core.jobs.runner import exit_code
 from features import lake
-from ingestion.observations import Observation
+from ingestion.store.observations import Observation
 from tests.integration.known_history import NOW, put, run_at, sp500
 from training import train
 

@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 from river import linear_model, preprocessing
 
-from serving.pushed_rows import read_rows
+from serving.pushed.parsing import read_rows
 from tests.integration.replicas import KEY, checkpoint, fresh, image, replicas, row, straight
-from training import event_log
-from training.events import Draft, EventConflictError
-from training.intake import Intake, Taken
+from training.event_log import store as event_log
+from training.event_log.events import Draft, EventConflictError
+from training.learners.group_commit import Intake, Taken
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
 
-from core import tokens
+from core.auth import tokens
+from core.auth.tokens import Role
+from core.config.settings import Settings
+from core.db.event_tables import quarantined_events
 from core.errors import ConfigurationError, DatabaseUnreachableError
-from core.event_tables import quarantined_events
-from core.settings import Settings
-from core.tokens import Role
-from serving import live_tasks
 from serving.app import EXTENSION, create_app
+from serving.pushed import tasks as live_tasks
 
 REPOSITORY = Path(__file__).parent.parent.parent
 ROW = {"features": {"in_1": 135.0, "in_2": 130.0}, "target": 140.0}

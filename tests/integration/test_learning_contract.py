@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from flask_openapi3.openapi import OpenAPI
 from hypothesis import strategies as some
 
-from core.settings import Settings
+from core.config.settings import Settings
 from serving.app import EXTENSION, create_app
 from tests.conftest import REPOSITORY
 from tests.integration.contract import statuses

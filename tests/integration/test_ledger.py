@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from training import ledger
-from training.ledger import CHALLENGER, CHAMPION, Move, Phase
+from training.ledger import entries as ledger
+from training.ledger.entries import CHALLENGER, CHAMPION, Move, Phase
 
 NOW = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from core.database import decisions
-from core.settings import Settings
+from core.config.settings import Settings
+from core.db.pipeline_tables import decisions
 from tests.integration.deletions import delete_alias
 from tests.integration.promotions import crowned, decided, phases
 from tests.integration.pushed_world import PushedWorld
 from tests.integration.stage import Stage
 from tests.integration.terminal import AWAY, Terminal, declared
-from training import chronicle
-from training.ledger import CHALLENGER, CHAMPION
+from training.ledger import history as chronicle
+from training.ledger.entries import CHALLENGER, CHAMPION
 
 
 @pytest.fixture
@@ -235,7 +235,7 @@ def test_a_move_that_died_half_way_is_shown_as_such_and_not_as_one_of_others(
         raise SystemError("the power went")
 
     with monkeypatch.context() as patched:
-        patched.setattr("training.moves.carry_out", die)
+        patched.setattr("training.ledger.reconciler.carry_out", die)
         assert contender("rollback", name, "--to", str(number["naive"]), "--why", "it raves")[0] == 1
     stage.move_by_hand(CHAMPION, number["naive"])  # it was made, and not confirmed
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from core.settings import Settings
+from core.config.settings import Settings
 from tests.integration.promotions import crowned, phases
 from tests.integration.stage import Stage
 from tests.integration.terminal import Terminal, declared
-from training.ledger import CHAMPION
+from training.ledger.entries import CHAMPION
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import redis
 import sqlalchemy as sa
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from core.tokens import Role
+from core.auth.tokens import Role
 from tests.integration.guarded import bearer, guarded, token
 from web import refusals
 from web.refusals import RefusedError

@@ -10,16 +10,19 @@ import sqlalchemy as sa
 import yaml
 from structlog.testing import capture_logs
 
-from core.database import predictions as answers
+from core.config.settings import Settings
+from core.db.event_tables import checkpoints
+from core.db.pipeline_tables import predictions as answers
 from core.errors import RegistryUnreachableError
-from core.event_tables import checkpoints
-from core.settings import Settings
-from serving import reloads
-from serving.predictor import Latest
+from serving.champion.predictor import Latest
+from serving.runtime import reloads
 from tests.integration.serving_world import Api, World, open_api, wait_for
 from tests.integration.stage import SERIES, Stage, a_task, month, wave
-from training import ledger, predictions, row_log, versions
-from training.versions import Version
+from training.evaluation import predictions
+from training.event_log import dataset_log as row_log
+from training.ledger import entries as ledger
+from training.registry import versions
+from training.registry.versions import Version
 
 MONTHS = 40
 VALUES = wave(MONTHS + 3)

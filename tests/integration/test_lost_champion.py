@@ -9,13 +9,15 @@ import pytest
 import sqlalchemy as sa
 from rich.console import Console
 
-from contender.announcement import champions
-from core.settings import Settings
+from contender.cli.summary import champions
+from core.config.settings import Settings
 from tests.integration.deletions import delete_alias, delete_model, delete_version
 from tests.integration.managed import Managed, managed
 from tests.integration.serving_world import World, make_world, open_api, open_server, wait_for
-from training import ledger, registered, registry
-from training.rollback import roll_back
+from training.ledger import entries as ledger
+from training.ledger.rollback import roll_back
+from training.registry import client as registry
+from training.registry import registered
 
 AWAY = "http://127.0.0.1:9"
 LOSSES: dict[str, Callable[[Settings, str, int], None]] = {

@@ -3,13 +3,13 @@
 import pytest
 import sqlalchemy as sa
 
-from core.settings import Settings
-from serving.alerts import Alerts
-from serving.metrics import Metrics
-from serving.pushed_champion import PushedChampions
+from core.config.settings import Settings
+from serving.pushed.follower import PushedChampions
+from serving.runtime.alerts import Alerts
+from serving.runtime.prometheus import Metrics
 from tests.integration.deletions import delete_alias, delete_model, delete_version
 from tests.integration.pushed_world import PushedWorld
-from training.rollback import roll_back
+from training.ledger.rollback import roll_back
 
 
 def test_the_live_learner_of_a_pushed_task_answers_on_and_the_loss_is_told(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from core.settings import Settings
+from core.config.settings import Settings
 from tests.integration.guarded import bearer, token
 from tests.integration.managed import Managed, managed_without_mlflow
 

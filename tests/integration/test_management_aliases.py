@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from core import locks
-from core.settings import Settings
+from core.config.settings import Settings
+from core.jobs import leases as locks
 from tests.integration.managed import Managed, managed, told
 from tests.integration.promotions import decided
 from tests.integration.serving_world import wait_for
-from training import ledger, moves, registry
+from training.ledger import entries as ledger
+from training.ledger import reconciler as moves
+from training.registry import client as registry
 
 
 @pytest.fixture
@@ -168,7 +170,7 @@ def test_a_rollback_goes_to_the_champion_before_and_asked_twice_stays_there(at: 
 
 
 def test_while_a_job_holds_the_lease_nothing_is_moved(at: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.forced.LEASE_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("training.ledger.manual.LEASE_WAIT_SECONDS", 0.2)
 
     with locks.hold(at.engine, f"promote/{at.world.stage.task.name}"):
         assert told(at.post(f"{at.base}/promote", version=1)) == (409, "busy")

@@ -8,17 +8,17 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from core import configurations
-from core.clock import Clock
+from core.config import task_overrides as configurations
+from core.config.settings import Settings
+from core.config.tasks import Task
 from core.errors import DatabaseUnreachableError
-from core.jobs import run_job
-from core.settings import Settings
-from core.tasks import Task
-from serving.complaints import Complaints
-from serving.configured import Configured
+from core.jobs.clock import Clock
+from core.jobs.runner import run_job
+from serving.runtime.complaints import Complaints
+from serving.runtime.override_loader import Configured
 from tests.integration.managed import PUSHED, Managed, managed_without_mlflow, told
 from tests.integration.serving_world import wait_for
-from training import declarations
+from training.models import task_check as declarations
 
 LIVE = "/management/tasks/live/configuration"
 

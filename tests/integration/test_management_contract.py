@@ -8,7 +8,7 @@ import schemathesis
 import sqlalchemy as sa
 from hypothesis import strategies as some
 
-from core.settings import Settings
+from core.config.settings import Settings
 from tests.integration.contract import Fit, statuses
 from tests.integration.guarded import bearer, token
 from tests.integration.managed import Managed, managed

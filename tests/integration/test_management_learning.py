@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from core.settings import Settings
+from core.config.settings import Settings
 from tests.integration.managed import Managed, managed, managed_without_mlflow, told
 from tests.integration.serving_world import wait_for
 
@@ -124,7 +124,7 @@ def test_a_release_that_died_before_it_was_noted_is_noted_later_and_learned_once
     at.api.client.post("/train", json=OUTLIER)
     (row,) = at.get(f"{LIVE}/quarantine")["rows"]
     with monkeypatch.context() as patched:
-        patched.setattr("training.quarantined.release", die)
+        patched.setattr("training.event_log.quarantine.release", die)
         assert at.post(f"{LIVE}/quarantine/{row['id']}/release").status_code == 500
 
     again = at.post(f"{LIVE}/quarantine/{row['id']}/release").get_json()

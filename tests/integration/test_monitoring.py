@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from core.clock import FixedClock
-from core.database import predictions
-from core.settings import Settings
+from core.config.settings import Settings
+from core.db.pipeline_tables import predictions
+from core.jobs.clock import FixedClock
 from monitoring import job
 from tests.integration.stage import Stage, known, month, restate, wave
-from training import ledger
-from training.ledger import CHAMPION
+from training.ledger import entries as ledger
+from training.ledger.entries import CHAMPION
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.database import observations
-from ingestion.observations import (
+from core.db.pipeline_tables import observations
+from ingestion.store.observations import (
     ActiveSeries,
     Observation,
     Recorded,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from contender.postgres_failures import StartError, told_in_words
-from contender.services import Postgres, ServiceError
-from core.faults import explained
+from contender.servers.postgres_errors import StartError, told_in_words
+from contender.servers.processes import Postgres, ServiceError
+from core.error_translation import explained
 
 
 @pytest.fixture(scope="module")

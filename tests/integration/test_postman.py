@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.settings import Settings
+from core.config.settings import Settings
 from postman.collection import COLLECTION, Service, collection, written
 from postman.documents import services
 from tests.conftest import REPOSITORY

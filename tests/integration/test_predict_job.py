@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 from werkzeug.serving import make_server
 
-from contender import predict
+from contender.cluster import predict
+from core.config.settings import Settings
 from core.errors import NotFoundError, UnreachableError
-from core.settings import Settings
 from tests.integration.serving_world import World, make_world, open_api, wait_for
 
 

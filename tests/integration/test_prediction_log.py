@@ -13,11 +13,11 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from core.connection import connect
-from core.database import feature_rows, predictions
-from serving.logged import LoggedAnswer, LoggedFeatures
-from serving.metrics import Metrics
-from serving.prediction_log import PredictionLog
+from core.db.engine import connect
+from core.db.pipeline_tables import feature_rows, predictions
+from serving.prediction_log.log import PredictionLog
+from serving.prediction_log.logged import LoggedAnswer, LoggedFeatures
+from serving.runtime.prometheus import Metrics
 from tests.integration.serving_world import wait_for
 
 NOW = datetime(2019, 1, 1, 12, tzinfo=UTC)

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from contender.prepare import prepare, run
-from core import tokens
-from core.connection import connect
-from core.settings import Settings
+from contender.cluster.prepare import prepare, run
+from core.auth import tokens
+from core.config.settings import Settings
+from core.db.engine import connect
 
 
 @pytest.fixture

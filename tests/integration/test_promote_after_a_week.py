@@ -3,10 +3,11 @@
 import pytest
 import sqlalchemy as sa
 
-from core.settings import Settings
+from core.config.settings import Settings
 from tests.integration.promotions import crowned, decided, off_by
 from tests.integration.stage import Stage, a_task
-from training import ledger, versions
+from training.ledger import entries as ledger
+from training.registry import versions
 
 NIGHTS = 30
 GOOD = 13

@@ -3,11 +3,11 @@
 import pytest
 import sqlalchemy as sa
 
-from core.settings import Settings
+from core.config.settings import Settings
 from tests.integration.promotions import crowned, decided, off_by
 from tests.integration.stage import Stage
-from training import ledger
-from training.ledger import CHALLENGER, CHAMPION
+from training.ledger import entries as ledger
+from training.ledger.entries import CHALLENGER, CHAMPION
 
 
 @pytest.fixture

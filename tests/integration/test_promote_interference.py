@@ -6,14 +6,18 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from core import locks
+from core.config.settings import Settings
 from core.errors import IntegrityError, RegistryUnreachableError
-from core.jobs import exit_code
-from core.settings import Settings
+from core.jobs import leases as locks
+from core.jobs.runner import exit_code
 from tests.integration.promotions import FLAT, crowned, decided, off_by, phases
 from tests.integration.stage import SERIES, Stage
-from training import ledger, moves, promote, registry, versions
-from training.ledger import CHALLENGER, CHAMPION
+from training import promote
+from training.ledger import entries as ledger
+from training.ledger import reconciler as moves
+from training.ledger.entries import CHALLENGER, CHAMPION
+from training.registry import client as registry
+from training.registry import versions
 
 
 @pytest.fixture

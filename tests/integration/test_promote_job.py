@@ -6,15 +6,16 @@ import sys
 import pytest
 import sqlalchemy as sa
 
+from core.config.settings import Settings, child_environment
+from core.config.tasks import digest
 from core.errors import NotFoundError
-from core.settings import Settings, child_environment
-from core.tasks import digest
 from tests.integration.deletions import delete_version
 from tests.integration.promotions import FLAT, crowned, decided, off_by, phases
 from tests.integration.stage import SERIES, Stage
-from training import registry, versions
-from training.flavor import unpack
-from training.ledger import CHALLENGER, CHAMPION
+from training.ledger.entries import CHALLENGER, CHAMPION
+from training.registry import client as registry
+from training.registry import versions
+from training.registry.flavor import unpack
 
 
 @pytest.fixture

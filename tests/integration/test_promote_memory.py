@@ -5,15 +5,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core.settings import Settings
-from core.tasks import Task
+from core.config.settings import Settings
+from core.config.tasks import Task
 from tests.integration.deletions import delete_version
 from tests.integration.promotions import crowned, decided, off_by
 from tests.integration.stage import SERIES, Stage, known, month
 from tests.integration.test_promote_guard import fitted_to
-from training import again, unpin
-from training.ledger import CHALLENGER, CHAMPION, FORCED
-from training.rollback import roll_back
+from training.ledger import unpin
+from training.ledger.entries import CHALLENGER, CHAMPION, FORCED
+from training.ledger.rollback import roll_back
+from training.reports import reproduce as again
 
 
 @pytest.fixture

@@ -4,15 +4,15 @@ import pytest
 import sqlalchemy as sa
 
 import features.job
-from core.settings import Settings
+from core.config.settings import Settings
 from tests.integration.deletions import delete_version
 from tests.integration.promotions import crowned, decided
 from tests.integration.stage import Stage, wave
 from tests.integration.test_promote_guard import fitted_to
 from tests.integration.test_promote_memory import changed, newest, nights, stands_again
-from training import unpin
-from training.evidence import shared
-from training.ledger import CHAMPION
+from training.evaluation.e_values import shared
+from training.ledger import unpin
+from training.ledger.entries import CHAMPION
 
 
 @pytest.fixture

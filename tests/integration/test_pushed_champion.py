@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core.event_tables import checkpoints
-from core.settings import Settings
-from serving import reloads
-from serving.pushed_champion import PushedChampions
+from core.config.settings import Settings
+from core.db.event_tables import checkpoints
+from serving.pushed.follower import PushedChampions
+from serving.runtime import reloads
 from tests.integration.pushed_world import PushedWorld, features
 from tests.integration.serving_world import Api, open_api, wait_for
-from training import registry
-from training.events import Draft
+from training.event_log.events import Draft
+from training.registry import client as registry
 
 AWAY = "http://127.0.0.1:9"
 ASKED = {"in_1": 4.4, "in_2": 2.1}

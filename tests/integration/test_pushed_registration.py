@@ -7,15 +7,19 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from core.database import decisions
+from core.config.pushed_tasks import Input, OnlineContender, PushedTarget
+from core.config.settings import Settings
+from core.db.event_tables import checkpoints
+from core.db.pipeline_tables import decisions
 from core.errors import RegistryUnreachableError
-from core.event_tables import checkpoints
-from core.pushed import Input, OnlineContender, PushedTarget
-from core.settings import Settings
 from tests.integration.pushed_world import PushedWorld, a_pushed_task, features
-from training import flavor, ledger, outbox, pushed_registration, registry, versions
-from training.events import Draft
-from training.ledger import CHAMPION
+from training.event_log.events import Draft
+from training.learners import outbox
+from training.ledger import entries as ledger
+from training.ledger.entries import CHAMPION
+from training.registry import client as registry
+from training.registry import flavor, versions
+from training.registry import registration as pushed_registration
 
 AWAY = "http://127.0.0.1:9"
 

@@ -16,16 +16,17 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from core.config.settings import Settings
+from core.config.task_files import load_task
+from core.config.tasks import Task
 from core.errors import ConfigurationError, IntegrityError, NotFoundError, RegistryUnreachableError
-from core.settings import Settings
-from core.task_files import load_task
-from core.tasks import Task
 from features.transforms import columns
 from tests.integration.stage import Stage
-from training import flavor, registry, versions
-from training.contenders import Batch, make
-from training.fitted import Linear
-from training.procedures import Model
+from training.models.base import Model
+from training.models.catalog import Batch, make
+from training.models.fitted import Linear
+from training.registry import client as registry
+from training.registry import flavor, versions
 
 ROWS = np.random.default_rng(0).normal(100, 20, (200, 13))
 CREATED = date(2020, 1, 31)

@@ -9,20 +9,22 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from contender import replay_nights, replay_place
-from contender.interrupts import Stopped
-from contender.replay_nights import Nights
-from core.connection import connect
-from core.database import contender_predictions, decisions, ledger, predictions, runs
+from contender.console.signals import Stopped
+from contender.replay import nights as replay_nights
+from contender.replay import setup as replay_place
+from contender.replay.nights import Nights
+from core.config.settings import Settings
+from core.db.engine import connect
+from core.db.pipeline_tables import contender_predictions, decisions, ledger, predictions, runs
 from core.errors import BusyError
-from core.settings import Settings
-from ingestion import observations
-from ingestion.observations import Observation
-from ingestion.sessions import final_at
+from core.jobs.calendars import final_at
+from ingestion.store import observations
+from ingestion.store.observations import Observation
 from tests.integration.replayed import FIRST, MONTHS, four_years, run
 from tests.integration.stage import SERIES, Stage, a_task, month, wave
-from training import decisions as training_decisions
-from training import promote, registry, train
+from training import promote, train
+from training.ledger import decisions as training_decisions
+from training.registry import client as registry
 
 
 @pytest.fixture

@@ -8,14 +8,16 @@ import pytest
 import sqlalchemy as sa
 from rich.console import Console
 
-from contender import replay, replays
-from contender.replay_story import Story
-from contender.replay_title import EXTERNAL
-from core.clock import SystemClock
-from core.settings import Settings
+from contender.replay import run as replay
+from contender.replay import store as replays
+from contender.replay.analysis import Story
+from contender.replay.champions import EXTERNAL
+from core.config.settings import Settings
+from core.jobs.clock import SystemClock
 from tests.integration.stage import Stage, month, wave
-from training import registry, unpin
-from training.ledger import CHAMPION
+from training.ledger import unpin
+from training.ledger.entries import CHAMPION
+from training.registry import client as registry
 
 FIRST, MONTHS, BEFORE, BEGINS = 16, 40, 3, "naive"
 MOVED = month(FIRST + BEFORE)

@@ -5,16 +5,16 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from core.clock import FixedClock
+from contender.replay.source import Stored
+from core.config.settings import Settings
 from core.errors import NotFoundError
-from core.settings import Settings
+from core.jobs.clock import FixedClock
 from features import lake
 from features.dataset import Dataset
-from features.followed import Followed
+from features.incremental_dataset import Followed
 from features.job import assemble
-from ingestion import observations
-from ingestion.observations import ActiveSeries, Observation
-from ingestion.stored import Stored
+from ingestion.store import observations
+from ingestion.store.observations import ActiveSeries, Observation
 from tests.integration.stage import SERIES, Stage, known, month, wave
 
 STANDING = ActiveSeries(SERIES, "airline")

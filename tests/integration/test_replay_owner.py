@@ -9,14 +9,17 @@ import sqlalchemy as sa
 import yaml
 from rich.console import Console
 
-from contender import replay, replay_nights, replay_place, replays
-from core.connection import connect
-from core.database import runs
+from contender.replay import nights as replay_nights
+from contender.replay import run as replay
+from contender.replay import setup as replay_place
+from contender.replay import store as replays
+from core.config.settings import Settings
+from core.db.engine import connect
+from core.db.pipeline_tables import runs
 from core.errors import ConfigurationError, NotFoundError
-from core.settings import Settings
 from tests.integration.stage import Stage, a_task, month, wave
 from tests.integration.terminal import Terminal, declared
-from training import registry
+from training.registry import client as registry
 
 FIRST, MONTHS, NIGHTS = 16, 24, 2
 

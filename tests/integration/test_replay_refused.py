@@ -8,12 +8,14 @@ import pytest
 import sqlalchemy as sa
 from rich.console import Console
 
-from contender import replay, replay_place, replays
+from contender.replay import run as replay
+from contender.replay import setup as replay_place
+from contender.replay import store as replays
+from core.config.settings import Settings
 from core.errors import ConfigurationError, ContenderError, DataRefusedError, NotFoundError, RegistryUnreachableError
-from core.settings import Settings
 from tests.integration.replayed import FIRST, MONTHS, four_years, run
 from tests.integration.stage import Stage, month
-from training import registry
+from training.registry import client as registry
 
 
 @pytest.fixture

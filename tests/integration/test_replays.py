@@ -8,17 +8,18 @@ import pytest
 import sqlalchemy as sa
 from rich.console import Console
 
-from contender import replay, replays
-from core import locks
-from core.connection import connect
-from core.database import decisions
+from contender.replay import run as replay
+from contender.replay import store as replays
+from core.config.settings import Settings
+from core.db.engine import connect
+from core.db.pipeline_tables import decisions
 from core.errors import BusyError, ConfigurationError, NotFoundError
-from core.settings import Settings
+from core.jobs import leases as locks
 from tests.integration.promotions import decided
 from tests.integration.stage import Stage, month, wave
 from tests.integration.terminal import Terminal, declared
-from training import registry
-from training.ledger import CHAMPION
+from training.ledger.entries import CHAMPION
+from training.registry import client as registry
 
 FIRST, MONTHS, NIGHTS = 16, 24, 3
 

@@ -10,18 +10,24 @@ import pytest
 import sqlalchemy as sa
 
 import features.job
-from core.clock import FixedClock
+from core.config.settings import Settings
+from core.config.tasks import Contender, Feature
+from core.db.event_tables import checkpoints as checkpoints_table
 from core.errors import IntegrityError
-from core.event_tables import checkpoints as checkpoints_table
-from core.settings import Settings
-from core.tasks import Contender, Feature
+from core.jobs.clock import FixedClock
 from features import lake
 from features.dataset import Dataset
 from tests.integration.stage import SERIES, Stage, a_task, known, logged, month, restate, wave
-from training import event_log, predictions, progress, row_learners, row_log, tails, train
-from training.backtest import walk, walk_all
-from training.checkpoints import KEPT
-from training.positions import Stand, freeze
+from training import train
+from training.backtest import progress
+from training.backtest import replay as tails
+from training.backtest.state import Stand, freeze
+from training.backtest.walk_forward import walk, walk_all
+from training.evaluation import predictions
+from training.event_log import dataset_log as row_log
+from training.event_log import store as event_log
+from training.learners import factory as row_learners
+from training.learners.checkpoints import KEPT
 from training.train import TrainReport
 
 MONTHS = 40

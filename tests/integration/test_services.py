@@ -13,10 +13,11 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from contender import running_services, service_specs, state
-from contender.services import Postgres, Process, free_port, require_free_port, session, spawn
+from contender.local import running_services, state
+from contender.local import services as service_specs
+from contender.servers.processes import Postgres, Process, free_port, require_free_port, session, spawn
+from core.config.settings import Settings
 from core.errors import ConfigurationError
-from core.settings import Settings
 
 PARENT_WITH_CHILD = (
     "import subprocess, sys, time;"

@@ -10,7 +10,7 @@ from flask_openapi3.openapi import OpenAPI
 from hypothesis import HealthCheck, given
 from hypothesis import settings as trials
 
-from core.settings import Settings
+from core.config.settings import Settings
 from serving.app import EXTENSION, create_app
 from tests.integration.serving_world import make_world
 

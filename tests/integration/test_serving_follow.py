@@ -11,16 +11,16 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from core.clock import FixedClock
-from core.database import datasets
-from core.settings import Settings
-from core.task_files import load_task, task_names
-from core.tasks import Task
+from core.config.settings import Settings
+from core.config.task_files import load_task, task_names
+from core.config.tasks import Task
+from core.db.pipeline_tables import datasets
+from core.jobs.clock import FixedClock
 from serving.__main__ import main
 from tests.integration.serving_world import World, make_world, open_api, wait_for
 from tests.integration.stage import a_task, known, month
-from training import contenders
-from training.positions import freeze
+from training.backtest.state import freeze
+from training.models import catalog as contenders
 
 TASKS = Path(__file__).parent.parent.parent / "tasks"
 
@@ -198,9 +198,9 @@ def test_what_models_need_is_imported_once_while_the_api_answers_and_follows(
 _LOAD_ALL = """
 import pickle, sys
 from pathlib import Path
-from core.task_files import load_task
-from training import contenders
-from training.positions import thaw
+from core.config.task_files import load_task
+from training.models import catalog as contenders
+from training.backtest.state import thaw
 contenders.warm(load_task(Path("tasks"), sys.argv[1]))
 before = set(sys.modules)
 for path in sys.argv[2:]:

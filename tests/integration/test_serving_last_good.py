@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
-from core.settings import Settings
+from core.config.settings import Settings
 from tests.integration.serving_world import World, make_world, open_api, wait_for
-from training import ledger, registry
+from training.ledger import entries as ledger
+from training.registry import client as registry
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.metrics import Metrics
+from serving.runtime.prometheus import Metrics
 
 
 def samples(metrics: Metrics) -> dict[str, float]:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from contender.services import Postgres, Process, free_port, start_mlflow, wait_for_mlflow
-from core.connection import connect, migrate
-from core.database import feature_rows, predictions
-from core.settings import Settings
+from contender.servers.processes import Postgres, Process, free_port, start_mlflow, wait_for_mlflow
+from core.config.settings import Settings
+from core.db.engine import connect, migrate
+from core.db.pipeline_tables import feature_rows, predictions
 from tests.integration.serving_world import World, make_world, open_api, wait_for
-from training import ledger
+from training.ledger import entries as ledger
 
 
 @dataclass

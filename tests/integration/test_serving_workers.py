@@ -18,8 +18,8 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from core.database import predictions
-from core.settings import Settings, child_environment
+from core.config.settings import Settings, child_environment
+from core.db.pipeline_tables import predictions
 from tests.integration.serving_world import POLL_SECONDS, Server, World, make_world, open_server, wait_for
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import requests
 
-from contender.services import Postgres
-from core.connection import connect, migrate
-from core.settings import Settings, child_environment
+from contender.servers.processes import Postgres
+from core.config.settings import Settings, child_environment
+from core.db.engine import connect, migrate
 from tests.integration.serving_world import wait_for
 from tests.integration.small_services import Running, serving
 

@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 
 import features.api
 import ingestion.api
-from core import audit, tokens
-from core.settings import Settings
-from core.tokens import Role
+from core.auth import audit, tokens
+from core.auth.tokens import Role
+from core.config.settings import Settings
 from tests.integration.guarded import WHO, bearer, token
 from tests.integration.serving_world import wait_for
 from tests.integration.small_services import serving

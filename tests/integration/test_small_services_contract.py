@@ -14,7 +14,7 @@ from hypothesis import settings as trials
 
 import features.api
 import ingestion.api
-from core.settings import Settings
+from core.config.settings import Settings
 
 BOTH = pytest.mark.parametrize("create_app", [ingestion.api.create_app, features.api.create_app])
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from contender import state
-from contender.interrupts import Interrupts, Stopped
-from contender.services import Process, session, spawn
-from core.settings import SERVICES_FILE, Settings
+from contender.console.signals import Interrupts, Stopped
+from contender.local import state
+from contender.servers.processes import Process, session, spawn
+from core.config.settings import SERVICES_FILE, Settings
 
 SLEEP = ["-c", "import time; print('asleep', flush=True); time.sleep(60)"]
 

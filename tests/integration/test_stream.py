@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from core.db.event_tables import events, quarantined_events, stream_leases, streams
 from core.errors import NotFoundError
-from core.event_tables import events, quarantined_events, stream_leases, streams
-from ingestion.observations import Observation, record
-from ingestion.stream import Handed, NoMore, Status, Stream
+from ingestion.store.observations import Observation, record
+from ingestion.stream.cursor import Handed, NoMore, Status, Stream
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 

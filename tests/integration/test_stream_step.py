@@ -13,13 +13,13 @@ from werkzeug.serving import make_server
 
 import features.api
 import ingestion.api
-from contender import stream
-from contender.asking import Services
-from core import tokens
+from contender.cluster import stream
+from contender.cluster.service_client import Services
+from core.auth import tokens
+from core.auth.tokens import Role
+from core.config.settings import Settings
+from core.db.event_tables import stream_leases
 from core.errors import ConfigurationError, UnreachableError
-from core.event_tables import stream_leases
-from core.settings import Settings
-from core.tokens import Role
 from serving import app as api
 
 REPOSITORY = Path(__file__).parent.parent.parent

@@ -6,10 +6,10 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from contender.tokens import app, ensure_admin_token
-from core import audit, tokens
-from core.settings import Settings, child_environment
-from core.tokens import Role
+from contender.cli.tokens import app, ensure_admin_token
+from core.auth import audit, tokens
+from core.auth.tokens import Role
+from core.config.settings import Settings, child_environment
 from tests.integration.guarded import WHO, token
 
 

@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from core import access_tables, audit, tokens
+from core.auth import audit, tokens
+from core.auth.tokens import Role
+from core.db import access_tables
 from core.errors import ConfigurationError, ContenderError, NotFoundError
-from core.tokens import Role
 from tests.integration.guarded import WHO, token
 
 

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core.settings import Settings
+from core import fingerprint as provenance
+from core.config.settings import Settings
 from features import lake
 from tests.integration.stage import SERIES, Stage, month, wave
-from training import provenance, registry
-from training.tracking import Record, Tracking
+from training.registry import client as registry
+from training.registry.tracking import Record, Tracking
 
 
 @pytest.fixture

@@ -9,28 +9,25 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from core import runs as run_keys
-from core.database import progress as progress_table
-from core.database import versions as versions_table
+from core.config.settings import Settings
+from core.db.event_tables import checkpoints as checkpoints_table
+from core.db.pipeline_tables import progress as progress_table
+from core.db.pipeline_tables import versions as versions_table
 from core.errors import NotFoundError, RegistryUnreachableError
-from core.event_tables import checkpoints as checkpoints_table
-from core.jobs import exit_code
-from core.settings import Settings
+from core.jobs import run_keys
+from core.jobs.runner import exit_code
 from tests.integration.stage import SERIES, Stage, a_task, logged, month, wave
-from training import (
-    checkpoints,
-    event_log,
-    outcomes,
-    predictions,
-    progress,
-    registration,
-    registry,
-    row_log,
-    train,
-    versions,
-)
+from training import train
 from training.__main__ import run as run_of_main
-from training.tracking import Tracking
+from training.backtest import progress
+from training.evaluation import outcomes, predictions
+from training.event_log import dataset_log as row_log
+from training.event_log import store as event_log
+from training.learners import checkpoints
+from training.registry import client as registry
+from training.registry import registration_to_fold as registration
+from training.registry import versions
+from training.registry.tracking import Tracking
 
 MONTHS = 40
 STEPS: dict[str, tuple[Any, str, int]] = {

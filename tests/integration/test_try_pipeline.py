@@ -14,9 +14,9 @@ from werkzeug.serving import make_server
 
 import features.api
 import ingestion.api
-from core import tokens
-from core.settings import Settings
-from core.tokens import Role
+from core.auth import tokens
+from core.auth.tokens import Role
+from core.config.settings import Settings
 from serving import app as api
 from tests.integration.serving_world import wait_for
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
-from ingestion.sessions import exchange
+from core.jobs.calendars import exchange
 
 CHART = "/v8/finance/chart/"
 

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from contender.cli import app
-from core import access_tables, event_tables
-from core.database import metadata
-from core.pushed import PushedTask
-from core.settings import Settings, variable
-from core.task_files import load_pushed, load_task
-from core.vagrant_settings import VagrantSettings
+from contender.cli.main import app
+from contender.vagrant.settings import VagrantSettings
+from core.config.pushed_tasks import PushedTask
+from core.config.settings import Settings, variable
+from core.config.task_files import load_pushed, load_task
+from core.db import access_tables, event_tables
+from core.db.pipeline_tables import metadata
 from features.transforms import TRANSFORMS
-from training.contenders import PROCEDURES, make
-from training.declarations import check_pushed
-from training.online_procedures import ONLINE
+from training.models.catalog import PROCEDURES, make
+from training.models.online_catalog import ONLINE
+from training.models.task_check import check_pushed
 
 REPOSITORY = Path(__file__).parent.parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]

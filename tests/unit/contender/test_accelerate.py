@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from contender.accelerate import Days, moved, next_values, told_clock
-from contender.local import _told_too_late
-from core.clock import Clock, FixedClock
-from core.settings import Settings
-from core.task_files import load_task
-from core.tasks import Task
+from contender.local.demo_clock import Days, moved, next_values, told_clock
+from contender.local.runner import _told_too_late
+from core.config.settings import Settings
+from core.config.task_files import load_task
+from core.config.tasks import Task
+from core.jobs.clock import Clock, FixedClock
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 SPY, AIRLINE = (load_task(TASKS, name) for name in ("spy", "airline"))

@@ -1,6 +1,6 @@
 from datetime import date
 
-from contender.announcement import _lines, alarms
+from contender.cli.summary import _lines, alarms
 
 MLFLOW = "http://127.0.0.1:5000"
 URLS = {"api": "http://127.0.0.1:8000", "mlflow": MLFLOW, "ingestion": "http://127.0.0.1:8002"}

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from contender import mlflow_server, postgres_server
+from contender.servers import mlflow as mlflow_server
+from contender.servers import postgres as postgres_server
+from core.config.settings import Settings
 from core.errors import ConfigurationError
-from core.jobs import run_command
-from core.settings import Settings
+from core.jobs.runner import run_command
 
 URL = "postgresql+psycopg2://contender:secret@postgres:5432/contender"
 

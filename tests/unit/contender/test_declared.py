@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from contender.declared import declared
-from contender.loop import tell_again
-from contender.progress import Progress
+from contender.console.progress import Progress
+from contender.local.declared import declared
+from contender.local.pipeline import tell_again
 from core.errors import ConfigurationError
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from contender import doctor, vagrant_checks
-from contender.cli import app
-from contender.findings import Finding
+from contender.cli import doctor
+from contender.cli.main import app
+from contender.console.findings import Finding
+from contender.vagrant import checks as vagrant_checks
+from contender.vagrant.settings import VagrantSettings, load_vagrant_settings
 from core.errors import ConfigurationError
-from core.vagrant_settings import VagrantSettings, load_vagrant_settings
 
 REPOSITORY = Path(__file__).parent.parent.parent.parent
 

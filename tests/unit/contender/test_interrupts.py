@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from contender.interrupts import Interrupts, Stopped
+from contender.console.signals import Interrupts, Stopped
 
 
 def test_a_signal_raises_where_the_program_is_and_again_the_next_time() -> None:

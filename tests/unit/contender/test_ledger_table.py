@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from contender.ledger_table import now, reason, table
-from training.chronicle import Ending, Holder, Line
+from contender.cli.ledger_table import now, reason, table
+from training.ledger.history import Ending, Holder, Line
 
 LOGISTIC, RIVER = Holder(3, "logistic-shrunk"), Holder(12, "river-logistic")
 AT = datetime(2024, 5, 6, 7, 8, tzinfo=UTC)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from contender import loop
-from contender.declared import declared
-from contender.progress import Progress
-from core.clock import Clock, SystemClock
-from core.settings import Settings
-from core.tasks import Task
+from contender.console.progress import Progress
+from contender.local import pipeline as loop
+from contender.local.declared import declared
+from core.config.settings import Settings
+from core.config.tasks import Task
+from core.jobs.clock import Clock, SystemClock
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from contender.cli import app
+from contender.cli.main import app
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 

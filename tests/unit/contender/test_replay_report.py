@@ -13,11 +13,12 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from contender import replay_pictures, replay_report
-from contender.replay_story import Story, Way
-from contender.replay_title import EXTERNAL, Change
-from core.task_files import load_task
-from training.faults import Fault
+from contender.replay import plots as replay_pictures
+from contender.replay import report as replay_report
+from contender.replay.analysis import Story, Way
+from contender.replay.champions import EXTERNAL, Change
+from core.config.task_files import load_task
+from training.reports.diagnostics import Fault
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 DAYS = tuple(date(2005, 1, 4) + timedelta(days=i) for i in range(30))

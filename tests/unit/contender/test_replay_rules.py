@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from contender import replay_rules
+from contender.replay import rules as replay_rules
 
 
 def test_the_lowest_mean_so_far_is_that_of_the_rows_before() -> None:

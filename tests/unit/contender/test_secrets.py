@@ -10,10 +10,10 @@ import yaml
 from cryptography import x509
 from typer.testing import CliRunner
 
-from contender import secrets
-from contender.cli import app
-from core.clock import FixedClock
-from core.settings import Settings, variable
+from contender.cli.main import app
+from contender.cluster import secrets
+from core.config.settings import Settings, variable
+from core.jobs.clock import FixedClock
 
 NOW = FixedClock(datetime(2026, 11, 20, tzinfo=UTC))
 NAMED = {variable(name) for name in Settings.model_fields}

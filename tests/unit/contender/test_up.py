@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from contender import cli, command, local, running_services, state
-from contender.declared import Failure
-from contender.running_services import RunningServices
-from contender.services import ServiceError
+from contender.cli import main as cli
+from contender.console import command
+from contender.local import runner as local
+from contender.local import running_services, state
+from contender.local.declared import Failure
+from contender.local.running_services import RunningServices
+from contender.servers.processes import ServiceError
+from core.config.settings import Settings
 from core.errors import ConfigurationError, ContenderError, UnreachableError
-from core.settings import Settings
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 STOPPED = "Everything is stopped; nothing is lost. The same command goes on from here."

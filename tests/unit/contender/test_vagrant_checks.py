@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from contender.findings import Finding
-from contender.vagrant_checks import check
-from contender.vagrant_facts import HostFacts
-from core.vagrant_settings import VagrantSettings
+from contender.console.findings import Finding
+from contender.vagrant.checks import check
+from contender.vagrant.facts import HostFacts
+from contender.vagrant.settings import VagrantSettings
 
 LOCK = (Path(__file__).parent.parent.parent.parent / "vagrant" / "k3s.lock").read_text()
 LAPTOP = HostFacts(

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from core.clock import FixedClock, ReplayClock, SystemClock, ToldClock, clock_of, parse_as_of
+from core.config.settings import Settings
 from core.errors import ConfigurationError
-from core.settings import Settings
+from core.jobs.clock import FixedClock, ReplayClock, SystemClock, ToldClock, clock_of, parse_as_of
 
 
 def test_an_as_of_date_means_the_end_of_that_day_in_utc() -> None:

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from core.clock import Clock
+from core.config.settings import Settings
+from core.config.tasks import Task
 from core.errors import (
     ConfigurationError,
     ContenderError,
@@ -12,9 +13,8 @@ from core.errors import (
     NotFoundError,
     SourceUnreachableError,
 )
-from core.jobs import exit_code, run_job
-from core.settings import Settings
-from core.tasks import Task
+from core.jobs.clock import Clock
+from core.jobs.runner import exit_code, run_job
 
 
 @dataclass(frozen=True)

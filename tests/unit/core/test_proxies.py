@@ -5,7 +5,7 @@ from urllib.request import getproxies_environment
 
 import pytest
 
-from core.settings import keep_loopback_from_proxies
+from core.config.settings import keep_loopback_from_proxies
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from core.config.settings import Settings, child_environment, load_settings
 from core.errors import ConfigurationError
-from core.settings import Settings, child_environment, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from core.config.task_files import load_task, task_names
+from core.config.tasks import Feature
 from core.errors import ConfigurationError, NotFoundError
-from core.task_files import load_task, task_names
-from core.tasks import Feature
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 

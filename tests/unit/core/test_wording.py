@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from core.config.task_files import load_task
 from core.errors import ConfigurationError
-from core.task_files import load_task
 
 AIRLINE = yaml.safe_load((Path(__file__).parent.parent.parent.parent / "tasks" / "airline.yaml").read_text())
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from core.task_files import load_task
-from core.tasks import Feature, Task
-from ingestion import sessions
+from core.config.task_files import load_task
+from core.config.tasks import Feature, Task
+from core.jobs import calendars as sessions
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 Bars = Callable[..., pl.DataFrame]

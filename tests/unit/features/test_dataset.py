@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
-from core.tasks import Feature, Target, Task
+from core.config.tasks import Feature, Target, Task
+from features.calendar_frame import on_calendar
 from features.dataset import Row, build, dataset_hash, declaration_hash, features_hash, latest_row, lookback
-from features.history import on_calendar
 
 Make = Callable[..., pl.DataFrame]
 Declare = Callable[..., Task]

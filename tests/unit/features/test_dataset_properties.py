@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.tasks import Task
+from core.config.tasks import Task
+from core.jobs import calendars as sessions
 from features.dataset import build, features_hash, latest_row, lookback
-from ingestion import sessions
 
 AS_OF = datetime(2017, 1, 1, tzinfo=UTC)
 FIRST, LAST = date(2015, 1, 5), date(2016, 12, 30)

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from core.config.tasks import Target, Task
 from core.errors import ConfigurationError
-from core.tasks import Target, Task
-from features.history import lay_out
+from features.calendar_frame import lay_out
 from features.targets import label
 
 Make = Callable[..., pl.DataFrame]

@@ -5,9 +5,9 @@ from datetime import date
 import polars as pl
 import pytest
 
+from core.config.tasks import Feature, Task
 from core.errors import ConfigurationError
-from core.tasks import Feature, Task
-from features.history import lay_out
+from features.calendar_frame import lay_out
 from features.transforms import TRANSFORMS, columns
 
 Make = Callable[..., pl.DataFrame]

@@ -5,7 +5,7 @@ import sys
 
 from river import datasets
 
-from ingestion import bundled
+from ingestion.stream import bundled
 
 
 def test_the_airline_stream_is_rivers() -> None:
@@ -27,7 +27,7 @@ def test_the_phishing_stream_is_rivers_with_numbers_for_targets() -> None:
 
 
 def test_river_is_not_imported_for_it() -> None:
-    read = "from ingestion import bundled; bundled.airline(); bundled.phishing()"
+    read = "from ingestion.stream import bundled; bundled.airline(); bundled.phishing()"
     code = f"import sys; {read}; sys.exit('river' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

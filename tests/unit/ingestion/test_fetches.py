@@ -4,11 +4,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from core.config.task_files import load_task
 from core.errors import SourceUnreachableError
-from core.task_files import load_task
-from ingestion import fetches
-from ingestion.fetches import Fetch, cut_off, failure, is_answered, reason_to_wait
-from ingestion.source import NoNetworkError, RateLimitedError
+from ingestion.sources.base import NoNetworkError, RateLimitedError
+from ingestion.store import fetch_log as fetches
+from ingestion.store.fetch_log import Fetch, cut_off, failure, is_answered, reason_to_wait
 
 SPY = load_task(Path(__file__).parent.parent.parent.parent / "tasks", "spy")
 FRIDAY = date(2024, 5, 17)

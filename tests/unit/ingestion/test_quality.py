@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.config.task_files import load_task
 from core.errors import DataRefusedError
-from core.task_files import load_task
+from core.jobs.calendars import expected_dates, final_at
 from ingestion import quality
-from ingestion.observations import Observation
 from ingestion.quality import check, gaps, require_same_scale
-from ingestion.sessions import expected_dates, final_at
-from ingestion.source import RawRow
+from ingestion.sources.base import RawRow
+from ingestion.store.observations import Observation
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 SPY = load_task(TASKS, "spy")

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from core.task_files import load_task
-from ingestion.sessions import (
+from core.config.task_files import load_task
+from core.jobs.calendars import (
     closes_at,
     expected_dates,
     final_at,

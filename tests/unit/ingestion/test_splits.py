@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import DataRefusedError
-from ingestion.source import PRICES, RawRow
-from ingestion.splits import undo
+from ingestion.sources.base import PRICES, RawRow
+from ingestion.sources.split_adjustment import undo
 
 FIRST = date(2020, 1, 1)
 

@@ -1,8 +1,8 @@
-"""What exit codes mean to Kubernetes is what they mean in core/jobs.py."""
+"""What exit codes mean to Kubernetes is what they mean in core/jobs/runner.py."""
 
 import yaml
 
-from core.jobs import EXIT_CODES, TRY_AGAIN
+from core.jobs.runner import EXIT_CODES, TRY_AGAIN
 from k8s.failure_policy import FILES, patch, policy
 
 

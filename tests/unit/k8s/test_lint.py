@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from contender.secrets import NAME
-from core.jobs import EXIT_CODES
+from contender.cluster.secrets import NAME
+from core.jobs.runner import EXIT_CODES
 from k8s import lint
 from k8s.lint import __main__ as command
 from k8s.lint import jobs, references

@@ -6,12 +6,12 @@ from datetime import date
 import numpy as np
 import pytest
 
+from core.config.tasks import Task
 from core.errors import DataRefusedError, NotFoundError
-from core.tasks import Task
 from features.dataset import Row
-from serving.board import Board, NoChampionError, NoDataError
-from serving.predictor import Champion, Latest, NoPredictionError, NoThresholdError, Standing, predict, stand
-from training.versions import Version
+from serving.champion.predictor import Champion, Latest, NoPredictionError, NoThresholdError, Standing, predict, stand
+from serving.champion.state import Board, NoChampionError, NoDataError
+from training.registry.versions import Version
 
 SPY = Task.model_validate(
     {

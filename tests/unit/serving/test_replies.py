@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from core.clock import FixedClock
-from core.database import predictions
+from core.db.pipeline_tables import predictions
+from core.jobs.clock import FixedClock
 from features.dataset import Row
-from serving.logged import COLUMNS, LoggedAnswer
-from serving.predictor import Champion, Latest, Standing
-from serving.replies import KEPT_REPLIES, Desk
-from training.versions import Version
+from serving.champion.predictor import Champion, Latest, Standing
+from serving.http.responses import KEPT_REPLIES, Desk
+from serving.prediction_log.logged import COLUMNS, LoggedAnswer
+from training.registry.versions import Version
 
 NOON = datetime(2019, 1, 1, 12, tzinfo=UTC)
 
@@ -52,7 +52,7 @@ def standing(spy: Any) -> Standing:
 
 @pytest.fixture
 def spy() -> Any:
-    from core.tasks import Task
+    from core.config.tasks import Task
 
     return Task.model_validate(
         {

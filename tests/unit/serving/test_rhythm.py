@@ -4,8 +4,8 @@ import threading
 
 from structlog.testing import capture_logs
 
-from serving.complaints import Complaints
-from serving.rhythm import Rhythm
+from serving.runtime.complaints import Complaints
+from serving.runtime.periodic import Rhythm
 
 
 def test_the_beat_goes_on_after_a_fault_which_is_logged_once() -> None:

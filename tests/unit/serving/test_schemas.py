@@ -3,7 +3,7 @@
 import pytest
 from flask.testing import FlaskClient
 
-from serving.schemas import Prediction, ThresholdQuery
+from serving.http.schemas import Prediction, ThresholdQuery
 from web.app import create_app
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from core.configurations import Configuration
-from core.task_files import load_task
-from serving.complaints import Complaints
-from serving.task_shelf import TaskShelf
+from core.config.task_files import load_task
+from core.config.task_overrides import Configuration
+from serving.champion.task_watcher import TaskShelf
+from serving.runtime.complaints import Complaints
 
 AIRLINE = (Path(__file__).parent.parent.parent.parent / "tasks" / "airline.yaml").read_text()
 

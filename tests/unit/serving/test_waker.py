@@ -1,6 +1,6 @@
 """What the log watch sees of a stored task's log."""
 
-from serving.live_champion import Waker
+from serving.champion.model_holder import Waker
 
 
 def test_a_notice_wakes_and_the_watchs_own_look_does_not() -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.clock import Clock, SystemClock, ToldClock
+from core.jobs.clock import Clock, SystemClock, ToldClock
 from serving import app, worker
 
 DAY = datetime(2005, 1, 3, 23, 0, tzinfo=UTC)

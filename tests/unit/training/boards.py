@@ -4,10 +4,10 @@ from datetime import date
 
 import numpy as np
 
-from core.tasks import Gate
-from training.board import Board, Track
-from training.evidence import Metric
-from training.gate import Case
+from core.config.tasks import Gate
+from training.evaluation.board import Board, Track
+from training.evaluation.e_values import Metric
+from training.promotion.gate import Case
 
 FIRST = np.datetime64("2020-01-01")
 GATE = Gate(alpha=0.05, block=5, min_rows=60)

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.task_files import load_task
-from core.tasks import Contender, Task
+from core.config.task_files import load_task
+from core.config.tasks import Contender, Task
 from features.dataset import Dataset
 from features.transforms import columns
 

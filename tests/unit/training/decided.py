@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from core.tasks import Gate
-from training import judgement
-from training.board import Board, Track
-from training.boards import Scope
-from training.decisions import Decision
-from training.evidence import Metric
-from training.gate import Carried, Verdict, decide
-from training.given import Given
-from training.reign import Reign
+from core.config.tasks import Gate
+from training.evaluation.board import Board, Track
+from training.evaluation.e_values import Metric
+from training.evaluation.scoreboard import Scope
+from training.ledger.decisions import Decision
+from training.promotion import record as judgement
+from training.promotion.gate import Carried, Verdict, decide
+from training.promotion.inputs import Given
+from training.promotion.reign import Reign
 
 NAMED = {"trained_through": "2020-01-01", "data_hash": "d" * 16, "artifact_digest": "a" * 64}
 

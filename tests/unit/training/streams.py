@@ -5,7 +5,7 @@ import random
 
 from river import datasets
 
-from training.events import Features
+from training.event_log.events import Features
 
 Rows = list[tuple[Features, float]]
 

@@ -1,9 +1,9 @@
 """The door of a pushed task: what the outlier guard lets pass depends on the rows that were learned alone."""
 
-from core.task_files import load_pushed
+from core.config.task_files import load_pushed
 from tests.conftest import REPOSITORY
-from training.admission import Admission, Ranges
-from training.events import Draft
+from training.event_log.events import Draft
+from training.event_log.validation import Admission, Ranges
 
 
 def guards() -> tuple[Admission, Admission]:

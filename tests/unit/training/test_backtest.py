@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.config.tasks import Task
 from core.errors import DataRefusedError
-from core.tasks import Task
 from features.dataset import Dataset
-from training import workers
-from training.backtest import Position, Walk, walk, walk_all
-from training.positions import freeze
+from training.backtest import parallel as workers
+from training.backtest.state import freeze
+from training.backtest.walk_forward import Position, Walk, walk, walk_all
 
 ROWS = 90
 CHANGES = {

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from training.baselines import BaseRate, Naive, SeasonalGrowth, SeasonalNaive
-from training.procedures import Incremental, Shape
+from training.models.base import Incremental, Shape
+from training.models.baselines import BaseRate, Naive, SeasonalGrowth, SeasonalNaive
 
 BARE = Shape(("x",), "value")
 LAGS = Shape(("in_2", "in_1", "in_3", "x"), "value")

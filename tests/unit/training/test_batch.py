@@ -10,9 +10,9 @@ from sklearn.linear_model import Ridge as PlainRidge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from training.batch import HistGradientBoosting, LogisticRegression, RandomForest, Ridge, SeasonalRidge
-from training.fitted import Constant
-from training.procedures import Shape
+from training.models.base import Shape
+from training.models.batch import HistGradientBoosting, LogisticRegression, RandomForest, Ridge, SeasonalRidge
+from training.models.fitted import Constant
 
 NAMES = ("a", "b", "c", "d", "e")
 DIRECTION, VALUE = Shape(NAMES, "direction", seed=3), Shape(NAMES, "value", seed=3)

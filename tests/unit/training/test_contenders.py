@@ -8,13 +8,13 @@ import cloudpickle
 import numpy as np
 import pytest
 
+from core.config.task_files import load_task, task_names
+from core.config.tasks import Task
 from core.errors import ConfigurationError
-from core.task_files import load_task, task_names
-from core.tasks import Task
 from features.dataset import Dataset
-from training.contenders import PROCEDURES, make
-from training.positions import freeze
-from training.procedures import Batch, Floats, Model
+from training.backtest.state import freeze
+from training.models.base import Batch, Floats, Model
+from training.models.catalog import PROCEDURES, make
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 DECLARED = [(task, name) for task in task_names(TASKS) for name in load_task(TASKS, task).contenders]

@@ -6,16 +6,17 @@ from datetime import date
 from pathlib import Path
 
 from tests.unit.training.decided import contest, decided, given
-from training import decision_file, report
-from training.reign import Reign
+from training.promotion.reign import Reign
+from training.reports import decision_json as decision_file
+from training.reports import decision_page as report
 
 SINCE = Reign(date(2020, 3, 1))
 _BOTH_FILES = """
 import hashlib
 from datetime import date
 from tests.unit.training.decided import contest, decided, given
-from training import curves, decision_file, report
-from training.reign import Reign
+from training.reports import decision_curves as curves, decision_json as decision_file, decision_page as report
+from training.promotion.reign import Reign
 
 for champion in (None, "forest"):
     rows = contest(400, forest=0.1, logistic=0.3, amf=-0.1)

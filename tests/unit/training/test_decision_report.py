@@ -7,16 +7,19 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from core.tasks import Gate
+from core.config.tasks import Gate
 from tests.unit.training.boards import board
 from tests.unit.training.decided import NAMED, contest, decided, given
-from training import curves, decision_pictures, report, wording
-from training.board import Board
-from training.decisions import Decision
-from training.evidence import shared
-from training.gate import Comparison
-from training.given import Given
-from training.reign import Reign
+from training.evaluation.board import Board
+from training.evaluation.e_values import shared
+from training.ledger.decisions import Decision
+from training.promotion.gate import Comparison
+from training.promotion.inputs import Given
+from training.promotion.reign import Reign
+from training.reports import decision_curves as curves
+from training.reports import decision_page as report
+from training.reports import decision_plots as decision_pictures
+from training.reports import explanations as wording
 
 SKILLS = {"forest": 0.12, "logistic": 0.2, "boosting": 0.05, "river-logistic": 0.35, "amf": -0.1, "knn": -0.02}
 SINCE = Reign(date(2020, 3, 1))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from core.config.task_files import task_names
 from core.errors import ConfigurationError
-from core.task_files import task_names
-from training.declarations import load
+from training.models.task_check import load
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 
@@ -55,7 +55,7 @@ def test_what_does_not_exist_is_told_with_the_file_and_what_does(
 
 def test_checking_every_kind_of_contender_imports_neither_scikit_learn_nor_river() -> None:
     program = (
-        "import sys; from pathlib import Path; from training.declarations import load; "
+        "import sys; from pathlib import Path; from training.models.task_check import load; "
         "load(Path('tasks'), 'spy'); load(Path('tasks'), 'airline'); "
         "sys.exit(', '.join({'sklearn', 'river', 'mlflow', 'scipy'} & set(sys.modules)) or 0)"
     )

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import evidence
-from training.evidence import Evidence, Metric, bound, path
-from training.procedures import Floats
+from training.evaluation import e_values as evidence
+from training.evaluation.e_values import Evidence, Metric, bound, path
+from training.models.base import Floats
 
 BLOCKS = st.sampled_from([1, 5, 8, 13])
 METRICS = st.sampled_from(["brier", "mae"])

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.unit.training.decided import contest, decided, given
-from training import faults, gate, sanity
-from training.decisions import Decision
-from training.faults import Fault
-from training.reign import Reign
+from training.ledger.decisions import Decision
+from training.promotion import gate
+from training.promotion.reign import Reign
+from training.registry import validation as sanity
+from training.reports import diagnostics as faults
+from training.reports.diagnostics import Fault
 
 SINCE = Reign(date(2020, 3, 1))
 ROWS = contest(200, forest=0.3, logistic=0.1, knn=0.2)

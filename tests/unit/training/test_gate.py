@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.tasks import Gate
+from core.config.tasks import Gate
 from tests.unit.training.boards import GATE, board, coins, days, of_two, track
-from training.board import Board, Track
-from training.gate import Carried, Case, Probation, decide
+from training.evaluation.board import Board, Track
+from training.promotion.gate import Carried, Case, Probation, decide
 
 
 def test_the_first_champion_is_the_best_on_the_rows_that_all_predicted() -> None:

@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.tasks import Gate
+from core.config.tasks import Gate
 from tests.unit.training.boards import GATE, coins, days, track
-from training.board import Board, Track
-from training.gate import Carried, Case, Probation, decide
-from training.pairs import Pair
-from training.ranking import Ranking
+from training.evaluation.board import Board, Track
+from training.promotion.comparisons import Pair
+from training.promotion.gate import Carried, Case, Probation, decide
+from training.promotion.ranking import Ranking
 
 ROWS = 180
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.training.boards import GATE, board, coins, of_two
-from training import evidence, pairs
-from training.board import Board, Track
-from training.evidence import Evidence, Metric
-from training.gate import Case, Verdict, decide
+from training.evaluation import e_values as evidence
+from training.evaluation.board import Board, Track
+from training.evaluation.e_values import Evidence, Metric
+from training.promotion import comparisons as pairs
+from training.promotion.gate import Case, Verdict, decide
 
 Decide = Callable[[Case], Verdict]
 

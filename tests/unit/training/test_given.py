@@ -6,13 +6,14 @@ from datetime import date
 
 import numpy as np
 
-from core.tasks import digest
+from core.config.tasks import digest
 from tests.unit.training.decided import NAMED, contest, decided, given
-from training import carried, judgement
-from training.decisions import Decision
-from training.gate import Probation, decide
-from training.given import Fixed, Given
-from training.reign import Reign
+from training.ledger.decisions import Decision
+from training.promotion import record as judgement
+from training.promotion import state as carried
+from training.promotion.gate import Probation, decide
+from training.promotion.inputs import Fixed, Given
+from training.promotion.reign import Reign
 
 SINCE = Reign(date(2020, 3, 1), before=1, moved=date(2020, 4, 1), refused=(7, 8))
 

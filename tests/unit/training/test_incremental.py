@@ -7,13 +7,8 @@ import pytest
 from river import linear_model, optim, preprocessing, time_series
 
 from core.errors import DataRefusedError
-from training.incremental import (
-    RiverHoltWinters,
-    RiverLinearRegression,
-    RiverLogisticRegression,
-    RiverSnarimax,
-)
-from training.procedures import Incremental, Shape
+from training.models.base import Incremental, Shape
+from training.models.incremental import RiverHoltWinters, RiverLinearRegression, RiverLogisticRegression, RiverSnarimax
 
 NAMES = ("a", "b", "c")
 CHANCE = np.random.default_rng(11)

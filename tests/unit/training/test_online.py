@@ -10,10 +10,10 @@ import pytest
 from river import datasets, linear_model, naive_bayes, optim, preprocessing
 
 from tests.unit.training import streams
-from training import online
-from training.online import Classifier, PerSeries, Regressor
-from training.online_procedures import declared
-from training.river_parts import Bag, Scaler, SteadyRegression
+from training.models import online
+from training.models.online import Classifier, PerSeries, Regressor
+from training.models.online_catalog import declared
+from training.models.river_ext import Bag, Scaler, SteadyRegression
 
 
 def follower(**parameters: Any) -> PerSeries:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from core.config.tasks import Parameter
 from core.errors import ConfigurationError
-from core.tasks import Parameter
 from tests.unit.training import streams
 from tests.unit.training.streams import Rows
-from training.learner import Outcome
-from training.online import Online
-from training.online_procedures import ONLINE, declared
+from training.learners.learner import Outcome
+from training.models.online import Online
+from training.models.online_catalog import ONLINE, declared
 
 ROOT = Path(__file__).parent.parent.parent.parent
 VALUES = [name for name, procedure in ONLINE.items() if procedure.outcome == "value"]
@@ -266,7 +266,7 @@ def test_what_does_not_exist_or_fit_is_told_with_what_does(
 
 def test_declaring_imports_no_river() -> None:
     program = (
-        "import sys; from training.online_procedures import ONLINE, declared; "
+        "import sys; from training.models.online_catalog import ONLINE, declared; "
         "[declared(name, {}, found.outcome) for name, found in ONLINE.items()]; "
         "sys.exit(', '.join({'river', 'sklearn', 'mlflow', 'scipy'} & set(sys.modules)) or 0)"
     )

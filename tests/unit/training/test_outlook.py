@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.tasks import Gate
+from core.config.tasks import Gate
 from tests.unit.training.boards import board
 from tests.unit.training.decided import contest, decided, given
-from training import outlook, wording
-from training.board import Board
-from training.decisions import Decision
-from training.reign import Reign
+from training.evaluation.board import Board
+from training.ledger.decisions import Decision
+from training.promotion.reign import Reign
+from training.reports import explanations as wording
+from training.reports import next_steps as outlook
 
 CROWNED = date(2020, 3, 31)
 

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.tasks import Task
-from training import pictures
+from core.config.tasks import Task
+from training.evaluation import plots as pictures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

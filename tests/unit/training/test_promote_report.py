@@ -1,5 +1,5 @@
-from training.ledger import new_move
-from training.promote_report import PromoteReport
+from training.ledger.entries import new_move
+from training.promote_summary import PromoteReport
 
 UNPIN = 'moved by hand, so it stays until: contender unpin spy --why "…"'
 

@@ -1,8 +1,8 @@
 import pytest
 
-from training import gate
-from training.ledger import GUARD, Reign
-from training.rollback import target
+from training.ledger.entries import GUARD, Reign
+from training.ledger.rollback import target
+from training.promotion import gate
 
 
 def held(*versions: int) -> list[Reign]:

@@ -8,15 +8,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.tasks import Feature, Task
+from core.config.tasks import Feature, Task
+from features.arrays import History
 from features.dataset import Dataset
-from training import row_log
-from training.backtest import walk
-from training.contenders import make
-from training.history import History
-from training.online import DEFAULT_SERIES
-from training.procedures import Batch
-from training.row_learners import RowModel, fresh, key, learns, row_model
+from training.backtest.walk_forward import walk
+from training.event_log import dataset_log as row_log
+from training.learners.factory import RowModel, fresh, key, learns, row_model
+from training.models.base import Batch
+from training.models.catalog import make
+from training.models.online import DEFAULT_SERIES
 
 ROWS = 60
 CONTENDERS = {

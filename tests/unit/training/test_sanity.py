@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from core.task_files import load_task
-from training import sanity
-from training.versions import Version
+from core.config.task_files import load_task
+from training.registry import validation as sanity
+from training.registry.versions import Version
 
 AIRLINE = load_task(Path(__file__).parent.parent.parent.parent / "tasks", "airline")
 BARE = Version(

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from sklearn import metrics as plain
 
-from core.tasks import Task
-from training import scoring
+from core.config.tasks import Task
+from training.evaluation import losses as scoring
 
 CHANCE = np.random.default_rng(2)
 UP = (CHANCE.random(600) < 0.6).astype(float)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.evidence import shared
+from training.evaluation.e_values import shared
 
 BLOCKS = st.sampled_from([1, 5, 8, 13])
 METRICS = st.sampled_from(["brier", "mae"])

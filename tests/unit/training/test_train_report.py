@@ -1,6 +1,6 @@
 import pytest
 
-from training.outcomes import Recorded
+from training.evaluation.outcomes import Recorded
 from training.train import TrainReport
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training.decided import contest, decided, given
-from training import gate, sanity, wording
-from training.decisions import Decision
-from training.reign import Reign
+from training.ledger.decisions import Decision
+from training.promotion import gate
+from training.promotion.reign import Reign
+from training.registry import validation as sanity
+from training.reports import explanations as wording
 
 SINCE = Reign(date(2020, 3, 1))
 

@@ -17,8 +17,8 @@ from core.errors import (
     NotFoundError,
 )
 from web.app import create_app
-from web.body import LIMIT_BYTES
 from web.problems import Kind
+from web.strict_requests import LIMIT_BYTES
 
 
 class Row(BaseModel):

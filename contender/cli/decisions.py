@@ -1,0 +1,146 @@
+"""`contender decision show` and `replay`: what was decided, in words, and the same decision made again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from contender.cli.replay import ReplayName
+from contender.console.command import told
+from core.db.engine import connect
+from core.errors import ConfigurationError, IntegrityError
+
+_LARGEST_ID = 2**63 - 1
+_SHOWN = 12
+
+app = typer.Typer(no_args_is_help=True, help="What the gate has decided, and whether it comes out the same again.")
+Number = Annotated[int, typer.Argument(min=1, max=_LARGEST_ID, metavar="ID", help="The decision's id.")]
+
+
+@app.command()
+def show(number: Number, replay: ReplayName = "") -> None:
+    """Show a decision in words: what was decided, why, and how the contenders stood."""
+    from training.reports import diagnostics as faults
+    from training.reports import explanations as wording
+    from training.reports import next_steps as outlook
+    from training.reports import reproduce as again
+
+    with _at(replay) as (console, engine):
+        decision = again.find(engine, number)
+        evidence = decision.evidence
+        line = f"Decision {number} of {decision.task}, {decision.session_date}: {decision.outcome} ({decision.reason})"
+        console.print(f"[bold]{escape(line)}[/bold]", highlight=False)
+        console.print(escape(f"{wording.why(decision)}\n{wording.after(decision)}"), highlight=False)
+        if "asked" in evidence:
+            asked = evidence["asked"]
+            said = f"{asked['who']} asked for version {asked['version']} as {asked['alias']}: {asked['why']}"
+            console.print(escape(said), highlight=False)
+        if awaited := outlook.awaited(decision):
+            console.print(escape(f"\n{' '.join(awaited)}"), highlight=False)
+        if evidence.get("comparisons"):
+            console.print()
+            console.print(_comparisons(evidence["comparisons"]))
+        for one in faults.found(decision):
+            console.print(
+                f"\n[bold]{escape(one.who)}[/bold]: {escape(one.wrong)} {escape(one.advice)}", highlight=False
+            )
+        if evidence.get("mean_loss"):
+            console.print()
+            console.print(_contenders(evidence))
+        console.print(f"\n[dim]evidence {decision.evidence_hash}[/dim]", highlight=False)
+
+
+@app.command()
+def replay(
+    number: Number,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for decision.json and report.html.", file_okay=False)
+    ] = None,
+    of_replay: ReplayName = "",
+) -> None:
+    """Make a decision again from what is stored. Exit code 43 when it does not come out the same to the byte."""
+    from training.reports.reproduce import again, sha256
+
+    with _at(of_replay) as (console, engine):
+        made = again(engine, number)
+        if out is not None:
+            _write(out, made.files)
+        for name, content in made.files.items():
+            where = name if out is None else str(out / name)
+            console.print(escape(f"{where}  {sha256(content)}"), highlight=False, soft_wrap=True)
+        if made.differences:
+            for line in made.differences[:_SHOWN]:
+                console.print(escape(f"differs  {line}"), highlight=False, soft_wrap=True)
+            if len(made.differences) > _SHOWN:
+                console.print(f"… and {len(made.differences) - _SHOWN} more", highlight=False)
+            raise IntegrityError(
+                f"Decision {number} of {made.decision.task!r} does not come out as it was written down.",
+                "Above, with what it was and what it is now. Somebody has changed rows, the decision, or the program: "
+                f"contender decision show {number}",
+            )
+        name = f"Decision {number} of {made.decision.task}"
+        same = f"{name}: the same to the byte, evidence {made.decision.evidence_hash}."
+        if not made.is_logged:
+            same += " Its report was not logged (a replay leaves out HOLDs): there is no hash to hold this one against."
+        console.print(escape(same), highlight=False)
+
+
+def _comparisons(compared: list[dict[str, float]]) -> Table:
+    from training.reports.explanations import COMPARED, loss, number
+
+    table = Table("challenger", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for head in ("rows", "champion", "own loss", "evidence", "shared"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("")
+    for one in compared:
+        figures = loss(one["champion_loss"]), loss(one["challenger_loss"]), number(one["e_value"])
+        shared = f"{number(one['shared'])} of {number(one['needed'])}"
+        told = COMPARED[str(one["reason"])]
+        table.add_row(escape(str(one["challenger"])), f"{one['rows']:,}", *figures, shared, told)
+    return table
+
+
+def _contenders(evidence: dict[str, Any]) -> Table:
+    from training.reports.explanations import IS_BASELINE, best_first, loss
+
+    table = Table("contender", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(f"mean {evidence['metric']}", justify="right")
+    table.add_column("beats the baseline")
+    for name, mean in best_first(evidence).items():
+        is_baseline = name == evidence["given"]["baseline"]
+        told = IS_BASELINE if is_baseline else str(evidence["beats_baseline"].get(name, ""))
+        table.add_row(escape(name), loss(mean), told)
+    return table
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Nothing can be written into {folder}: {error.strerror}.", "Name another folder with --out."
+        ) from error
+
+
+@contextmanager
+def _at(replay: str) -> Iterator[tuple[Console, sa.Engine]]:
+    """The console and the database for a command, or the schema of a replay."""
+    from contender.replay import store as replays
+
+    console = Console()
+    with told(console) as (settings, _):
+        if replay:
+            settings = replays.find(settings, replay).settings(settings)
+        engine = connect(settings.require_database_url(), schema=settings.schema_name)
+        try:
+            yield console, engine
+        finally:
+            engine.dispose()

@@ -1,0 +1,63 @@
+"""`python -m contender.cluster.bucket`: makes the S3 bucket that MLflow keeps artifacts in, where there is none.
+
+Where S3 is and who asks it stand in the AWS_… variables that every client of S3 reads.
+"""
+
+import sys
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from core.config.settings import Settings
+from core.errors import ConfigurationError, UnreachableError
+from core.jobs.runner import run_command
+
+_ABSENT = "404"
+_OURS = "BucketAlreadyOwnedByYou"
+_SHORT = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1})
+
+
+def bucket_of(address: str) -> str:
+    """The bucket of an address.
+
+    >>> bucket_of("s3://mlflow/models")
+    'mlflow'
+    """
+    parts = urlsplit(address)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise ConfigurationError(
+            f"CONTENDER_MLFLOW_ARTIFACTS is {address!r}, which names no bucket.", "Set it to s3://BUCKET."
+        )
+    return parts.netloc
+
+
+def run(settings: Settings) -> str:
+    """Makes the bucket. Raises UnreachableError while S3 does not answer: it may be starting."""
+    name = bucket_of(settings.mlflow_artifacts)
+    client = boto3.client("s3", config=_SHORT)
+    try:
+        try:
+            client.head_bucket(Bucket=name)
+        except ClientError as error:
+            if _code(error) != _ABSENT:
+                raise
+            client.create_bucket(Bucket=name)
+            return f"the bucket {name} is made"
+    except ClientError as error:
+        if _code(error) != _OURS:
+            raise ConfigurationError(
+                f"S3 refused the bucket {name}: {error}.", "See the AWS_… variables, and what they may do."
+            ) from None
+    except BotoCoreError as error:
+        raise UnreachableError(f"S3 did not answer: {error}.", "It is asked again.") from None
+    return f"the bucket {name} is there"
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("contender.cluster.bucket", __doc__ or "", run))

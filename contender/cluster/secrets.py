@@ -1,0 +1,111 @@
+"""`contender secrets`: passwords, tokens and certificate of a cluster, made once, in a file that only its owner reads.
+
+What is in the file is never made anew: it is in use. What a newer Contender needs besides is added to it.
+"""
+
+import secrets as randomness
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.markup import escape
+
+from contender.cluster.certificate import self_signed
+from contender.console.command import told
+from core.auth.tokens import new_secret
+from core.errors import ConfigurationError
+from core.files import write_private
+from core.jobs.clock import Clock, SystemClock
+
+NAME, TLS, S3, REDIS = NAMES = ("contender-secrets", "contender-tls", "contender-s3", "contender-redis")
+FILE = "cluster-secrets.yaml"
+HOST = "contender.localhost"
+"""By which the ingress is called."""
+_ABOUT = """\
+# Made by `contender secrets`. Whoever reads this file can do anything to the cluster's data: keep it out of git.
+"""
+
+Manifest = dict[str, Any]
+
+
+def manifests(namespace: str, clock: Clock) -> list[Manifest]:
+    """Kubernetes Secrets with new passwords, new tokens and a new certificate."""
+    superuser, password, models, artifacts, counts = (randomness.token_urlsafe(24) for _ in range(5))
+    values = {
+        "POSTGRES_PASSWORD": superuser,
+        "CONTENDER_DATABASE_URL": f"postgresql+psycopg2://contender:{password}@postgres:5432/contender",
+        "MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://mlflow:{models}@postgres:5432/mlflow",
+        "CONTENDER_ADMIN_TOKEN": new_secret(),
+        "CONTENDER_TRAINER_TOKEN": new_secret(),
+    }
+    s3 = {"MINIO_ROOT_USER": f"contender-{randomness.token_hex(6)}", "MINIO_ROOT_PASSWORD": artifacts}
+    redis = {"REDIS_PASSWORD": counts, "CONTENDER_RATE_LIMIT_STORAGE": f"redis://:{counts}@redis:6379/0"}
+    certificate, key = self_signed(HOST, clock)
+    return [
+        _secret(NAME, namespace, "Opaque", values),
+        _secret(TLS, namespace, "kubernetes.io/tls", {"tls.crt": certificate, "tls.key": key}),
+        _secret(S3, namespace, "Opaque", s3),
+        _secret(REDIS, namespace, "Opaque", redis),
+    ]
+
+
+def _secret(name: str, namespace: str, kind: str, values: dict[str, str]) -> Manifest:
+    labels = {"app.kubernetes.io/part-of": "contender"}
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "stringData": values}
+
+
+def ensure(path: Path, namespace: str, clock: Clock) -> bool:
+    """Makes the file, or adds to it what it lacks. Returns whether it had to: what is in use is never replaced."""
+    kept = _read(path) if path.exists() else []
+    there = {one["metadata"]["name"]: one for one in kept}
+    needed = manifests(namespace, clock)
+    whole = [
+        {**new, **old, "stringData": {**new["stringData"], **old["stringData"]}}
+        for new in needed
+        for old in (there.get(new["metadata"]["name"], new),)
+    ]
+    whole += [one for name, one in there.items() if name not in {new["metadata"]["name"] for new in needed}]
+    if whole == kept:
+        path.chmod(0o600)
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_private(path, _ABOUT + yaml.safe_dump_all(whole, sort_keys=False))
+    return True
+
+
+def _read(path: Path) -> list[Manifest]:
+    problem = ConfigurationError(
+        f"{path} is not as `contender secrets` wrote it.",
+        "Put it back; the cluster's own Secrets hold the same values.",
+    )
+    try:
+        kept = [one for one in yaml.safe_load_all(path.read_text()) if one]
+        if not all(one["metadata"]["name"] and one["stringData"] for one in kept):
+            raise problem
+    except (yaml.YAMLError, KeyError, TypeError):
+        raise problem from None
+    return kept
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command()
+    def secrets(
+        namespace: Annotated[str, typer.Option("--namespace", help="The namespace of the cluster.")] = "contender",
+        only: Annotated[str | None, typer.Option("--only", help="The name of one Secret; all, without it.")] = None,
+    ) -> None:
+        """Print the Secrets of a cluster, made at the first call: contender secrets | kubectl apply -f -"""
+        console, notes = Console(), Console(stderr=True)
+        with told(notes) as (settings, _):
+            path = settings.home / FILE
+            made = ensure(path, namespace, SystemClock())
+            kept = [one for one in _read(path) if only in (None, one["metadata"]["name"])]
+            if not kept:
+                raise ConfigurationError(f"There is no Secret {only!r}.", f"There are {', '.join(NAMES)}.")
+            notes.print(escape(f"{'Made, and kept' if made else 'Kept'} in {path}; only you can read it."))
+            printed = yaml.safe_dump_all(kept, sort_keys=False)
+            console.print(printed, markup=False, highlight=False, soft_wrap=True, end="")

@@ -1,0 +1,37 @@
+"""What every command is wrapped in: settings and clock for it; its errors told in words and made exit codes."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+
+from contender.console.progress import Progress
+from contender.console.signals import Stopped
+from core.config.settings import Settings, load_settings, point_caches
+from core.error_translation import explained
+from core.jobs.clock import Clock, clock_of
+from core.jobs.runner import exit_code
+from core.logs import configure_logs
+
+
+@contextmanager
+def told(console: Console) -> Iterator[tuple[Settings, Clock]]:
+    """Settings and clock for a command. What Contender cannot explain passes as it is: a fault of ours."""
+    try:
+        settings = load_settings()
+        configure_logs(settings.log_format)
+        point_caches(settings)
+        yield settings, clock_of(settings)
+    except Exception as error:
+        known = explained(error)
+        if known is None:
+            raise
+        Progress(console).failure(known.problem, known.remedy)
+        raise typer.Exit(exit_code(known)) from None
+    except Stopped as stopped:
+        raise typer.Exit(stopped.exit_code) from None
+    except KeyboardInterrupt:
+        Progress(console).note("Stopped; what was done is kept. The same command goes on from here.")
+        raise typer.Exit(Stopped(signal.SIGINT).exit_code) from None

@@ -1,0 +1,143 @@
+"""A replay's report: a page of HTML with its pictures in it, and the same in words for the terminal."""
+
+import base64
+from collections.abc import Iterator
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape as plain
+from rich.table import Table
+
+from contender.replay import plots as replay_pictures
+from contender.replay.analysis import Story, times
+from contender.replay.champions import Change
+from training.reports.decision_page import faults as told_of
+from training.reports.explanations import loss, marked
+from training.reports.html import page, table
+
+_METRIC = {"brier": "mean Brier loss", "mae": "mean absolute error"}
+_SILENT = "No answer of the champion has its label yet, so nothing is compared."
+
+
+def write(story: Story, folder: Path) -> Path:
+    """Writes `report.html` into the folder and returns its path. One file: the pictures are in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "report.html"
+    path.write_text(html(story), encoding="utf-8")
+    return path
+
+
+def html(story: Story) -> str:
+    """The page: first who has had the title and why, then what that was worth."""
+    name = story.task.name
+    first = [
+        f"<h1>{escape(name)}</h1>",
+        f'<p class="quiet">{escape(story.task.title)}</p>',
+        f'<p class="why">{escape(story.in_words)}</p>',
+    ]
+    return page(name, [*first, *_title(story), *_costs(story), *_decided(story)])
+
+
+def tell(story: Story, console: Console) -> None:
+    """The same in words."""
+    console.print(f"\n[bold]{plain(story.task.name)}[/bold]: {plain(story.in_words)}")
+    for change, after in _reigns(story):
+        console.print(f"\n[bold]{plain(_when(change))}[/bold]", highlight=False)
+        console.print(plain(f"{change.why} ({_how(change, after)})"), highlight=False)
+    console.print()
+    if story.standing:
+        console.print(f"[bold]On {story.last_night}[/bold]: {plain(story.standing)}\n", highlight=False)
+    for one in story.faults:
+        console.print(f"[bold]{plain(one.who)}[/bold]: {plain(one.wrong)} {plain(one.advice)}\n", highlight=False)
+    if not story.ways:
+        console.print(_SILENT)
+        return
+    console.print(plain(_same_rows(story)))
+    shown = Table("way", _METRIC[story.task.metric], "to the baseline", "changes", box=None, pad_edge=False)
+    for row in _way_rows(story):
+        shown.add_row(*map(plain, row))
+    console.print(shown)
+
+
+def _title(story: Story) -> list[str]:
+    """Each change of the title, with how often its holder was refreshed; the refreshes themselves folded away."""
+    told = ["<h2>The title</h2>"]
+    for change, after in _reigns(story):
+        told += [f"<h3>{escape(_when(change))}</h3>", f"<p>{escape(change.why)}</p>"]
+        told.append(f'<p class="quiet">{escape(_how(change, after))}</p>')
+    refreshed = [(one.night, one.to_contender, one.version, one.why) for one in story.changes if one.is_refresh]
+    if refreshed:
+        shown = table(("night", "champion", "version", "why"), refreshed, words={0, 1, 3}, sentences={3}, first=False)
+        told.append(f"<details><summary>{escape(_refreshed(len(refreshed)))}</summary>{shown}</details>")
+    if story.standing:
+        told.append(f"<p><b>On {story.last_night}:</b> {escape(story.standing)}</p>")
+    return [*told, *told_of(story.faults)]
+
+
+def _reigns(story: Story) -> Iterator[tuple[Change, list[Change]]]:
+    """Every change but the refreshes, each with the refreshes between it and the next."""
+    begins = [place for place, one in enumerate(story.changes) if not one.is_refresh]
+    for begin, end in pairwise([*begins, len(story.changes)]):
+        yield story.changes[begin], list(story.changes[begin + 1 : end])
+
+
+def _when(change: Change) -> str:
+    return f"{change.night}: {change.who}"
+
+
+def _how(change: Change, after: list[Change]) -> str:
+    """The decision in the words of the gate, and what became of the version."""
+    decided = f"{change.outcome} {change.reason}".rstrip()
+    how = decided if change.version is None else f"{decided}, version {change.version}"
+    return how if not after else f"{how}; refreshed {times(len(after))} since, last on {after[-1].night}"
+
+
+def _refreshed(count: int) -> str:
+    return f"The champion was refreshed {times(count)} by a newer version of its own contender."
+
+
+def _costs(story: Story) -> list[str]:
+    if not story.ways:
+        return ["<h2>What each way to choose a champion cost</h2>", f"<p>{_SILENT}</p>"]
+    metric = _METRIC[story.task.metric]
+    champion = story.champion
+    contenders = [(marked(name, is_champion=name == champion), loss(mean)) for name, mean in story.contenders.items()]
+    return [
+        "<h2>What each way to choose a champion cost</h2>",
+        f'<p class="quiet">{escape(_same_rows(story))}</p>',
+        table(("way", metric, "to the baseline", "changes"), _way_rows(story), words={0}, sentences={0}),
+        _picture(replay_pictures.loss_saved(story), "loss saved against the baseline"),
+        _picture(replay_pictures.means(story), "mean loss so far"),
+        "<h2>The contenders on those rows</h2>",
+        table(("contender", metric), contenders, words={0}, first=False),
+    ]
+
+
+def _decided(story: Story) -> list[str]:
+    decided = [(what, f"{count:,}") for what, count in story.decided.items()]
+    return ["<h2>All decisions</h2>", table(("decision", "nights"), decided, words={0}, first=False)]
+
+
+def _same_rows(story: Story) -> str:
+    extent = f"{story.days[0]} to {story.days[-1]}"
+    return f"All on the same {len(story.days):,} rows, {extent}, each answered before its label was known:"
+
+
+def _way_rows(story: Story) -> list[tuple[str, ...]]:
+    baseline = story.ways[1]
+    return [
+        (
+            way.name,
+            loss(way.mean),
+            f"{way.mean / baseline.mean - 1:+.2%}" if baseline.mean and way is not baseline else "",
+            f"{way.changes:,}",
+        )
+        for way in story.ways
+    ]
+
+
+def _picture(png: bytes, what: str) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return f'<div class="wide"><img alt="{escape(what)}" src="{source}"></div>'

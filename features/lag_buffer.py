@@ -1,0 +1,88 @@
+"""Lag buffers in Postgres: a value is added, and answered with the values before it, however many add at once."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, insert
+
+from core.db.engine import reachable
+from core.db.event_tables import lag_series
+from core.errors import NotFoundError
+from features.windows import MOST_LAGS, lags
+
+_COLUMNS = lag_series.c
+
+
+@dataclass(frozen=True)
+class Added:
+    """A value with the features of the moment before it."""
+
+    features: dict[str, float]
+    target: float
+    available_lags: int
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """What is kept of a series: how many values were ever added, and the newest of them, newest last."""
+
+    series_id: str
+    count: int
+    values: list[float]
+
+
+class LagBuffers:
+    """The buffers of all series, in a database that any number of processes share."""
+
+    def __init__(self, engine: sa.Engine, n_lags: int) -> None:
+        self._engine = engine
+        self._add = _addition(n_lags)
+        self.n_lags = n_lags
+
+    def add(self, series_id: str, value: float) -> Added:
+        """Adds a value; its lags are those that were there before it.
+
+        One statement, which locks the series: of several added at once each sees those before it.
+        Raises DatabaseUnreachableError when Postgres does not answer; whether the value was added is then unknown.
+        """
+        with reachable(), self._engine.begin() as connection:
+            newest = connection.execute(self._add, {"series_id": series_id, "value": value}).scalar_one()
+        features = lags([float(number) for number in newest[:-1]], self.n_lags)
+        return Added(features, value, len(features))
+
+    def series(self, series_id: str) -> Buffer:
+        """What is kept of a series. Raises NotFoundError when nothing was ever added."""
+        kept = sa.select(_COLUMNS.count, _COLUMNS.recent).where(_COLUMNS.series_id == series_id)
+        with reachable(), self._engine.connect() as connection:
+            row = connection.execute(kept).one_or_none()
+        if row is None:
+            raise NotFoundError("There is no series of that series_id.", "A first value makes one: POST /add.")
+        return Buffer(series_id, row[0], [float(number) for number in row[1][-MOST_LAGS:]])
+
+    def count(self) -> int:
+        """How many series there are."""
+        with reachable(), self._engine.connect() as connection:
+            number: int = connection.execute(sa.select(sa.func.count()).select_from(lag_series)).scalar_one()
+        return number
+
+
+def _addition(n_lags: int) -> sa.Executable:
+    """The statement that adds a value and returns it with up to `n_lags` before it.
+
+    One more than MOST_LAGS is kept: the value itself, and the lags it was answered with.
+    """
+    value = sa.cast(sa.bindparam("value", type_=sa.Float), sa.Double)
+    first = sa.func.jsonb_build_array(value, type_=JSONB)
+    is_full = sa.func.jsonb_array_length(_COLUMNS.recent) > MOST_LAGS
+    kept = sa.case((is_full, _COLUMNS.recent.op("-")(sa.literal_column("0"))), else_=_COLUMNS.recent)
+    new = insert(lag_series).values(series_id=sa.bindparam("series_id"), count=1, recent=first)
+    merged = new.on_conflict_do_update(
+        index_elements=[_COLUMNS.series_id],
+        set_={
+            "count": _COLUMNS.count + 1,
+            "recent": kept.op("||")(new.excluded.recent),
+            "updated_at": sa.func.now(),
+        },
+    )
+    path = sa.cast(sa.literal(f"$[last - {n_lags} to last]"), JSONPATH)
+    return merged.returning(sa.func.jsonb_path_query_array(_COLUMNS.recent, path, type_=JSONB))

@@ -1,0 +1,166 @@
+"""One observation at a time: each is handed out once, whoever asks and however many do.
+
+How far a series has been handed out is a row of Postgres, locked for the moment of handing out. With a lease an
+observation comes back when it was not acknowledged in time (`ingestion.stream.leases`), before anything new does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from core.db.engine import reachable
+from core.db.event_tables import streams
+from core.errors import NotFoundError
+from core.logs import get_log
+from ingestion.stream import bundled, leases
+from ingestion.stream.series import Number, Streamed, stored, stored_names
+
+DEFAULT = "airline"
+BUNDLED = {"airline": bundled.airline, "phishing": bundled.phishing}
+_LIVE = "live"
+_NAMED = 20
+_FRESH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Handed:
+    """An observation, and how many more can be handed out now."""
+
+    observation_id: int
+    input: str | dict[str, float]
+    target: Number
+    remaining: int
+
+
+@dataclass(frozen=True)
+class NoMore:
+    """There is nothing to hand out; `wait_seconds` until a lease may run out, None when none is open."""
+
+    wait_seconds: int | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a series has been handed out.
+
+    `remaining` can be handed out now: what never was, and what came back overdue. `completed`: nothing remains, and no
+    lease is open.
+    """
+
+    current_index: int
+    total_observations: int
+    remaining: int
+    completed: bool
+
+
+class Stream:
+    """The streams of all series, in a database that any number of processes share."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._read: dict[str, tuple[float, Streamed]] = {}
+
+    def next(
+        self, name: str, *, lease_seconds: int | None = None, task: str | None = None, in_order: bool = False
+    ) -> Handed | NoMore:
+        """Hands out the smallest overdue observation, or else the next new one; `in_order`, none while one is leased.
+
+        It is acknowledged in the log of `task`, by default the pushed task that the series is for.
+        Raises NotFoundError for an unknown series, DatabaseUnreachableError when Postgres does not answer.
+        """
+        with reachable(), self._engine.begin() as connection:
+            series = self._series(connection, name)
+            position = _locked_position(connection, name)
+            overdue = leases.overdue(connection, name)
+            if in_order and not overdue and (open_for := leases.seconds_to_next(connection, name)) is not None:
+                return NoMore(open_for)
+            number = overdue[0] if overdue else position + 1
+            if number > series.total:
+                series = self._series(connection, name, anew=True)
+            if number > series.total:
+                return NoMore(leases.seconds_to_next(connection, name))
+            if number > position:
+                position = number
+                connection.execute(sa.update(streams).where(streams.c.series == name).values(position=position))
+            if lease_seconds is not None:
+                leases.grant(connection, name, number, task or _task_of(name), lease_seconds)
+            elif overdue:
+                leases.settle(connection, name, [number])
+            remaining = max(0, series.total - position) + len(overdue[1:])
+        item = series.item(number)
+        return Handed(number, item.input, item.target, remaining)
+
+    def reset(self, name: str) -> Status:
+        """Lets a series begin again at its first observation, without any lease."""
+        with reachable(), self._engine.begin() as connection:
+            series = self._series(connection, name)
+            _locked_position(connection, name)
+            restart = sa.update(streams).where(streams.c.series == name)
+            connection.execute(restart.values(position=0, generation=streams.c.generation + 1))
+            leases.clear(connection, name)
+        get_log("ingestion").info("A stream begins again.", series=name)
+        return Status(0, series.total, series.total, series.total == 0)
+
+    def status(self, name: str) -> Status:
+        """How far a series has been handed out."""
+        with reachable(), self._engine.connect() as connection:
+            series = self._series(connection, name, anew=True)
+            position = sa.select(streams.c.position).where(streams.c.series == name).scalar_subquery()
+            handed, waiting, overdue = connection.execute(
+                sa.select(sa.func.coalesce(position, 0), *leases.unacknowledged(name))
+            ).one()
+        remaining = max(0, series.total - handed) + overdue
+        return Status(handed, series.total, remaining, remaining + waiting == 0)
+
+    def _series(self, connection: sa.Connection, name: str, *, anew: bool = False) -> Streamed:
+        """A series, read from the store again after a second: numbers stay, only new ones come."""
+        if name in BUNDLED:
+            return BUNDLED[name]()
+        read_at, series = self._read.get(name, (0.0, None))
+        if series is None or anew or monotonic() - read_at > _FRESH_SECONDS:
+            series = stored(connection, name)
+            if series.total == 0:
+                raise _unknown(connection, name)
+            self._read[name] = monotonic(), series
+        return series
+
+
+def acknowledged_by(series: str, task: str | None, known: Sequence[str]) -> str:
+    """The pushed task whose log acknowledges what is leased of a series: the one that is named, or that it is for.
+
+    Raises NotFoundError when it is not among those known: nothing would ever acknowledge the lease.
+
+    >>> acknowledged_by("airline", None, ["live", "phishing"]), acknowledged_by("phishing", None, ["live", "phishing"])
+    ('live', 'phishing')
+    """
+    task = task or _task_of(series)
+    if task not in known:
+        raise NotFoundError(
+            f"There is no task {task!r} to which rows are pushed.",
+            f"?task= names one of: {', '.join(known) or 'none'}.",
+        )
+    return task
+
+
+def _task_of(series: str) -> str:
+    """The pushed task that a series is for."""
+    return series if series == "phishing" else _LIVE
+
+
+def _unknown(connection: sa.Connection, name: str) -> NotFoundError:
+    known = [*BUNDLED, *(other for other in stored_names(connection) if other not in BUNDLED)]
+    shown = ", ".join(known[:_NAMED]) + (", …" if len(known) > _NAMED else "")
+    return NotFoundError(f"There is no series {name!r} to stream.", f"Known series: {shown}.")
+
+
+def _locked_position(connection: sa.Connection, name: str) -> int:
+    """How many observations were handed out; whoever else asks waits until this transaction ends."""
+    locked = sa.select(streams.c.position).where(streams.c.series == name).with_for_update()
+    position: int | None = connection.execute(locked).scalar_one_or_none()
+    if position is None:
+        connection.execute(insert(streams).values(series=name, position=0).on_conflict_do_nothing())
+        return int(connection.execute(locked).scalar_one())
+    return position

@@ -1,0 +1,73 @@
+"""What is streamed: a series as numbered observations, among them any series of the observation store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from core.db.pipeline_tables import observations
+
+Number = int | float
+_COLUMNS = observations.c
+_VALUE = sa.func.coalesce(_COLUMNS.fields["close"].as_float(), _COLUMNS.fields["value"].as_float())
+
+
+@dataclass(frozen=True)
+class Item:
+    """One observation of a stream: its date or its features, and the number that came true."""
+
+    input: str | dict[str, float]
+    target: Number
+
+
+class Streamed:
+    """A series whose observations are numbered from 1."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._items = items
+
+    @property
+    def total(self) -> int:
+        """How many observations there are."""
+        return len(self._items)
+
+    def item(self, number: int) -> Item:
+        """The observation of a number."""
+        return self._items[number - 1]
+
+
+def stored(connection: sa.Connection, name: str) -> Streamed:
+    """A series of the store as it is known now: each date with its `close`, or else its `value`; empty when unknown.
+
+    Dates are numbered in the order in which the store came to know them, and by date where that was at once. A gap that
+    is mended later thus comes last: no number passes to another date when the store learns more.
+    """
+
+    def first(column: sa.Column[object]) -> sa.Over[object]:
+        return sa.func.min(column).over(partition_by=_COLUMNS.event_date)
+
+    known_since = sa.func.greatest(first(_COLUMNS.known_at), first(_COLUMNS.recorded_at))
+    newest = (
+        sa.select(_COLUMNS.event_date, _VALUE, known_since)
+        .ext(distinct_on(_COLUMNS.event_date))
+        .where(_COLUMNS.series == name, _COLUMNS.known_at <= sa.func.now(), _VALUE.is_not(None))
+        .order_by(_COLUMNS.event_date, _COLUMNS.known_at.desc(), _COLUMNS.id.desc())
+    )
+    rows = sorted(connection.execute(newest), key=lambda row: (row[2], row[0]))
+    return Streamed([Item(event_date.isoformat(), plain(value)) for event_date, value, _ in rows])
+
+
+def stored_names(connection: sa.Connection) -> list[str]:
+    """The series of the store that have something to stream, sorted."""
+    names = sa.select(_COLUMNS.series).where(_VALUE.is_not(None)).distinct().order_by(_COLUMNS.series)
+    return list(connection.execute(names).scalars())
+
+
+def plain(value: float) -> Number:
+    """A number as a person writes it: without `.0` when it is whole.
+
+    >>> plain(112.0), plain(0.5), plain(1e300)
+    (112, 0.5, 1e+300)
+    """
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value

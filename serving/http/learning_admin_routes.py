@@ -1,0 +1,196 @@
+"""The management routes by which a running service is kept: reloads, pauses, the quarantine, the audit log. Thin."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Literal
+
+from flask import Response
+from flask_openapi3.openapi import OpenAPI
+from pydantic import BaseModel, Field
+
+from core.auth import audit
+from core.auth.tokens import Role
+from core.config.task_files import pushed_names
+from serving.http.management import (
+    CHANGES,
+    LARGEST_BIGINT,
+    READS,
+    READS_TASK,
+    Body,
+    LimitQuery,
+    ManagementContext,
+    route,
+    tell,
+)
+from serving.http.schemas import PushedTaskPath, TaskPath
+from serving.pushed import control as learning_control
+from serving.pushed.control import Turn
+from serving.runtime import reloads
+from training.event_log import quarantine as quarantined
+from web.roles import principal, require
+
+_NOT_PUSHED = "The task's rows come from a source (`not_pushed`)."
+_STORED = (
+    "Each worker reads the task's declaration, its data and its aliases, loads the champion's files anew, and checks "
+    "them against their digest and their golden predictions. What serves now serves until that is done, and on if it "
+    "fails; the log and `model_reload_failures_total` tell of that."
+)
+_PUSHED = (
+    "Each worker reads the task's declaration, restores the learner from its newest checkpoint, and replays the log to "
+    "its head. What learns and serves now does so until that is done, and on if it fails; the log tells of that."
+)
+
+
+class ReloadAsked(BaseModel):
+    """It is asked for, and done by each worker for itself."""
+
+    task: str
+    reload: int = Field(description="The number of this reload.")
+    within_seconds: float = Field(description="How soon every worker that reaches Postgres begins.")
+    what: str = Field(description="What each worker does then.")
+
+
+class LearningState(BaseModel):
+    """Whether the task's model learns."""
+
+    task: str
+    learning: Literal["on", "paused"]
+    event_id: int | None = Field(description="The event at which it was turned; null: it was on, and stays so.")
+    changed: bool = Field(description="False: it was so already.")
+
+
+class QuarantineQuery(LimitQuery):
+    """Which refused rows are told."""
+
+    all: bool = Field(default=False, description="Those that were released as well.")
+
+
+class QuarantinedRow(BaseModel):
+    """A row that was refused."""
+
+    id: int
+    kind: str
+    event_id: str | None
+    series_id: str | None
+    features: dict[str, float] | None
+    target: float | None
+    reason: str
+    detail: str
+    received_at: datetime
+    released_at: datetime | None
+    released_by: str | None
+    released_why: str | None
+    seq: int | None = Field(description="Its event in the log, once released.")
+
+
+class QuarantineList(BaseModel):
+    """The newest rows first."""
+
+    task: str
+    rows: list[QuarantinedRow]
+
+
+class QuarantinedPath(PushedTaskPath):
+    """Which refused row."""
+
+    id: int = Field(ge=1, le=LARGEST_BIGINT, json_schema_extra={"example": 1})
+
+
+class Released(BaseModel):
+    """The row is in the log, and learned."""
+
+    task: str
+    id: int
+    event_id: int = Field(description="Its number in the log.")
+
+
+class AuditQuery(LimitQuery):
+    """Which rows are told."""
+
+    before: int = Field(default=LARGEST_BIGINT, ge=1, le=LARGEST_BIGINT, description="Only those with a smaller id.")
+
+
+class AuditRow(BaseModel):
+    """Who did what."""
+
+    id: int
+    at: datetime
+    who: str
+    action: str
+    outcome: str
+    detail: dict[str, Any]
+
+
+class AuditList(BaseModel):
+    """The newest rows first."""
+
+    rows: list[AuditRow]
+
+
+def add(app: OpenAPI, context: ManagementContext) -> None:
+    """Adds them."""
+    base = "/management/tasks/<task>"
+
+    def turn(task: str, which: Turn, why: str) -> Response:
+        live = learning_control.pushed(context.learning, context.settings, context.require(task))
+        made = learning_control.turn(context.engine, live, which, who=principal().who, why=why)
+        state: Literal["on", "paused"] = "paused" if made.is_paused else "on"
+        return tell(LearningState(task=task, learning=state, event_id=made.seq, changed=made.changed))
+
+    @app.post(f"{base}/reload", **route("Let every worker load the task again", {"202": ReloadAsked}, CHANGES))
+    @require(Role.ADMIN)
+    def reload(path: TaskPath, body: Body) -> Response:
+        number = reloads.ask(context.engine, context.require(path.task), who=principal().who, why=body.why)
+        what = _PUSHED if path.task in pushed_names(context.settings.tasks) else _STORED
+        seconds = context.settings.alias_poll_seconds
+        return tell(ReloadAsked(task=path.task, reload=number, within_seconds=seconds, what=what), 202)
+
+    @app.post(
+        f"{base}/pause",
+        description="Rows are still taken, predicted and scored; they are learned when learning is resumed.",
+        **route("Pause the learning of a pushed task", {"200": LearningState}, CHANGES, s409=_NOT_PUSHED),
+    )
+    @require(Role.ADMIN)
+    def pause(path: PushedTaskPath, body: Body) -> Response:
+        return turn(path.task, "pause", body.why)
+
+    @app.post(
+        f"{base}/resume",
+        description="What came during the pause is learned first, in its order.",
+        **route("Resume the learning of a pushed task", {"200": LearningState}, CHANGES, s409=_NOT_PUSHED),
+    )
+    @require(Role.ADMIN)
+    def resume(path: PushedTaskPath, body: Body) -> Response:
+        return turn(path.task, "resume", body.why)
+
+    @app.get(
+        f"{base}/quarantine",
+        **route("Rows that were refused", {"200": QuarantineList}, READS_TASK, s409=_NOT_PUSHED),
+    )
+    @require(Role.ADMIN)
+    def list_quarantine(path: PushedTaskPath, query: QuarantineQuery) -> Response:
+        live = learning_control.pushed(context.learning, context.settings, context.require(path.task))
+        rows = quarantined.listed(context.engine, live.log, waiting_only=not query.all, limit=query.limit)
+        return tell(QuarantineList(task=path.task, rows=[QuarantinedRow(**asdict(row)) for row in rows]))
+
+    @app.post(
+        f"{base}/quarantine/<id>/release",
+        **route(
+            "Let a refused row be learned",
+            {"200": Released},
+            CHANGES,
+            s409="Its id was used since with other content (`conflict`), it was released before (`released`), or the "
+            "task's rows come from a source (`not_pushed`).",
+        ),
+    )
+    @require(Role.ADMIN)
+    def release(path: QuarantinedPath, body: Body) -> Response:
+        live = learning_control.pushed(context.learning, context.settings, context.require(path.task))
+        seq = learning_control.release(context.engine, live, path.id, who=principal().who, why=body.why)
+        return tell(Released(task=path.task, id=path.id, event_id=seq))
+
+    @app.get("/management/audit", **route("Who did what", {"200": AuditList}, READS))
+    @require(Role.ADMIN)
+    def read_audit(query: AuditQuery) -> Response:
+        rows = audit.newest(context.engine, limit=query.limit, before=query.before)
+        return tell(AuditList(rows=[AuditRow(**asdict(row)) for row in rows]))

@@ -1,0 +1,125 @@
+"""The routes by which rows are pushed, predicted and learned: thin; `serving.http.fast_path` answers most before
+them.
+"""
+
+from typing import Any, get_args
+
+from flask import Response, request
+from flask_openapi3.models.tag import Tag
+from flask_openapi3.openapi import OpenAPI
+
+from core.auth.tokens import Role
+from serving.http import learning_schemas
+from serving.http.learning_schemas import (
+    FeedbackBody,
+    FeedbackKept,
+    FeedbackList,
+    FeedbackQuery,
+    Forecast,
+    ModelMetrics,
+    OnePrediction,
+    OneTrained,
+    Predicted,
+    PushedTaskQuery,
+    Trained,
+)
+from serving.pushed import feedback
+from serving.pushed.learning import Learning, Said, encode
+from serving.pushed.parsing import Action
+from web import rate_limits as limits
+from web import roles as guard
+from web.problems import documented
+
+LEARNING = Tag(name="learning", description="Models that learn as rows are pushed.")
+
+_PROBLEMS: dict[str | int, Any] = {
+    "400": documented("The body is not JSON (`malformed`)."),
+    "404": documented("There is no such pushed task (`not_found`)."),
+    "413": documented("The body, the list or the number of steps is too large (`too_large`)."),
+    "415": documented("The body is not sent as JSON (`unsupported_media_type`)."),
+    **limits.RESPONSES,
+    "503": documented("Postgres does not answer (`unreachable`), or the learner cannot be used (`integrity`)."),
+}
+_TAKES: dict[str | int, Any] = {
+    **_PROBLEMS,
+    "409": documented("The id was used before with other content (`conflict`)."),
+    "422": documented("A row does not fit (`invalid`) or was put into quarantine (`quarantined`)."),
+}
+_ACCESS: dict[str | int, Any] = {status: guard.RESPONSES[status] for status in ("401", "403")}
+_LEARNS = _TAKES | _ACCESS
+_PREDICTED: dict[str | int, Any] = {"200": Predicted, "207": learning_schemas.partly(OnePrediction)}
+_TRAINED: dict[str | int, Any] = {"200": Trained, "207": learning_schemas.partly(OneTrained)}
+
+
+def add(app: OpenAPI, learning: Learning) -> None:
+    """Adds the endpoints that existing clients of such services know."""
+
+    def respond(said: Said) -> Response:
+        return Response(encode(said.body), said.status, mimetype="application/json")
+
+    def act(action: Action, query: PushedTaskQuery) -> Response:
+        request.get_json()  # refuses another media type, and what is not JSON
+        return respond(learning.do(action, query.task, request.get_data()))
+
+    @app.post("/predict", tags=[LEARNING], summary="Predict", responses={**_PREDICTED, **_TAKES})
+    def predict(query: PushedTaskQuery) -> Response:
+        return act("predict", query)
+
+    @app.post("/train", tags=[LEARNING], summary="Learn", security=guard.SECURITY, responses={**_TRAINED, **_LEARNS})
+    @guard.require(Role.TRAINER)
+    def train(query: PushedTaskQuery) -> Response:
+        return act("train", query)
+
+    @app.post(
+        "/predict_learn",
+        tags=[LEARNING],
+        summary="Predict, then learn",
+        responses={**_PREDICTED, **_LEARNS},
+        security=guard.SECURITY,
+    )
+    @guard.require(Role.TRAINER)
+    def predict_learn(query: PushedTaskQuery) -> Response:
+        return act("predict_learn", query)
+
+    @app.post("/predict_many", tags=[LEARNING], summary="Forecast some steps", responses={"200": Forecast, **_PROBLEMS})
+    def predict_many(query: PushedTaskQuery) -> Response:
+        request.get_json()
+        return respond(learning.ahead(query.task, request.get_data()))
+
+    @app.get(
+        "/model_metrics",
+        tags=[LEARNING],
+        summary="How well the model predicts",
+        responses={"200": ModelMetrics, "404": _PROBLEMS["404"], "503": _PROBLEMS["503"]},
+    )
+    def model_metrics(query: PushedTaskQuery) -> dict[str, Any]:
+        return learning.figures(query.task)
+
+    @app.post(
+        "/feedback",
+        tags=[LEARNING],
+        summary="Say something of a prediction",
+        security=guard.SECURITY,
+        responses={"200": FeedbackKept, **_PROBLEMS, **_ACCESS},
+    )
+    @guard.require(Role.TRAINER)
+    def post_feedback(query: PushedTaskQuery, body: FeedbackBody) -> dict[str, Any]:
+        number = feedback.keep(
+            learning.engine, learning.live(query.task).log, body.message, body.prediction_id, body.rating
+        )
+        return {"message": "Feedback received successfully", "id": number}
+
+    @app.get(
+        "/feedback",
+        tags=[LEARNING],
+        summary="What was said",
+        responses={"200": FeedbackList, "404": _PROBLEMS["404"], "503": _PROBLEMS["503"]},
+    )
+    def get_feedback(query: FeedbackQuery) -> dict[str, Any]:
+        return {"feedback": feedback.listed(learning.engine, learning.live(query.task).log, query.limit)}
+
+    bodies = {f"/{action}": learning_schemas.rows(action) for action in get_args(Action)}
+    for path, body in {**bodies, "/predict_many": learning_schemas.ahead()}.items():
+        operation = app.paths[path].post
+        assert operation is not None, path  # noqa: S101 (added above)
+        operation.requestBody = body

@@ -1,0 +1,98 @@
+"""What every management endpoint needs: what it works with, what its bodies share, how its answers are documented."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from flask import Response
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.config.settings import Settings
+from core.config.task_overrides import StaleNumberError
+from core.errors import ContenderError
+from core.jobs.clock import Clock
+from serving.pushed.control import NotPushedError, ReleasedError
+from serving.pushed.learning import Learning
+from training.override_commands import DeclarationError, require_task
+from web import rate_limits as limits
+from web import roles as guard
+from web.problems import Kind, documented
+
+MANAGEMENT = Tag(name="management", description="For administrators: a bearer token of the role `admin`, always.")
+KINDS: dict[type[ContenderError], Kind] = {
+    StaleNumberError: Kind(409, "stale_number", "Somebody came before"),
+    DeclarationError: Kind(422, "invalid_declaration", "The declaration cannot be used"),
+    NotPushedError: Kind(409, "not_pushed", "The task's rows are not pushed"),
+    ReleasedError: Kind(409, "released", "The row was released before"),
+}
+LARGEST_INTEGER, LARGEST_BIGINT = 2**31 - 1, 2**63 - 1
+"""What Postgres holds in an integer, and in a bigint."""
+Number = Annotated[int, Field(ge=1, le=LARGEST_INTEGER, strict=True)]
+
+READS: dict[str | int, Any] = {
+    **guard.RESPONSES,
+    **limits.RESPONSES,
+    "503": documented(
+        "Postgres or MLflow does not answer (`unreachable`), or files are not as recorded (`integrity`)."
+    ),
+}
+READS_TASK: dict[str | int, Any] = {**READS, "404": documented("There is no such task (`not_found`).")}
+CHANGES: dict[str | int, Any] = {
+    **READS,
+    "400": documented("The body is not JSON (`malformed`)."),
+    "404": documented("There is no such task, or nothing of the number that is named (`not_found`)."),
+    "413": documented("The body is too large (`too_large`)."),
+    "415": documented("The body is not sent as JSON (`unsupported_media_type`)."),
+}
+
+
+@dataclass(frozen=True)
+class ManagementContext:
+    """What the management endpoints of one worker work with."""
+
+    engine: sa.Engine
+    settings: Settings
+    clock: Clock
+    learning: Learning
+
+    def require(self, task: str) -> str:
+        """The name of a task that there is. Raises NotFoundError."""
+        require_task(self.settings.tasks, task)
+        return task
+
+
+class Body(BaseModel):
+    """A body: a field that nobody knows is a mistake, and every change has its reason."""
+
+    model_config = ConfigDict(extra="forbid")
+    why: str = Field(
+        min_length=1,
+        max_length=1_000,
+        pattern=r"^[^\u0000]+$",
+        description="The reason, for those who look later.",
+        json_schema_extra={"example": "Seen to by hand."},
+    )
+
+
+class LimitQuery(BaseModel):
+    """How much is told."""
+
+    limit: int = Field(default=100, ge=1, le=1_000, description="The newest so many.")
+
+
+def tell(told: BaseModel, status: int = 200) -> Response:
+    """An answer."""
+    return Response(told.model_dump_json() + "\n", status, mimetype="application/json")
+
+
+def route(summary: str, success: Mapping[str, Any], problems: Mapping[str | int, Any], **more: str) -> dict[str, Any]:
+    """What the document says of a route: `problems` are those it shares, `more` its own by `s` and the status."""
+    own = {status.removeprefix("s"): documented(when) for status, when in more.items()}
+    return {
+        "tags": [MANAGEMENT],
+        "summary": summary,
+        "security": guard.SECURITY,
+        "responses": {**success, **problems, **own},
+    }

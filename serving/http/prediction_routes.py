@@ -1,0 +1,206 @@
+"""The routes that everyone may ask: thin, each a question to the board or the desk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from time import monotonic
+from typing import Any
+
+from flask import Response, request
+from flask_openapi3.models.tag import Tag
+from flask_openapi3.openapi import OpenAPI
+
+from core.config.tasks import Task
+from core.jobs.clock import Clock
+from serving.champion.predictor import Standing
+from serving.champion.state import Board
+from serving.http.responses import Desk
+from serving.http.schemas import (
+    AlertInfo,
+    Health,
+    Info,
+    Prediction,
+    PushedTaskInfo,
+    Readiness,
+    TaskInfo,
+    TaskList,
+    TaskPath,
+    ThresholdQuery,
+)
+from serving.http.shortcut import BY_TASK, TOMORROW, TOMORROW_TASK
+from serving.pushed.metric_report import LearnerMetrics
+from serving.pushed.tasks import LiveTask
+from serving.runtime import prometheus as metrics
+from serving.runtime.alerts import Alert, Alerts
+from serving.runtime.prometheus import Metrics
+from web.app import SERVICE, add_liveness
+from web.problems import documented
+
+PREDICTIONS = Tag(name="predictions", description="What the champions say.")
+
+
+_TASK = documented("There is no such task (`not_found`).")
+_NOT_YET = documented("No champion, no data or no prediction yet (`no_champion`, `no_data`, `no_prediction`).")
+
+
+def add_predictions(app: OpenAPI, board: Board, desk: Desk, clock: Clock, alerts: Alerts) -> None:
+    """Adds the tasks, and the two routes that predict. `serving.http.shortcut` answers most of what those are asked."""
+
+    def answer(task: str, threshold: float | None) -> Response:
+        sent = desk.make(board.standing(task), request.query_string.decode("latin-1"), threshold)
+        return Response(sent.body, headers=sent.headers)
+
+    @app.get(
+        TOMORROW,
+        tags=[PREDICTIONS],
+        summary="Does the S&P 500 close higher tomorrow?",
+        description=f"The champion's answer for the next session of the task `{TOMORROW_TASK}`.",
+        responses={"200": Prediction, "404": _TASK, "503": _NOT_YET},
+    )
+    def tomorrow(query: ThresholdQuery) -> Response:
+        return answer(TOMORROW_TASK, query.threshold)
+
+    @app.get("/tasks", tags=[PREDICTIONS], summary="The tasks, and who serves them", responses={"200": TaskList})
+    def tasks() -> dict[str, Any]:
+        return {"tasks": all_tasks(board, clock, alerts)}
+
+    @app.get(
+        BY_TASK,
+        tags=[PREDICTIONS],
+        summary="The champion's answer for a task",
+        description="UP or DOWN with P(UP), or a number, whichever the task predicts.",
+        responses={"200": Prediction, "404": _TASK, "503": _NOT_YET},
+    )
+    def by_task(path: TaskPath, query: ThresholdQuery) -> Response:
+        return answer(path.task, query.threshold)
+
+
+def add_service(
+    app: OpenAPI,
+    board: Board,
+    metrics_of_all: Metrics,
+    clock: Clock,
+    poll_seconds: float,
+    lives: Mapping[str, LiveTask],
+    alerts: Alerts,
+) -> None:
+    """Adds the routes that tell of champions, health and metrics."""
+
+    def contact(heard: float | None) -> dict[str, Any]:
+        if heard is None:
+            return {"state": "never heard", "age_seconds": None}
+        age = monotonic() - heard
+        return {"state": "fresh" if age <= 2 * poll_seconds + 3 else "stale", "age_seconds": round(age, 1)}
+
+    def readiness() -> dict[str, Any]:
+        served = {
+            name: champion.version.version if champion is not None else None
+            for name, champion in ((name, board.champions.get(name)) for name in board.tasks)
+        }
+        return {
+            "status": "ready",
+            "registry": contact(board.registry_heard),
+            "database": contact(board.database_heard),
+            "champions": served,
+            "alerts": alerts.names(),
+        }
+
+    @app.get("/info", tags=[SERVICE], summary="Champions, versions, data, evidence", responses={"200": Info})
+    def info() -> dict[str, Any]:
+        told = (pushed_info(live, alerts.of(name)) for name, live in sorted(lives.items()))
+        pushed = [one.model_dump(mode="json", exclude_none=True) for one in told]
+        return {**readiness(), "tasks": all_tasks(board, clock, alerts), "pushed_tasks": pushed}
+
+    @app.get("/health", tags=[SERVICE], summary="The same, and whether models are loaded", responses={"200": Health})
+    def health() -> dict[str, Any]:
+        return {**readiness(), "model_loaded": all(live.live.is_loaded for live in lives.values())}
+
+    add_liveness(app)
+
+    @app.get("/health/ready", tags=[SERVICE], summary="Whether it can be asked", responses={"200": Readiness})
+    def ready() -> dict[str, Any]:
+        return readiness()
+
+    text: dict[str, Any] = {"description": "Prometheus's text format.", "content": {"text/plain": {}}}
+
+    @app.get("/metrics", tags=[SERVICE], summary="Metrics of all workers", responses={"200": text})
+    def metrics_page() -> Response:
+        return Response(metrics_of_all.page(LearnerMetrics(lives)), content_type=metrics.CONTENT_TYPE)
+
+
+def pushed_info(live: LiveTask, alerts: Sequence[Alert]) -> PushedTaskInfo:
+    """A pushed task and what learns it."""
+    told: dict[str, Any] = {}
+    if live.live.is_loaded:
+        with live.live.lock:
+            told = {"last_event_id": live.live.learner.seq, "rows_learned": live.live.learner.rows_learned}
+    return PushedTaskInfo(
+        name=live.task.name,
+        title=live.task.title,
+        target=live.task.target.kind,
+        contender=live.contender,
+        contenders=list(live.task.contenders),
+        model_loaded=live.live.is_loaded,
+        metrics=f"/model_metrics?task={live.task.name}",
+        alerts=_shown(alerts),
+        **told,
+    )
+
+
+def all_tasks(board: Board, clock: Clock, alerts: Alerts) -> list[dict[str, Any]]:
+    """Every task and how it is served, as JSON takes it."""
+    return [
+        task_info(task, board.standings.get(name), clock, alerts.of(name)).model_dump(mode="json", exclude_none=True)
+        for name, task in sorted(board.tasks.items())
+    ]
+
+
+def task_info(task: Task, standing: Standing | None, clock: Clock, alerts: Sequence[Alert]) -> TaskInfo:
+    """A task and how it is served."""
+    told: dict[str, Any] = {}
+    if standing is not None:
+        version, latest = standing.champion.version, standing.latest
+        age = (clock.now().date() - latest.row.event_date).days
+        told = {
+            "champion": {
+                "version": version.version,
+                "contender": version.contender,
+                "kind": version.kind,
+                "trained_through": version.trained_through,
+                "rows_trained": version.rows_trained,
+                "run_id": version.run_id,
+                "artifact_digest": version.artifact_digest,
+                "model_source": standing.champion.source,
+                "last_event_id": standing.champion.last_event_id,
+            },
+            "data": {
+                "series": latest.series,
+                "source": latest.source,
+                "as_of": latest.row.event_date,
+                "target_date": latest.row.target_date,
+                "data_age_days": age,
+                "stale": age > task.stale_after_days,
+                "data_hash": latest.data_hash,
+                "features_hash": latest.row.features_hash,
+            },
+            "beats_baseline": standing.beats_baseline,
+        }
+    return TaskInfo(
+        name=task.name,
+        title=task.title,
+        series=task.series,
+        source=task.source,
+        frequency=task.frequency,
+        target=task.target.kind,
+        threshold=task.target.threshold if task.is_classification else None,
+        metric=task.metric,
+        baseline=task.baseline,
+        contenders={name: contender.kind for name, contender in task.contenders.items()},
+        features=[" ".join([feature.transform, *map(str, feature.parameters.values())]) for feature in task.features],
+        prediction=BY_TASK.replace("<task>", task.name),
+        alerts=_shown(alerts),
+        **told,
+    )
+
+
+def _shown(alerts: Sequence[Alert]) -> list[AlertInfo]:
+    return [AlertInfo(**asdict(alert)) for alert in alerts]

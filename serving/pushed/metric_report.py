@@ -1,0 +1,51 @@
+"""What the learners of pushed tasks tell Prometheus, under the names that clients of such services know.
+
+Every worker holds the same figures, so those of the worker that is asked are those of the service.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from serving.pushed.tasks import LiveTask
+
+_LABELS = ["task", "series", "model"]
+_GAUGES = {
+    "mae": "Mean absolute error.",
+    "mse": "Mean squared error.",
+    "rmse": "Root of the mean squared error.",
+    "mape": "Mean absolute error as a share of the target.",
+    "accuracy": "Share of right classes.",
+    "log_loss": "Mean log loss.",
+    "roc_auc": "Area under the ROC curve.",
+    "last_prediction": "The last prediction whose label came.",
+    "last_actual": "The last label.",
+    "last_error": "Label less prediction, the last.",
+}
+
+
+class LearnerMetrics(Collector):
+    """The figures as they stand in this worker; nothing is read from the database for them."""
+
+    def __init__(self, lives: Mapping[str, LiveTask]) -> None:
+        self._lives = lives
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric that has a figure."""
+        predictions = CounterMetricFamily("ml_model_predictions", "Predictions whose labels came.", labels=_LABELS)
+        learned = CounterMetricFamily("ml_model_rows_learned", "Rows learned.", labels=["task", "model"])
+        gauges = {name: GaugeMetricFamily(f"ml_model_{name}", text, labels=_LABELS) for name, text in _GAUGES.items()}
+        for task, live in sorted(self._lives.items()):
+            if not live.live.is_loaded:
+                continue
+            with live.live.lock:
+                report, rows = live.live.learner.report(), live.live.learner.rows_learned
+            learned.add_metric([task, live.contender], rows)
+            for series, figures in report.items():
+                predictions.add_metric([task, series, live.contender], figures["count"])
+                for name, gauge in gauges.items():
+                    if figures.get(name) is not None:
+                        gauge.add_metric([task, series, live.contender], figures[name])
+        yield from (metric for metric in (predictions, learned, *gauges.values()) if metric.samples)

@@ -1,0 +1,127 @@
+"""Bodies of the learning endpoints: one row or a list of rows, read into drafts."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from core.errors import ContenderError
+from training.event_log.events import Draft, Features
+
+MOST_ROWS = 1_000
+MOST_STEPS = 1_000
+RESERVED_SERIES = "model_info"
+_MOST_CHARACTERS = 200
+
+Action = Literal["predict", "train", "predict_learn"]
+
+
+class InvalidRowsError(ContenderError):
+    """A body that is JSON and is not rows."""
+
+
+class TooManyRowsError(ContenderError):
+    """A list, or a number of steps, that is longer than the service takes."""
+
+
+class _Row(msgspec.Struct, gc=False):
+    features: Features | UnsetType = UNSET
+    target: float | bool | UnsetType = UNSET
+    id: str | int | UnsetType | None = UNSET
+    series_id: str | UnsetType | None = UNSET
+
+
+class _Ahead(_Row, gc=False):
+    steps: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The drafts of a request; `is_list` says whether a list was sent, which is answered by a list."""
+
+    drafts: list[Draft]
+    is_list: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a forecast is asked of."""
+
+    features: Features
+    series_id: str | None
+    steps: int
+
+
+_decode_rows = msgspec.json.Decoder(_Row | list[_Row]).decode
+_decode_ahead = msgspec.json.Decoder(_Ahead).decode
+
+
+def read_rows(body: bytes, action: Action) -> Rows:
+    """The rows of a body. Raises InvalidRowsError with the place of the fault, TooManyRowsError for a longer list."""
+    try:
+        decoded = _decode_rows(body)
+    except msgspec.ValidationError as error:
+        raise InvalidRowsError(f"The body does not fit: {error}.", "Send a row, or a list of rows.") from None
+    if isinstance(decoded, list):
+        if len(decoded) > MOST_ROWS:
+            raise TooManyRowsError(
+                f"The list has {len(decoded):,} rows; one request takes {MOST_ROWS:,}.", "Send it in pieces."
+            )
+        rows = Rows([_draft(row, action, number) for number, row in enumerate(decoded, 1)], is_list=True)
+    else:
+        rows = Rows([_draft(decoded, action, 0)], is_list=False)
+    if rb"\u0000" in body and any("\0" in name for draft in rows.drafts for name in draft.features or ()):
+        raise InvalidRowsError("A feature's name holds the character U+0000, which the log cannot keep.")
+    return rows
+
+
+def read_ahead(body: bytes) -> Ahead:
+    """What `predict_many` is asked: features (none: {}), a series, and the number of steps, 5 unless told."""
+    try:
+        asked = _decode_ahead(body)
+    except msgspec.ValidationError as error:
+        raise InvalidRowsError(f"The body does not fit: {error}.", "Send features, and steps if not 5.") from None
+    if asked.steps < 1:
+        raise InvalidRowsError(f"steps is {asked.steps}; it must be at least 1.")
+    if asked.steps > MOST_STEPS:
+        raise TooManyRowsError(f"steps is {asked.steps:,}; one request takes {MOST_STEPS:,}.", "Ask for fewer.")
+    features = {} if asked.features is UNSET else asked.features
+    series = None if asked.series_id is UNSET else _text(asked.series_id, "series_id", 0)
+    return Ahead(features, series, asked.steps)
+
+
+def _draft(row: _Row, action: Action, number: int) -> Draft:
+    """One row; `number` is its place in a list, 0 for a row that came alone."""
+    event_id = None if row.id is UNSET else _text(row.id, "id", number)
+    series = None if row.series_id is UNSET else _text(row.series_id, "series_id", number)
+    if action == "predict":
+        if row.features is UNSET:
+            raise InvalidRowsError(f"features{_of(number)} is missing.")
+        return Draft("predict", row.features, None, event_id, series)
+    if row.target is UNSET:
+        raise InvalidRowsError(f"target{_of(number)} is missing.")
+    # Plus zero: true is 1.0, and a zero below zero, which the log does not tell from the other, is the other.
+    if row.features is not UNSET:
+        return Draft("row", row.features, row.target + 0.0, event_id, series)
+    if action == "train" and event_id is not None:
+        return Draft("label", None, row.target + 0.0, event_id, series)
+    raise InvalidRowsError(
+        f"features{_of(number)} is missing.",
+        "Only /train takes a target alone, with the id under which its features were or will be sent.",
+    )
+
+
+def _text(value: str | int | None, name: str, number: int) -> str | None:
+    if value is None:
+        return None
+    text = str(value)
+    if name == "series_id" and text == RESERVED_SERIES:
+        raise InvalidRowsError(f"series_id{_of(number)} is {text}, which /model_metrics uses for the model itself.")
+    if not 0 < len(text) <= _MOST_CHARACTERS or not text.isprintable():
+        raise InvalidRowsError(f"{name}{_of(number)} must have 1 to {_MOST_CHARACTERS} printable characters.")
+    return text
+
+
+def _of(number: int) -> str:
+    return f" of row {number}" if number else ""

@@ -1,0 +1,103 @@
+"""The pushed tasks that this worker serves: of each the learner that answers, and the way into its log."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from core.config import task_overrides as configurations
+from core.config.pushed_tasks import PushedTask
+from core.config.settings import Settings
+from core.config.task_files import pushed_names
+from core.config.task_overrides import Configuration, pushed_task
+from core.error_translation import explained
+from core.errors import ContenderError
+from serving.pushed.served import Chosen, Served
+from serving.runtime.complaints import Complaints
+from serving.runtime.override_loader import last_heard
+from training.event_log.validation import Admission
+from training.learners.group_commit import Intake
+from training.learners.pushed_learners import fresh, key
+from training.learners.running_learner import LiveLearner
+from training.models.task_check import NAMED_BY_ENVIRONMENT, chosen, procedure
+
+
+@dataclass(frozen=True)
+class LiveTask:
+    """A pushed task and the contender that learns it."""
+
+    task: PushedTask
+    contender: str
+    intake: Intake
+    admission: Admission
+    chosen: Chosen = field(default_factory=Chosen)
+
+    @property
+    def live(self) -> LiveLearner:
+        """The learner."""
+        return self.intake.live
+
+    @property
+    def log(self) -> str:
+        """The name of the task's event log."""
+        return self.task.name
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether predictions are probabilities."""
+        return self.task.target.kind == "binary"
+
+    def served(self) -> Served:
+        """Who answers /predict and /predict_many, as the champion alias was understood last (`pushed_champion`)."""
+        held = self.chosen.held
+        if held is None or held.frozen is None:
+            return Served("live", None if held is None else held.version, self.live)
+        return Served("frozen", held.version, held.frozen)
+
+
+def check(settings: Settings) -> None:
+    """Raises ConfigurationError for a MODEL_NAME that no model has: it is not for a default to step in.
+
+    There need not be a database yet: then the task is taken as it was known on this machine last.
+    """
+    if settings.model_name and NAMED_BY_ENVIRONMENT in pushed_names(settings.tasks):
+        task, contender = declared(settings, NAMED_BY_ENVIRONMENT, _known(settings, NAMED_BY_ENVIRONMENT))
+        procedure(task, contender)
+
+
+def _known(settings: Settings, name: str) -> Configuration | None:
+    if settings.database_url:
+        try:
+            return configurations.in_force(settings, name)
+        except Exception as error:
+            if explained(error) is None:
+                raise
+    return last_heard(settings.bundles).get(name)
+
+
+def open_tasks(
+    engine: sa.Engine, settings: Settings, complaints: Complaints, configured: Mapping[str, Configuration]
+) -> dict[str, LiveTask]:
+    """Every pushed task with the contender that learns it; one that cannot be used is passed over, and told.
+
+    Nothing is read from the database yet.
+    """
+    lives = {}
+    for name in pushed_names(settings.tasks):
+        try:
+            lives[name] = open_task(engine, *declared(settings, name, configured.get(name)))
+        except ContenderError as error:
+            complaints.open(f"task/{name}", "A task cannot be used as declared.", str(error), task=name)
+    return lives
+
+
+def declared(settings: Settings, name: str, replaced: Configuration | None) -> tuple[PushedTask, str]:
+    """A pushed task as it is declared now, and the contender that is to learn it."""
+    return chosen(pushed_task(settings.tasks, name, replaced), settings.model_name)
+
+
+def open_task(engine: sa.Engine, task: PushedTask, contender: str) -> LiveTask:
+    """The task with a learner that is restored when it is first needed."""
+    procedure(task, contender)  # what cannot be made is told now, not at the first row
+    learns = key(task, contender)
+    return LiveTask(task, contender, Intake(engine, LiveLearner(engine, learns, fresh(task, learns))), Admission(task))

@@ -1,0 +1,127 @@
+"""A learner and what follows it in its log: where it goes on, whether the log is in Postgres or made of a history."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from core.config.tasks import Task
+from features.arrays import Days, History
+from training.backtest.state import Start
+from training.event_log import dataset_log as row_log
+from training.event_log import store as event_log
+from training.event_log.dataset_log import drafts
+from training.event_log.events import Draft, Event
+from training.learners import checkpoints
+from training.learners.factory import fresh, key, row_model
+from training.learners.learner import Learner
+
+
+@dataclass(eq=False)
+class Tail:
+    """A learner that has learned the rows up to the target date `learned_through`, and the events after it.
+
+    `days` are the target dates of those events, one each. `is_rebuilt`: it learns anew what a model had learned that
+    cannot be used here.
+    """
+
+    learner: Learner
+    learned_through: date | None
+    days: Days
+    events: Iterator[Event]
+    is_rebuilt: bool = False
+
+    def __post_init__(self) -> None:
+        self._first = self.learner.seq
+
+    def known_on(self, days: Days) -> npt.NDArray[np.int64]:
+        """Of each day: how many of the events have a target date up to it."""
+        return np.searchsorted(self.days, days, side="right")
+
+    def place_of(self, days: Days) -> npt.NDArray[np.int64]:
+        """Of each day: how many events come before the one with this target date; -1 where there is none."""
+        place = np.searchsorted(self.days, days, side="left")
+        is_there = place < self.known_on(days)
+        return np.where(is_there, place, -1)
+
+    def apply(self, count: int) -> None:
+        """Lets the learner predict, score and learn the first `count` of the events, those it has not had yet."""
+        self.learner.apply(islice(self.events, max(0, count - self.applied)), _never_paused)
+
+    def said(self, place: int) -> float | None:
+        """What the learner predicted at an event that was applied here."""
+        return self.learner.said[self._first + 1 + place]
+
+    def through(self, count: int) -> date | None:
+        """The target date of the last row learned once `count` of the events are applied."""
+        if not count:
+            return self.learned_through
+        day: date = self.days[count - 1].item()
+        return day
+
+    @property
+    def applied(self) -> int:
+        """How many of the events were applied."""
+        return self.learner.seq - self._first
+
+
+def of_history(task: Task, contender: str, history: History, start: Start) -> Tail:
+    """The tail as the history's own labelled rows give it: no database is asked.
+
+    Without its model the learner is rebuilt from the rows that it had learned.
+    """
+    through, is_kept = start.position.learned_through, start.stand.model is not None
+    learner = Learner.thaw(start.stand.model or b"") if is_kept else fresh(task, contender)()
+    # Names that are the very strings of the model: learners that are equal then have equal bytes.
+    history = replace(history, feature_names=row_model(learner).shape.features)
+    if not is_kept:
+        learner.apply(_numbered(0, drafts(history, None)[: start.learned]), _never_paused)
+        learner.forget_said(learner.seq)
+    events = _numbered(learner.seq, drafts(history, through))
+    return Tail(learner, through, history.labelled_days[start.learned :], events)
+
+
+def of_log(
+    engine: sa.Engine,
+    line: event_log.Line,
+    task: Task,
+    series: str,
+    contender: str,
+    last: date | None,
+    *,
+    has_walked: bool,
+) -> Tail:
+    """The contender's newest checkpoint, and the events after it up to the target date `last`, read as they are wanted.
+
+    `has_walked`: it has predicted rows before, maybe when there was no log yet. Raises IntegrityError when the
+    checkpoint cannot be used.
+    """
+    whose = key(task, series, contender)
+    stored = checkpoints.newest(engine, whose)
+    learner = checkpoints.restore(engine, whose, fresh(task, contender))
+    days = row_log.dates(engine, whose.log, max(1, learner.seq))
+    through = days.pop(0) if learner.seq else None
+    following = [day for day in days if last is not None and day <= last]
+    events = event_log.replay(line, whose, learner.seq, learner.seq + len(following))
+    is_rebuilt = has_walked if stored is None else stored.is_foreign
+    return Tail(learner, through, np.array(following, dtype="datetime64[D]"), events, is_rebuilt)
+
+
+def going_on(learner: Learner, learned_through: date | None, appended: Sequence[Draft]) -> Tail:
+    """The tail of a learner that had learned the whole log before these rows were appended: nothing is read."""
+    days = np.array([row.event_id for row in appended], dtype="datetime64[D]")
+    return Tail(learner, learned_through, days, _numbered(learner.seq, appended))
+
+
+def _numbered(after: int, rows: Iterable[Draft]) -> Iterator[Event]:
+    for seq, row in enumerate(rows, after + 1):
+        yield Event(seq, row.kind, row.features, row.target)
+
+
+def _never_paused(after: int, until: int) -> Iterable[Event]:  # noqa: ARG001
+    """Learning is paused for pushed tasks only."""
+    return ()

@@ -1,0 +1,85 @@
+"""What came true: labels as they became known. A label restated later is a new row beside the old one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from core.config.tasks import Task
+from core.db.bulk_insert import insert_new
+from core.db.pipeline_tables import outcomes
+
+if TYPE_CHECKING:
+    from features.dataset import Dataset
+
+
+_NEWEST: dict[str, pl.DataType | type[pl.DataType]] = {
+    "target_date": pl.Date,
+    "label": pl.Float64,
+    "label_known_at": pl.Datetime("us", "UTC"),
+}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Labels that were new, and labels that differ from what was known before."""
+
+    new: int
+    restated: int
+
+
+def of_dataset(dataset: "Dataset") -> pl.DataFrame:
+    """The labels of a dataset as `newest` gives them."""
+    return dataset.table.filter(pl.col("label").is_not_null()).select(*_NEWEST)
+
+
+def record(connection: sa.Connection, task: Task, dataset: "Dataset", recorded: pl.DataFrame | None = None) -> Recorded:
+    """Adds the dataset's labels that were not known, or were known otherwise, at the dataset's as-of.
+
+    `recorded`: what `newest` would give, from who has it at hand.
+    """
+    labels = of_dataset(dataset).rename({"label_known_at": "known_at"})
+    if recorded is None:
+        recorded = newest(connection, task, dataset.series, dataset.as_of)
+    known = recorded.select("target_date", pl.col("label").alias("was"))
+    changed = labels.join(known, on="target_date", how="left").filter(
+        pl.col("was").is_null() | (pl.col("was") != pl.col("label"))
+    )
+    restated = changed.filter(pl.col("was").is_not_null()).height
+    rows = changed.select(
+        pl.lit(dataset.series).alias("series"),
+        pl.lit(task.target.kind).alias("target_kind"),
+        "target_date",
+        "known_at",
+        "label",
+    )
+    added = insert_new(connection, outcomes, rows)
+    return Recorded(new=max(added - restated, 0), restated=restated)
+
+
+def newest(connection: sa.Connection, task: Task, series: str, as_of: datetime | None = None) -> pl.DataFrame:
+    """The newest label of each date, of those known at `as_of` (now, unless told).
+
+    Columns: `target_date` (Date), `label` (Float64), `label_known_at` (Datetime, UTC); sorted by date.
+    """
+    statement = (
+        sa.select(outcomes.c.target_date, outcomes.c.label, outcomes.c.known_at)
+        .ext(distinct_on(outcomes.c.target_date))
+        .where(outcomes.c.series == series, outcomes.c.target_kind == task.target.kind)
+        .order_by(outcomes.c.target_date, outcomes.c.known_at.desc())
+    )
+    if as_of is not None:
+        statement = statement.where(outcomes.c.known_at <= as_of)
+    rows = [tuple(row) for row in connection.execute(statement)]
+    return pl.DataFrame(rows, schema=_NEWEST, orient="row")
+
+
+def count(connection: sa.Connection, task: Task, series: str, as_of: datetime) -> int:
+    """How many labels were known at `as_of`, the restated ones counted again: it grows whenever one becomes known."""
+    columns = outcomes.c
+    of_series = sa.and_(columns.series == series, columns.target_kind == task.target.kind, columns.known_at <= as_of)
+    labels: int = connection.execute(sa.select(sa.func.count()).select_from(outcomes).where(of_series)).scalar_one()
+    return labels

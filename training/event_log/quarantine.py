@@ -1,0 +1,104 @@
+"""Rows that may not enter the log: kept with the reason, to be looked at, and released by a person."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from core.db.engine import reachable
+from core.db.event_tables import quarantined_events
+from core.errors import BusyError, NotFoundError
+from training.event_log.events import Draft, Features
+from training.event_log.validation import Refusal
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A refused row as it is stored. `seq` is its place in the log, once released."""
+
+    id: int
+    log: str
+    kind: str
+    event_id: str | None
+    series_id: str | None
+    features: Features | None
+    target: float | None
+    reason: str
+    detail: str
+    received_at: datetime
+    released_at: datetime | None
+    released_by: str | None
+    released_why: str | None
+    seq: int | None
+
+    @property
+    def draft(self) -> Draft:
+        """The row as it would enter the log. Features that came as whole numbers are numbers all the same."""
+        features = None if self.features is None else {name: float(value) for name, value in self.features.items()}
+        return Draft(self.kind, features, self.target, self.event_id, self.series_id)  # type: ignore[arg-type]
+
+
+def keep(engine: sa.Engine, log: str, refused: Sequence[tuple[Draft, Refusal]]) -> None:
+    """Stores refused rows; one that waits under its id already is not stored again."""
+    with reachable(), engine.begin() as connection:
+        waiting = _waiting(connection, log, [draft.event_id for draft, _ in refused if draft.event_id is not None])
+        rows = [
+            {
+                "log": log,
+                "kind": draft.kind,
+                "event_id": draft.event_id,
+                "series_id": draft.series_id,
+                "features": draft.features,
+                "target": draft.target,
+                "reason": refusal.reason,
+                "detail": refusal.detail,
+            }
+            for draft, refusal in refused
+            if draft not in waiting
+        ]
+        if rows:
+            connection.execute(sa.insert(quarantined_events), rows)
+
+
+def _waiting(connection: sa.Connection, log: str, ids: Sequence[str]) -> list[Draft]:
+    """The rows under these ids that were not released."""
+    if not ids:
+        return []
+    columns = quarantined_events.c
+    statement = sa.select(quarantined_events).where(
+        columns.log == log, columns.event_id.in_(ids), columns.released_at.is_(None)
+    )
+    return [Quarantined(**row).draft for row in connection.execute(statement).mappings()]
+
+
+def listed(engine: sa.Engine, log: str, *, waiting_only: bool = True, limit: int = 100) -> list[Quarantined]:
+    """The newest refused rows of a log."""
+    statement = sa.select(quarantined_events).where(quarantined_events.c.log == log)
+    if waiting_only:
+        statement = statement.where(quarantined_events.c.released_at.is_(None))
+    with reachable(), engine.connect() as connection:
+        rows = connection.execute(statement.order_by(quarantined_events.c.id.desc()).limit(limit)).mappings().all()
+    return [Quarantined(**row) for row in rows]
+
+
+def find(engine: sa.Engine, log: str, number: int) -> Quarantined:
+    """One refused row. Raises NotFoundError when there is none, BusyError when it was released before."""
+    statement = sa.select(quarantined_events).where(quarantined_events.c.log == log, quarantined_events.c.id == number)
+    with reachable(), engine.connect() as connection:
+        row = connection.execute(statement).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError(f"No row {number} is in the quarantine of {log}.", "The list names those that are.")
+    if row["released_at"] is not None:
+        raise BusyError(f"Row {number} was released before, as event {row['seq']}.", "Nothing is left to do.")
+    return Quarantined(**row)
+
+
+def release(connection: sa.Connection, number: int, seq: int, *, who: str, why: str) -> None:
+    """Notes, in the caller's transaction, that a refused row has entered the log after all."""
+    statement = (
+        sa.update(quarantined_events)
+        .where(quarantined_events.c.id == number, quarantined_events.c.released_at.is_(None))
+        .values(released_at=sa.func.now(), released_by=who, released_why=why, seq=seq)
+    )
+    connection.execute(statement)

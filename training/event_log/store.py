@@ -1,0 +1,238 @@
+"""The event log in Postgres: appended in groups, one order per log without a gap, read in blocks.
+
+A group costs one transaction, however many writers share it: it takes the log's lock, looks at what is known of its
+ids, numbers what is new, and ends in one COMMIT with one NOTIFY. The lock is held by the transaction, so a number is
+visible exactly when all smaller ones are.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import psycopg2
+import sqlalchemy as sa
+
+from core.error_translation import explained
+from training.event_log import event_rows
+from training.event_log.events import Draft, Event, Features
+from training.event_log.idempotency import Placing, known_by_id, place
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 (psycopg2 names its class so)
+
+BLOCK = 2_000
+"""Events of one read: large enough that a round trip costs little, small enough to hold in memory."""
+
+_LOCK = """
+BEGIN;
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/events/' || %(log)s, 0));
+"""
+_KNOWN = """
+SELECT json_agg(json_build_array(event_id, seq, features, target))::text
+FROM events WHERE log = %(log)s AND event_id = ANY(%(ids)s)
+"""
+_HEAD_AND_KNOWN = f"SELECT (SELECT coalesce(max(seq), 0) FROM events WHERE log = %(log)s), ({_KNOWN})"  # noqa: S608
+# Columns as texts with a line for each row (half the time of JSON with every key in every row), numbered by the
+# database where nothing has to be looked up first: a whole group then costs one round trip, and one wait for the
+# interpreter. The number of the last one outlives the COMMIT as a setting.
+_INSERT = """
+INSERT INTO events (log, seq, kind, event_id, series_id, features, target, ref_seq)
+SELECT %(log)s, h.head + r.place, r.kind, r.event_id::json #>> '{}', r.series_id::json #>> '{}', r.features::json,
+    r.target::double precision, r.ref_seq::bigint
+FROM (SELECT coalesce(max(seq), 0) AS head FROM events WHERE log = %(log)s) h,
+    ROWS FROM (
+        string_to_table(%(kinds)s, E'\n'), string_to_table(%(event_ids)s, E'\n', 'null'),
+        string_to_table(%(series_ids)s, E'\n', 'null'), string_to_table(%(features)s, E'\n', 'null'),
+        string_to_table(%(targets)s, E'\n', 'null'), string_to_table(%(ref_seqs)s, E'\n', 'null')
+    ) WITH ORDINALITY AS r(kind, event_id, series_id, features, target, ref_seq, place);
+SELECT set_config('contender.newest', max(seq)::text, false),
+    pg_notify(current_schema() || '.events', %(log)s || ' ' || max(seq)) FROM events WHERE log = %(log)s;
+COMMIT;
+SELECT current_setting('contender.newest')::bigint
+"""
+# Other halves by a lookup each, not by a join: on a table that just filled, whose statistics are old, the planner joins
+# with all of it, and a read grows from 2 ms to 300.
+_READ = """
+COPY (
+    SELECT concat('[', e.seq, ',"', e.kind, '",',
+        coalesce(e.features, CASE WHEN e.kind = 'label' THEN
+            (SELECT r.features FROM events r WHERE r.log = e.log AND r.seq = e.ref_seq) END, 'null'), ',',
+        coalesce(e.target::text, CASE WHEN e.kind = 'predict' THEN
+            (SELECT r.target FROM events r WHERE r.log = e.log AND r.seq = e.ref_seq)::text END, 'null'), ',',
+        coalesce(to_json(e.series_id)::text, 'null'), ',', coalesce(e.ref_seq::text, 'null'), ',',
+        coalesce(CASE WHEN e.kind = 'label' THEN
+            (SELECT b.said[e.ref_seq - b.first_seq + 1] FROM prediction_blocks b
+                WHERE b.log = e.log AND b.contender = %(contender)s AND b.contender_hash = %(contender_hash)s
+                    AND b.first_seq <= e.ref_seq
+                ORDER BY b.first_seq DESC LIMIT 1)::text END, 'null'), ']')
+    FROM events e
+    WHERE e.log = %(log)s AND e.seq > %(after)s AND e.seq <= %(until)s
+    ORDER BY e.seq
+) TO STDOUT (FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')
+"""
+
+
+@dataclass(frozen=True)
+class LearnerKey:
+    """Whose learner: a contender, as declared, on a log."""
+
+    log: str
+    contender: str
+    contender_hash: str
+
+
+_decode_lines = msgspec.json.Decoder(list[Event]).decode
+_decode_known = msgspec.json.Decoder(list[tuple[str, int, Features | None, float | None]]).decode
+
+
+class Line:
+    """A connection of its own, opened when first used and again after Postgres went away. For one thread at a time.
+
+    `opened` counts how often: after the last time, whatever stands behind the connection has not been exchanged.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.opened = 0
+        self._engine = engine
+        self._pooled: sa.Connection | None = None
+
+    @contextmanager
+    def talk(self) -> Iterator["Connection"]:
+        """The connection: psycopg2's own, each statement a transaction unless it says otherwise.
+
+        Raises DatabaseUnreachableError for whatever says that Postgres is not there. After any error the connection is
+        thrown away, for it may stand in the middle of a transaction.
+        """
+        try:
+            if self._pooled is None:
+                self._pooled = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                self.opened += 1
+            connection: Any = self._pooled.connection.driver_connection
+            yield connection
+        except (psycopg2.Error, sa.exc.DBAPIError) as error:
+            self._discard()
+            raise explained(error) or error from error
+        except BaseException:
+            self._discard()
+            raise
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        if self._pooled is not None:
+            self._pooled.close()
+            self._pooled = None
+
+    def _discard(self) -> None:
+        if self._pooled is not None:
+            self._pooled.invalidate()
+            self.close()
+
+
+@contextmanager
+def session(engine: sa.Engine) -> Iterator["Connection"]:
+    """A connection for `append` and `read`, for as long as the block runs; see `Line.talk`."""
+    line = Line(engine)
+    try:
+        with line.talk() as connection:
+            yield connection
+    finally:
+        line.close()
+
+
+def append(connection: "Connection", log: str, drafts: Sequence[Draft]) -> Placing:
+    """Appends what is new of a group, all of it or nothing, and returns once it is committed."""
+    return prepare(connection, log, drafts)()
+
+
+def prepare(connection: "Connection", log: str, drafts: Sequence[Draft]) -> Callable[[], Placing]:
+    """The same in two steps, this one and a call of what it returns: all that is left then is to wait for Postgres.
+
+    Where drafts have ids, it has taken the log's lock and looked them up.
+    """
+    cursor = connection.cursor()
+    ids = [draft.event_id for draft in drafts if draft.event_id is not None]
+    if not ids:
+        statement = cursor.mogrify(_LOCK + _INSERT, {"log": log, **event_rows.of_drafts(drafts)})
+
+        def commit() -> Placing:
+            cursor.execute(statement)
+            ((newest,),) = cursor.fetchall()
+            return place(drafts, {}, newest - len(drafts))
+
+        return commit
+
+    cursor.execute(_LOCK + _HEAD_AND_KNOWN, {"log": log, "ids": ids})
+    ((head, known),) = cursor.fetchall()
+    placing = place(drafts, known_by_id(_decode_known(known or "[]")), head)
+    statement = b"ROLLBACK"
+    if placing.events:
+        statement = cursor.mogrify(_INSERT, {"log": log, **event_rows.of_placing(placing)})
+
+    def commit_placed() -> Placing:
+        cursor.execute(statement)
+        return placing
+
+    return commit_placed
+
+
+def head(connection: "Connection", log: str) -> int:
+    """The number of the newest event; 0 for an empty log."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(max(seq), 0) FROM events WHERE log = %s", (log,))
+        newest: int = cursor.fetchall()[0][0]
+    return newest
+
+
+def holding(connection: "Connection", log: str, drafts: Sequence[Draft]) -> list[bool]:
+    """Of each draft: whether the log has all that it brings under its id, be it with the same content or with other."""
+    ids = [draft.event_id for draft in drafts if draft.event_id is not None]
+    if not ids:
+        return [False] * len(drafts)
+    with connection.cursor() as cursor:
+        cursor.execute(_KNOWN, {"log": log, "ids": ids})
+        known = known_by_id(_decode_known(cursor.fetchall()[0][0] or "[]"))
+    return [
+        (found := known.get(draft.event_id or "")) is not None
+        and (draft.features is None or found.features is not None)
+        and (draft.target is None or found.target is not None)
+        for draft in drafts
+    ]
+
+
+def read(connection: "Connection", key: LearnerKey, after: int, until: int) -> list[Event]:
+    """The events with `after < seq <= until`, in order; `said` is what the key's contender predicted, where stored."""
+    text = io.BytesIO()
+    with connection.cursor() as cursor:
+        parameters = {"after": after, "until": until, **vars(key)}
+        cursor.copy_expert(cursor.mogrify(_READ, parameters), text)
+    return _decode_lines(b"[" + text.getvalue()[:-1].replace(b"\n", b",") + b"]")
+
+
+def blocks(line: Line, key: LearnerKey, after: int, until: int) -> Iterator[list[Event]]:
+    """The same, however many they are, block by block; while one is used the next is read."""
+
+    def block(begin: int) -> list[Event]:
+        with line.talk() as connection:
+            return read(connection, key, begin, min(until, begin + BLOCK))
+
+    if until - after <= BLOCK:
+        if after < until:
+            yield block(after)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as ahead:
+        coming = ahead.submit(block, after)
+        for begin in range(after + BLOCK, until, BLOCK):
+            events = coming.result()
+            coming = ahead.submit(block, begin)
+            yield events
+        yield coming.result()
+
+
+def replay(line: Line, key: LearnerKey, after: int, until: int) -> Iterator[Event]:
+    """The same, one by one."""
+    return chain.from_iterable(blocks(line, key, after, until))

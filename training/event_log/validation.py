@@ -1,0 +1,149 @@
+"""Who may enter the log: a row is held against its task's declaration and against what came before."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from core.config.pushed_tasks import Guard, PushedTask
+from training.event_log.events import Draft, Features
+
+EVERY_ROW_UNTIL = 1_000
+THEN_EVERY = 16
+_TOLD_EVERY = 8
+TARGET = "\0target"
+"""The target among the features: a name that none of them has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a row is quarantined: a reason to test for, and a sentence."""
+
+    reason: str
+    detail: str
+
+
+class Ranges:
+    """Running mean and variance of each feature and of the target (Welford's method), of rows that were learned.
+
+    They are kept with the learner, so every replica has the same. Each of the first EVERY_ROW_UNTIL rows counts, then
+    one of THEN_EVERY: the guard needs the size of things, not their last digit. `told` is what they were after
+    `told_rows` rows: it follows in steps, at the same rows in every replica, for limits are not worked out at each row.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.of: dict[str, list[float]] = {}
+        self.told: dict[str, tuple[float, float, float]] = {}
+        self.told_rows = 0
+
+    def learn(self, features: Features, target: float) -> None:
+        """Takes one learned row."""
+        self.rows += 1
+        if self.rows > EVERY_ROW_UNTIL and self.rows % THEN_EVERY:
+            return
+        for name, value in features.items():
+            self._add(name, value)
+        self._add(TARGET, target)
+        if self.rows - self.told_rows >= max(_TOLD_EVERY, self.told_rows // 100):
+            self.told = {name: (count, mean, squares) for name, (count, mean, squares) in self.of.items()}
+            self.told_rows = self.rows
+
+    def limits(self, guard: Guard) -> dict[str, tuple[float, float]]:
+        """What the guard lets pass of each name: none where fewer than `min_rows` came, or where all were equal."""
+        found = {}
+        for name, (count, mean, squares) in self.told.items():
+            if count >= guard.min_rows and squares > 0:
+                reach = guard.deviations * sqrt(squares / count)
+                found[name] = (mean - reach, mean + reach)
+        return found
+
+    def _add(self, name: str, value: float) -> None:
+        held = self.of.get(name)
+        if held is None:
+            held = self.of[name] = [0.0, 0.0, 0.0]
+        held[0] += 1
+        before = value - held[1]
+        held[1] += before / held[0]
+        held[2] += before * (value - held[1])
+
+
+class Admission:
+    """The door of one task."""
+
+    def __init__(self, task: PushedTask) -> None:
+        self._task = task
+        self._limits: dict[str, tuple[float, float]] = {}
+        self._limits_of: object = None
+        self._declares_features = bool(task.inputs) or task.others == "refuse"
+        declared = task.target
+        self._declares_target = declared.kind == "binary" or (declared.minimum, declared.maximum) != (None, None)
+
+    def undeclared(self, draft: Draft) -> Refusal | None:
+        """In what a row is not what the task declares; None when it is."""
+        if self._declares_features and draft.features is not None:
+            found = _features(self._task, draft.features)
+            if found is not None:
+                return found
+        return _target(self._task, draft.target) if self._declares_target and draft.target is not None else None
+
+    def refusals(self, ranges: Ranges, drafts: Sequence[Draft]) -> list[Refusal | None]:
+        """Why each row may not enter; None where it may."""
+        if not self._task.guard.deviations:
+            return [self.undeclared(draft) for draft in drafts]
+        if self._limits_of is not ranges.told:
+            self._limits_of = ranges.told
+            self._limits = ranges.limits(self._task.guard)
+        limits = self._limits
+        if not (self._declares_features or self._declares_target):
+            return [self._outlier(limits, draft) for draft in drafts]
+        return [self.undeclared(draft) or self._outlier(limits, draft) for draft in drafts]
+
+    def _outlier(self, limits: Mapping[str, tuple[float, float]], draft: Draft) -> Refusal | None:
+        if draft.features is not None:
+            for name, value in draft.features.items():
+                if name in limits:
+                    low, high = limits[name]
+                    if not low <= value <= high:
+                        return self._told(name, value, (low, high))
+        limit = limits.get(TARGET) if draft.target is not None else None
+        if limit is not None and draft.target is not None and not limit[0] <= draft.target <= limit[1]:
+            return self._told("The target", draft.target, limit)
+        return None
+
+    def _told(self, name: str, value: float, limit: tuple[float, float]) -> Refusal:
+        allowed = self._task.guard.deviations
+        away = abs(value - sum(limit) / 2) / (limit[1] - limit[0]) * 2 * allowed
+        return Refusal(
+            "outlier",
+            f"{name} is {value:g}, {away:.0f} standard deviations from the mean of what came before; "
+            f"the guard lets {allowed:g} pass.",
+        )
+
+
+def _features(task: PushedTask, features: Features) -> Refusal | None:
+    for name, declared in task.inputs.items():
+        if name not in features:
+            if declared.required:
+                return Refusal("missing_feature", f"{name} is missing; the task {task.name} requires it.")
+            continue
+        if found := _outside(name, features[name], declared.minimum, declared.maximum):
+            return found
+    if task.others == "refuse":
+        for name in features:
+            if name not in task.inputs:
+                return Refusal("unknown_feature", f"{name} is not a feature of {task.name}: {', '.join(task.inputs)}.")
+    return None
+
+
+def _target(task: PushedTask, target: float) -> Refusal | None:
+    if task.target.kind == "binary" and target not in (0.0, 1.0):
+        return Refusal("not_binary", f"The target is {target:g}; the task {task.name} takes 0 and 1.")
+    return _outside("The target", target, task.target.minimum, task.target.maximum)
+
+
+def _outside(name: str, value: float, minimum: float | None, maximum: float | None) -> Refusal | None:
+    if minimum is not None and value < minimum:
+        return Refusal("below_minimum", f"{name} is {value:g}, below the minimum {minimum:g}.")
+    if maximum is not None and value > maximum:
+        return Refusal("above_maximum", f"{name} is {value:g}, above the maximum {maximum:g}.")
+    return None

@@ -1,0 +1,73 @@
+"""Learners of tasks with a stored source: the incremental models of rows, behind the protocol of those of events."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from core.config.tasks import Task
+from training.event_log import dataset_log as row_log
+from training.event_log.events import Features
+from training.event_log.store import LearnerKey
+from training.learners.learner import Learner
+from training.models.base import Batch, Floats, Incremental, Shape
+from training.models.catalog import make, shape
+from training.models.online import forecast_recursively
+
+
+class RowModel:
+    """A model of rows, fed with the features of events. It says what the model says, to the bit; None for NaN."""
+
+    def __init__(self, model: Incremental, shape: Shape) -> None:
+        self.model = model
+        self.shape = shape
+
+    def predict(self, features: Features, series: str) -> float | None:  # noqa: ARG002 (a log holds one series)
+        """P(UP) or the value; None while there is no prediction yet."""
+        value = float(self.model.predict(self._row(features))[0])
+        return value if math.isfinite(value) else None
+
+    def learn(self, features: Features, target: float, series: str) -> None:  # noqa: ARG002
+        """Learns one row."""
+        self.model.learn(self._row(features)[0], target)
+
+    def forecast(self, features: Features, series: str, steps: int) -> list[float | None]:
+        """Values by recursion; of a direction the same P(UP) for every step, for it has no next value to go on from."""
+        if self.shape.target == "direction":
+            return [self.predict(features, series)] * steps
+        return forecast_recursively(self, features, series, steps)
+
+    def _row(self, features: Features) -> Floats:
+        return np.array([[features[name] for name in self.shape.features]], dtype=np.float64)
+
+
+def learns(task: Task, contender: str) -> bool:
+    """Whether a contender learns row by row: all do but those that are refitted."""
+    return task.contenders[contender].kind != "batch"
+
+
+def key(task: Task, series: str, contender: str) -> LearnerKey:
+    """Whose learner it is: the contender's, as it is declared now, on the log of the series."""
+    return LearnerKey(row_log.name(task, series), contender, task.contender_hash(contender))
+
+
+def fresh(task: Task, contender: str) -> Callable[[], Learner]:
+    """Makes learners that have learned nothing."""
+
+    def begin() -> Learner:
+        model = make(task, contender)
+        assert not isinstance(model, Batch), contender  # noqa: S101 (`learns`)
+        return Learner(RowModel(model, shape(task, contender)), "binary" if task.is_classification else "value")
+
+    return begin
+
+
+def row_model(learner: Learner) -> RowModel:
+    """The model of a learner that `fresh` has made."""
+    assert isinstance(learner.model, RowModel), "a learner of rows"  # noqa: S101
+    return learner.model
+
+
+def canonical(learner: Learner) -> bytes:
+    """A learner's bytes after a round trip: one that was resumed has those of one that was not."""
+    return Learner.thaw(learner.freeze()).freeze()

@@ -1,0 +1,144 @@
+"""The ledger as a person reads it: one line a move, with what came of it and the contenders by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from core.config.settings import Settings
+from core.db.engine import reachable
+from core.db.pipeline_tables import decisions, ledger, versions
+from training.ledger import entries as moves_ledger
+from training.ledger import reconciler as moves
+from training.ledger.entries import FORCED
+from training.registry import client as registry
+from training.registry import versions as recorded
+
+Ending = Literal["made", "external", "released", "abandoned", "unfinished", "unrecorded"]
+"""What came of a move. `external`: others made it; `unrecorded`: so too, and no job has written it down yet.
+
+`released`: nothing moved, a pin was taken off. `abandoned`: somebody else was quicker, or the version was gone.
+"""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A version that holds or held an alias. `contender` is None for one that this installation did not make."""
+
+    version: int
+    contender: str | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One move. `at` is None where the ledger does not have it yet; `pins`: the gate leaves the alias alone after.
+
+    `decision_id`: of the decision that asked for it, None for what nobody decided here.
+    """
+
+    at: datetime | None
+    alias: str
+    before: Holder | None
+    after: Holder | None
+    who: str
+    why: str
+    ending: Ending
+    decision: str
+    pins: bool
+    decision_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Chronicle:
+    """The newest moves of a task, oldest first, and how many came before them."""
+
+    lines: tuple[Line, ...]
+    earlier: int
+
+
+def read(engine: sa.Engine, task: str, limit: int) -> Chronicle:
+    """The newest `limit` moves of a task. Raises DatabaseUnreachableError."""
+    last = sa.select(ledger).ext(distinct_on(ledger.c.move)).where(ledger.c.task == task)
+    ended = last.order_by(ledger.c.move, ledger.c.id.desc()).subquery()
+    before, after = versions.alias(), versions.alias()
+    statement = (
+        sa.select(
+            ended,
+            before.c.contender.label("before"),
+            after.c.contender.label("after"),
+            decisions.c.outcome,
+            decisions.c.reason,
+        )
+        .select_from(ended)
+        .outerjoin(before, sa.and_(before.c.task == task, before.c.version == ended.c.from_version))
+        .outerjoin(after, sa.and_(after.c.task == task, after.c.version == ended.c.to_version))
+        .outerjoin(decisions, decisions.c.id == ended.c.decision_id)
+        .order_by(ended.c.id.desc())
+        .limit(limit)
+    )
+    every = sa.select(sa.func.count(ledger.c.move.distinct())).where(ledger.c.task == task)
+    with reachable(), engine.connect() as connection:
+        lines = tuple(_line(row) for row in reversed(connection.execute(statement).all()))
+        return Chronicle(lines, connection.execute(every).scalar_one() - len(lines))
+
+
+def unrecorded(engine: sa.Engine, settings: Settings, task: str) -> tuple[Line, ...]:
+    """Moves that others made in MLflow and that no job has written down yet, one an alias.
+
+    What a job is about to finish is none of them. Raises RegistryUnreachableError and DatabaseUnreachableError.
+    """
+    actual = registry.aliases(settings, task)
+    under_way = {move.alias for move in moves_ledger.unfinished(engine, task)}
+    made = [move for move in moves.found(settings, engine, task, actual) if move.alias not in under_way]
+    numbers = {number for move in made for number in (move.from_version, move.to_version) if number is not None}
+    known = recorded.numbered(engine, task, numbers)
+
+    def holder(number: int | None) -> Holder | None:
+        return None if number is None else Holder(number, known[number].contender if number in known else None)
+
+    return tuple(
+        Line(
+            None, move.alias, holder(move.from_version), holder(move.to_version), move.who, move.why, "unrecorded", "",
+            pins=True,
+        )
+        for move in made
+    )  # fmt: skip
+
+
+def standing(engine: sa.Engine, task: str, newer: Sequence[Line] = ()) -> dict[str, tuple[Holder | None, bool]]:
+    """Who holds each alias, and whether it is pinned, by the ledger and what it does not have yet."""
+    known = moves_ledger.standing(engine, task)
+    made = recorded.numbered(engine, task, {one.version for one in known.values() if one.version is not None})
+    stands: dict[str, tuple[Holder | None, bool]] = {}
+    for alias, one in known.items():
+        contender = made[one.version].contender if one.version in made else None
+        stands[alias] = (None if one.version is None else Holder(one.version, contender), one.pinned)
+    return stands | {line.alias: (line.after, line.pins) for line in newer}
+
+
+def _line(row: sa.Row[tuple[object, ...]]) -> Line:
+    ending = _ending(row)
+    is_forced = row.outcome == FORCED
+    return Line(
+        at=row.at,
+        alias=row.alias,
+        before=None if row.from_version is None else Holder(row.from_version, row.before),
+        after=None if row.to_version is None else Holder(row.to_version, row.after),
+        who=row.who,
+        why=row.why,
+        ending=ending,
+        decision="" if row.outcome is None else f"{row.outcome} {row.reason}",
+        pins=ending == "external" or (ending == "made" and is_forced),
+        decision_id=row.decision_id,
+    )
+
+
+def _ending(row: sa.Row[tuple[object, ...]]) -> Ending:
+    if row.phase == "confirmed":
+        is_release = row.decision_id is None and row.from_version == row.to_version
+        return "released" if is_release else "made"
+    endings: dict[str, Ending] = {"external": "external", "abandoned": "abandoned", "intent": "unfinished"}
+    return endings[row.phase]

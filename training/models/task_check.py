@@ -1,0 +1,80 @@
+"""The tasks with all that they name: read, and checked against the transforms and the procedures that exist."""
+
+from pathlib import Path
+
+from core.config import task_overrides as configurations
+from core.config.pushed_tasks import OnlineContender, PushedTask
+from core.config.settings import Settings
+from core.config.task_files import shown
+from core.config.task_overrides import Configuration
+from core.config.tasks import Task
+from core.errors import ConfigurationError
+from features import transforms
+from training.models import catalog as contenders
+from training.models.incremental import IncrementalProcedure
+from training.models.online_catalog import ONLINE, OnlineProcedure, declared
+
+NAMED_BY_ENVIRONMENT = "live"
+"""The one task whose contender MODEL_NAME picks."""
+
+
+def load(folder: Path, name: str, replaced: Configuration | None = None) -> Task:
+    """The task of `folder/name.yaml`, or what replaced it, of which no later step will say that it cannot be.
+
+    Raises NotFoundError when there is no such file, ConfigurationError when it cannot be used.
+    """
+    task = configurations.stored_task(folder, name, replaced)
+    try:
+        check(task)
+    except ConfigurationError as error:
+        where = shown(folder / f"{name}.yaml")
+        if replaced is not None and replaced.declaration is not None:
+            where = configurations.title(replaced)
+        raise ConfigurationError(f"{where}: {error.problem}", error.remedy) from None
+    return task
+
+
+def in_force(settings: Settings, name: str) -> Task:
+    """The task as it counts now, by its newest configuration or its file; for a command.
+
+    Raises DatabaseUnreachableError where that cannot be known, and as `load`.
+    """
+    return load(settings.tasks, name, configurations.in_force(settings, name))
+
+
+def check(task: Task) -> None:
+    """Raises ConfigurationError for a transform, a procedure or a parameter that does not exist or does not fit.
+
+    Imports neither scikit-learn nor River: a batch procedure or a baseline is made, which costs nothing before it is
+    fitted; of an incremental one the parameters say all.
+    """
+    transforms.columns(task)
+    for name in task.contenders:
+        if not isinstance(procedure := contenders.procedure(task, name), IncrementalProcedure):
+            procedure.make(contenders.shape(task, name))
+
+
+def check_pushed(task: PushedTask, model_name: str) -> None:
+    """The same of a pushed task, and of the contender that MODEL_NAME picks. River is not imported."""
+    task, _ = chosen(task, model_name)
+    for name in task.contenders:
+        procedure(task, name)
+
+
+def procedure(task: PushedTask, contender: str) -> OnlineProcedure:
+    """The procedure of a pushed task's contender, its parameters checked."""
+    named = task.contenders[contender]
+    return declared(named.procedure, named.parameters, task.target.kind)
+
+
+def chosen(task: PushedTask, model_name: str) -> tuple[PushedTask, str]:
+    """The task, in which the contender that is to serve is declared, and that contender's name."""
+    if task.name != NAMED_BY_ENVIRONMENT or not model_name:
+        return task, task.serves
+    if model_name in task.contenders:
+        return task, model_name
+    if model_name in ONLINE:
+        with_it = {**task.contenders, model_name: OnlineContender(procedure=model_name)}
+        return task.model_copy(update={"contenders": with_it}), model_name
+    known = ", ".join(dict.fromkeys([*task.contenders, *ONLINE]))
+    raise ConfigurationError(f"MODEL_NAME is {model_name!r}, which no model is called.", f"Known: {known}.")

@@ -1,0 +1,158 @@
+"""Replaces a task's file by a configuration, and restores what counted before: checked, numbered, with who and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from core.auth import audit
+from core.config import task_overrides as configurations
+from core.config.pushed_tasks import PushedTask
+from core.config.settings import Settings
+from core.config.task_files import known_tasks, load_pushed, pushed_names, task_names, understand
+from core.config.task_overrides import Configuration, append
+from core.config.tasks import Task
+from core.db.engine import reachable
+from core.errors import ConfigurationError, ContenderError, NotFoundError
+from training.models import task_check as declarations
+
+FILE: Literal["file"] = "file"
+
+
+class DeclarationError(ContenderError):
+    """A declaration with which the task could not run."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What counts for a task. `number`: of the newest configuration, 0 if there never was one.
+
+    `origin` says whether that counts or the file. `declaration` is None where what counts cannot be used: `trouble`
+    says why.
+    """
+
+    task: str
+    number: int
+    origin: Literal["file", "configuration"]
+    declaration: Mapping[str, Any] | None
+    trouble: str | None
+    history: tuple[Configuration, ...]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A configuration that was added, or, where it said nothing new, the one that stands."""
+
+    task: str
+    number: int
+    origin: Literal["file", "configuration"]
+    changed: bool
+
+
+def require_task(folder: Path, name: str) -> None:
+    """Raises NotFoundError for a name that no task file bears, be what is in it what it may."""
+    known = sorted([*task_names(folder), *pushed_names(folder)])
+    if name not in known:
+        raise NotFoundError(f"There is no task {name[:60]!r} in {folder}.", known_tasks(known))
+
+
+def show(engine: sa.Engine, settings: Settings, name: str, limit: int) -> Shown:
+    """What counts for a task, and what counted before, newest first."""
+    history = configurations.history(engine, name, limit)
+    newest = history[0] if history else None
+    number, origin = (0, FILE) if newest is None else (newest.number, _origin(newest.declaration))
+    task: Task | PushedTask
+    try:
+        if name in pushed_names(settings.tasks):
+            task = configurations.pushed_task(settings.tasks, name, newest)
+            declarations.check_pushed(task, settings.model_name)
+        else:
+            task = declarations.load(settings.tasks, name, newest)
+    except ConfigurationError as error:
+        return Shown(name, number, origin, None, str(error), tuple(history))
+    return Shown(name, number, origin, task.model_dump(mode="json"), None, tuple(history))
+
+
+def replace(
+    engine: sa.Engine,
+    settings: Settings,
+    name: str,
+    declaration: Mapping[str, Any],
+    *,
+    expected_number: int,
+    who: str,
+    why: str,
+) -> Changed:
+    """Lets a declaration count instead of what counts. It is checked as the task's file is.
+
+    Raises DeclarationError when it cannot be used, StaleNumberError when another came before.
+    """
+    require_usable(settings, name, declaration)
+    return _write(engine, name, declaration, "configuration replace", {}, expected_number, who, why)
+
+
+def restore(
+    engine: sa.Engine,
+    settings: Settings,
+    name: str,
+    to: int | Literal["file"],
+    *,
+    expected_number: int | None,
+    who: str,
+    why: str,
+) -> Changed:
+    """Lets an earlier configuration, or the file, count again: as the newest one, for none is ever taken away.
+
+    Raises NotFoundError for a number that there is not, DeclarationError when it cannot be used any more.
+    """
+    declaration = None if to == FILE else _numbered(engine, name, to)
+    require_usable(settings, name, declaration)
+    return _write(engine, name, declaration, "configuration restore", {"to": to}, expected_number, who, why)
+
+
+def require_usable(settings: Settings, name: str, declaration: Mapping[str, Any] | None) -> None:
+    """Raises DeclarationError for a declaration (None: the file) that cannot count for a task."""
+    what, folder = f"The declaration of {name}", settings.tasks
+    try:
+        if declaration is not None:
+            configurations.require_storable(declaration)
+        if name in pushed_names(folder):
+            is_file = declaration is None
+            task = load_pushed(folder, name) if is_file else understand(declaration, name, PushedTask, what)
+            declarations.check_pushed(task, settings.model_name)
+        elif declaration is None:
+            declarations.load(folder, name)
+        else:
+            declarations.check(understand(declaration, name, Task, what))
+    except ConfigurationError as error:
+        raise DeclarationError(error.problem, error.remedy) from None
+
+
+def _numbered(engine: sa.Engine, name: str, number: int) -> Mapping[str, Any] | None:
+    found = configurations.find(engine, name, number)
+    if found is None:
+        raise NotFoundError(f"The task {name!r} has no configuration {number}.", "Its history names those there are.")
+    return found.declaration
+
+
+def _write(
+    engine: sa.Engine,
+    name: str,
+    declaration: Mapping[str, Any] | None,
+    action: str,
+    detail: Mapping[str, Any],
+    expected_number: int | None,
+    who: str,
+    why: str,
+) -> Changed:
+    with reachable(), engine.begin() as connection:
+        number, is_new = append(connection, name, declaration, who=who, why=why, expected_number=expected_number)
+        told = {"task": name, "number": number, "why": why, **detail}
+        audit.record(connection, who=who, action=action, outcome="done" if is_new else "nothing to do", detail=told)
+    return Changed(name, number, _origin(declaration), is_new)
+
+
+def _origin(declaration: Mapping[str, Any] | None) -> Literal["file", "configuration"]:
+    return "file" if declaration is None else "configuration"

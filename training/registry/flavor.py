@@ -1,0 +1,189 @@
+"""The model folder: one MLflow pyfunc for contenders of every kind, and the digest by which it is known.
+
+The folder holds the pickled `Model` (`data/model.pkl`) and names this module as its loader, so a River pipeline, a
+forest and a baseline load alike, here and in any notebook of an environment where the project is installed:
+
+    frame = pandas.DataFrame([...], columns=[...])          # the task's feature columns, as floats
+    mlflow.pyfunc.load_model("models:/airline@champion").predict(frame)   # P(UP) or the forecast, one a row
+
+The same model, example and date give the same folder to the byte. That is what lets a job that was killed recognise
+its own work in the registry, by a digest it computed itself.
+"""
+
+import hashlib
+import io
+import logging
+import tarfile
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.config.settings import export
+from training.backtest.state import freeze, thaw
+from training.models.base import Floats, Model
+from training.registry import row_flavor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from training.models.online import Online
+
+_PICKLE = Path("data") / "model.pkl"
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "river", "scikit-learn")
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "DO_NOT_TRACK": "true",
+}
+
+
+class Served:
+    """What `mlflow.pyfunc.load_model` wraps: takes a frame in the order of the signature, answers one number a row."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def predict(self, frame: "pd.DataFrame", params: dict[str, object] | None = None) -> Floats:  # noqa: ARG002
+        """P(UP) or the forecast of each row of a frame of feature columns; NaN where the model has none yet."""
+        return self.model.predict(frame.to_numpy(np.float64))
+
+
+def _load_pyfunc(path: str) -> Served:
+    """Called by MLflow with the path of the pickle."""
+    return Served(thaw(Path(path).read_bytes()))
+
+
+def pyfunc() -> ModuleType:
+    """The module `mlflow.pyfunc`, set up to fail in seconds when its server is down, to print and to report nothing.
+
+    Its import warns about itself; that warning says nothing about us and is dropped here.
+    """
+    export(_ENVIRONMENT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow.pyfunc
+    module: ModuleType = mlflow.pyfunc
+    return module
+
+
+def save(model: Model, folder: Path, feature_names: tuple[str, ...], example: Floats, created: date) -> str:
+    """Writes the model's folder and returns its digest. `example`: a few rows, (n, n_features), in task order."""
+    import pandas as pd
+
+    names = list(feature_names)
+    return _write(
+        freeze(model),
+        folder,
+        created,
+        loader_module=__name__,
+        signature=_signature([(name, "double", True) for name in names]),
+        input_example=pd.DataFrame(example, columns=names),
+    )
+
+
+def save_rows(model: "Online", folder: Path, declared: Mapping[str, bool] | None, created: date) -> str:
+    """The same of a model that takes rows as they are sent (`training.registry.row_flavor`).
+
+    `declared`: all features there are, and whether every row must have them. None: any subset of any features, so the
+    folder has no signature, for MLflow would drop the columns that are not in it.
+    """
+    columns = None
+    if declared is not None:
+        columns = [(name, "double", required) for name, required in declared.items()]
+        columns += [] if row_flavor.SERIES in declared else [(row_flavor.SERIES, "string", False)]
+    return _write(
+        freeze(model),
+        folder,
+        created,
+        loader_module=row_flavor.__name__,
+        signature=None if columns is None else _signature(columns),
+    )
+
+
+def _signature(columns: Sequence[tuple[str, str, bool]]) -> Any:
+    """Columns (name, type, whether it is required) in, one number a row out."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    return ModelSignature(
+        inputs=Schema([ColSpec(kind, name, required) for name, kind, required in columns]),
+        outputs=Schema([TensorSpec(np.dtype(np.float64), (-1,))]),
+    )
+
+
+def _write(content: bytes, folder: Path, created: date, **what: Any) -> str:
+    mlflow_pyfunc = pyfunc()
+    from mlflow.models import Model as Card
+
+    # An image has no pip; MLflow warns that it cannot name pip's version in a file that nothing of ours reads.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+
+    card = Card(
+        model_uuid=hashlib.sha256(content).hexdigest()[:32], utc_time_created=f"{created.isoformat()} 00:00:00.000000"
+    )
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # MLflow compares the frame's columns with a range
+        warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
+        pickled = Path(scratch) / _PICKLE.name
+        pickled.write_bytes(content)
+        mlflow_pyfunc.save_model(
+            folder,
+            data_path=str(pickled),
+            mlflow_model=card,
+            pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+            **what,
+        )
+    return folder_digest(folder)
+
+
+def load_model(folder: Path) -> Model:
+    """The model in a folder. It unpickles: check `folder_digest` against the recorded one first."""
+    model: Model = thaw((folder / _PICKLE).read_bytes())
+    return model
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over a folder's files: relative path, length and content of each, sorted by path."""
+    state = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        state.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
+        state.update(content)
+    return state.hexdigest()
+
+
+def pack(folder: Path) -> bytes:
+    """A tar of the folder's files, equal for equal folders."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            content = path.read_bytes()
+            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def unpack(content: bytes, folder: Path) -> Path:
+    """Writes the files of a packed folder into `folder` and returns it. What would lie outside it is not written."""
+    root = folder.resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:  # not `extractall`: Python 3.11.2 has no filter for it
+        for member in tar:
+            path, file = (root / member.name).resolve(), tar.extractfile(member)
+            if file is not None and member.isfile() and path.is_relative_to(root):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(file.read())
+    return folder

@@ -1,0 +1,131 @@
+"""What a report draws of a decision: row by row the loss that was saved, and what the evidence came to.
+
+It is read from the rows as they were known when it was decided, not from what was carried.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from features.arrays import Days
+from training.evaluation import scoreboard as boards
+from training.evaluation.board import Board
+from training.evaluation.e_values import bound, loss, path, shared
+from training.ledger.decisions import Decision
+from training.models.base import Floats
+from training.promotion.comparisons import Pair
+from training.promotion.inputs import Given
+from training.promotion.reign import is_fixed
+from training.reports.explanations import best_first
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One challenger. `gained`: the loss saved so far, at each of `days`, the rows that both predicted.
+
+    `worth`: what its evidence was worth among all challengers, at each of `looks`. `digest` names the rows with their
+    labels and both predictions.
+    """
+
+    challenger: str
+    days: Days
+    gained: Floats
+    looks: Days
+    worth: Floats
+    digest: str
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The challengers of `against`, the leader first, on the rows after `since` (None: all)."""
+
+    against: str
+    is_title: bool
+    since: date | None
+    of: tuple[Curve, ...]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What names each challenger's rows."""
+        return {one.challenger: one.digest for one in self.of}
+
+
+def read(engine: sa.Engine, decision: Decision) -> Curves:
+    """The curves of a decision that the gate made.
+
+    They are those of its comparisons with the champion. While nobody is, or no challenger has the rows of a full block
+    against it, which would make an empty picture, they are those of all contenders with the baseline.
+    """
+    given = Given.of(decision)
+    since = given.reign.since if _is_title(decision, given) else None
+    scored_from = decision.evidence["first"]
+    if since is not None and (scored_from is None or since.isoformat() < scored_from):
+        since = None  # which of the rows after it are scored depends on those before
+    return draw(given.on(boards.read(engine, given.scope, given.as_of, since)), decision)
+
+
+def draw(board: Board, decision: Decision) -> Curves:
+    """The same, of a board that has the rows."""
+    given, evidence = Given.of(decision), decision.evidence
+    is_title = _is_title(decision, given)
+    if is_title and given.champion is not None:
+        against, since = given.champion, given.reign.since
+        names = [one["challenger"] for one in evidence["comparisons"]]
+    else:
+        against, since = given.baseline, None
+        names = [name for name in best_first(evidence) or sorted(board.tracks) if name != against]
+    rows = board.after(since)
+    drawn = [_curve(rows, given, against, name) for name in names if name in rows.tracks]
+    if is_title:
+        drawn = _sharing(drawn, _others(evidence, against, since, names))
+    else:
+        drawn = [one for one in drawn if len(one.days)]
+    return Curves(against, is_title, since, tuple(drawn))
+
+
+def _is_title(decision: Decision, given: Given) -> bool:
+    is_compared = any(one["rows"] >= given.gate.block for one in decision.evidence["comparisons"])
+    return given.champion in given.scope.contenders and is_compared
+
+
+def _curve(rows: Board, given: Given, against: str, name: str) -> Curve:
+    theirs, mine = rows.track(against).values, rows.track(name).values
+    both = np.isfinite(theirs) & np.isfinite(mine)
+    days, labels, p, q = rows.target_dates[both], rows.labels[both], theirs[both], mine[both]
+    saved = loss(given.metric, labels, p) - loss(given.metric, labels, q)
+    named = hashlib.sha256(days.astype("datetime64[D]").astype("<i8").tobytes())
+    for values in (labels, p, q):
+        named.update(values.astype("<f8").tobytes())
+    block = given.gate.block
+    ends = days[block - 1 :: block]
+    worth = path(saved, bound(given.metric, p, q), block) if len(ends) else np.empty(0)
+    return Curve(name, days, np.cumsum(saved), ends, worth, named.hexdigest()[:16])
+
+
+def _others(evidence: Mapping[str, Any], against: str, since: date | None, names: Sequence[str]) -> dict[str, float]:
+    """The evidence of those who stood in this reign and do not any more: they have used of alpha."""
+    pairs = {
+        one["challenger"]: Pair.of_plain(one["pair"])
+        for one in evidence["carried"]["pairs"]
+        if one["champion"] == against and one["challenger"] not in names
+    }
+    return {name: pair.evidence.e_value for name, pair in pairs.items() if pair.since == since and not is_fixed(name)}
+
+
+def _sharing(drawn: Sequence[Curve], others: Mapping[str, float]) -> list[Curve]:
+    """The same with each one's evidence as what it is worth among all, whenever one of them had a new look."""
+    looks = np.unique(np.concatenate([one.looks for one in drawn])) if drawn else np.empty(0, "datetime64[D]")
+    at = {one.challenger: np.searchsorted(one.looks, looks, side="right") for one in drawn}
+    held = {one.challenger: np.concatenate([[1.0], one.worth]) for one in drawn}
+    worth = {one.challenger: np.empty(len(looks)) for one in drawn}
+    for place in range(len(looks)):
+        now = {name: float(values[at[name][place]]) for name, values in held.items()}
+        for name, value in shared({**others, **now}).items():
+            if name in worth:
+                worth[name][place] = value
+    return [Curve(one.challenger, one.days, one.gained, looks, worth[one.challenger], one.digest) for one in drawn]

@@ -1,0 +1,181 @@
+"""The report of a decision: one page of HTML that needs nothing else, for a screen of any width and for paper."""
+
+from collections.abc import Sequence
+from html import escape
+
+from training.ledger.decisions import Decision
+from training.promotion.comparisons import Pair
+from training.promotion.gate import BOOTSTRAP, PROMOTE
+from training.promotion.inputs import Given
+from training.reports import decision_plots as decision_pictures
+from training.reports import diagnostics as known
+from training.reports import explanations as wording
+from training.reports import html as sheet
+from training.reports import next_steps as outlook
+from training.reports.decision_curves import Curves
+from training.reports.diagnostics import Fault
+from training.reports.explanations import loss, number
+
+NAME = "report.html"
+_METRIC = {"brier": "mean Brier loss", "mae": "mean absolute error"}
+
+
+def page(decision: Decision, curves: Curves) -> bytes:
+    """The page of a decision that the gate made; the same bytes for the same decision and curves.
+
+    Where nothing moved, what is waited for stands before the pictures; where something did, after what moved it.
+    """
+    name = f"{decision.task}: {decision.outcome} on {decision.session_date}"
+    day = f'<span class="day">{decision.session_date}</span>'
+    has_moved = decision.outcome in (BOOTSTRAP, PROMOTE)
+    told = [*_pictures(decision, curves), *_comparisons(decision), *faults(known.found(decision))]
+    awaited = _awaited(decision)
+    body = [
+        f"<h1>{escape(decision.task)}: {escape(decision.outcome)} on {day}</h1>",
+        f'<p class="why">{escape(wording.why(decision))}</p>',
+        f"<p>{escape(wording.after(decision))}</p>",
+        *([*told, *awaited] if has_moved else [*awaited, *told]),
+        *_ranking(decision),
+        *_standing_on(decision),
+    ]
+    return sheet.page(name, body).encode()
+
+
+def _awaited(decision: Decision) -> list[str]:
+    told = outlook.awaited(decision)
+    if not told:
+        return []
+    return ["<h2>What the title waits for</h2>", *(f"<p>{escape(sentence)}</p>" for sentence in told)]
+
+
+def _pictures(decision: Decision, curves: Curves) -> list[str]:
+    given = Given.of(decision)
+    drawn = [one for one in curves.of if len(one.days)]
+    if not drawn:
+        return ['<p class="quiet">There are no rows to draw yet.</p>']
+    extent = f"{min(one.days[0] for one in drawn)} to {max(one.days[-1] for one in drawn)}"
+    if curves.is_title:
+        what = f"Every challenger against {curves.against}, on the rows after its crowning: {extent}."
+    else:
+        what = (
+            f"{_too_few(decision, given)}, so here is every contender against the baseline, {curves.against}, on all "
+            f"rows: {extent}. {_chosen_by(given)}"
+        )
+    picture = decision_pictures.svg(curves, given.metric, 1 / given.gate.alpha)
+    named = escape(f"Loss saved against {curves.against} and the evidence, by date, {extent}")
+    margin = (
+        "<p class=quiet>This task goes by the rule <em>margin</em>: the evidence is shown, and does not decide.</p>"
+        if given.gate.rule == "margin"
+        else ""
+    )
+    return [
+        "<h2>How it went</h2>",
+        f'<p class="quiet">{escape(what)} The thick line is {escape(drawn[0].challenger)}.'
+        f"{escape(decision_pictures.beyond(curves))}</p>",
+        picture.replace("<svg ", f'<svg role="img" aria-label="{named}" ', 1).strip(),
+        margin,
+    ]
+
+
+def _chosen_by(given: Given) -> str:
+    """What the rows against the baseline are good for: only where nobody was champion do they choose one."""
+    is_first = given.champion is None and not given.lost
+    chosen = "These choose a first champion; no title" if is_first else "No title"
+    return f"{chosen} is taken from anybody by them."
+
+
+def _too_few(decision: Decision, given: Given) -> str:
+    """Why the contest for the title is not drawn."""
+    counted = max((one["rows"] for one in decision.evidence["comparisons"]), default=0)
+    if not counted:
+        return f"No row counts for or against {given.champion or 'a champion'} yet"
+    count = "One row counts" if counted == 1 else f"Only {counted} rows count"
+    return f"{count} for or against {given.champion} yet, and the first bet is on {given.gate.block}"
+
+
+def _comparisons(decision: Decision) -> list[str]:
+    compared = decision.evidence["comparisons"]
+    if not compared:
+        return []
+    given, count = Given.of(decision), len(compared)
+    rows = [
+        [
+            f"{one['challenger']} (champion now)" if one["challenger"] == decision.champion else one["challenger"],
+            f"{one['rows']:,}",
+            number(one["shared"]),
+            wording.COMPARED[one["reason"]],
+            loss(one["challenger_loss"]),
+            loss(one["champion_loss"]),
+            *([] if count == 1 else [number(one["e_value"])]),
+        ]
+        for one in compared
+    ]
+    worth = "evidence" if count == 1 else f"evidence, shared among {count}"
+    alone = [] if count == 1 else ["evidence, unshared"]
+    head = ["challenger", "rows", worth, "", "its loss", f"{given.champion}'s loss", *alone]
+    told = [
+        f"<h2>Who challenges {escape(str(given.champion))}</h2>",
+        f'<p class="quiet">Evidence of {number(compared[0]["needed"])} is enough. Loss: {_METRIC[given.metric]}, on '
+        "the rows that both predicted before their labels were known.</p>",
+        sheet.table(head, rows, words={0, 3}),
+    ]
+    return [*told, *_watched(decision, given)]
+
+
+def faults(found: Sequence[Fault]) -> list[str]:
+    """The section on who does not stand for the title, and what to do about it; empty when all do."""
+    if not found:
+        return []
+    told = (f"<b>{escape(one.who)}</b>: {escape(one.wrong)} {escape(one.advice)}" for one in found)
+    return ["<h2>Who does not stand, or cannot be compared</h2>", *(f"<p>{sentence}</p>" for sentence in told)]
+
+
+def _watched(decision: Decision, given: Given) -> list[str]:
+    """The one who had the title before, where it is not among the challengers."""
+    if given.probation is None:
+        return []
+    meeting = (given.champion, given.probation.against)
+    for one in decision.evidence["carried"]["pairs"]:
+        if (one["champion"], one["challenger"]) == meeting and one["challenger"] not in given.stands:
+            pair = Pair.of_plain(one["pair"])
+            return [
+                f"<p>{escape(meeting[1])}, which served before, goes on predicting for {given.gate.probation} rows. So "
+                f"far {pair.rows:,}: mean loss {loss(pair.challenger_mean if pair.rows else None)} against "
+                f"{loss(pair.champion_mean if pair.rows else None)}, evidence that it is better "
+                f"{number(pair.evidence.e_value)}; {number(1 / given.gate.alpha)} gives it the alias back.</p>"
+            ]
+    return []
+
+
+def _ranking(decision: Decision) -> list[str]:
+    evidence, given = decision.evidence, Given.of(decision)
+    means, beats = wording.best_first(evidence), evidence["beats_baseline"]
+    if not means:
+        return []
+    base = means.get(given.baseline)
+    rows = []
+    for name, mean in means.items():
+        ahead = f"{mean / base - 1:+.2%}" if base and name != given.baseline else ""
+        beaten = wording.IS_BASELINE if name == given.baseline else beats.get(name, "")
+        rows.append([wording.marked(name, is_champion=name == decision.champion), loss(mean), ahead, beaten])
+    return [
+        "<h2>All contenders</h2>",
+        f'<p class="quiet">On all rows that every one of them predicted, the best first: '
+        f"{evidence['first']} to {evidence['last']}. A mean alone moves no alias.</p>",
+        sheet.table(["contender", _METRIC[given.metric], "to the baseline", "beats the baseline"], rows, words={0, 3}),
+    ]
+
+
+def _standing_on(decision: Decision) -> list[str]:
+    given = Given.of(decision)
+    gate, holder = given.gate, given.holder
+    serving = "nobody served" if holder is None else f"{holder['contender']} (version {holder['version']}) served"
+    facts = (
+        f"Series {given.scope.series}, as of {given.as_of.isoformat(timespec='seconds')}; {serving}. "
+        f"Gate: rule {gate.rule}, alpha {gate.alpha:g}, blocks of {gate.block}, at least {gate.min_rows} rows."
+    )
+    return [
+        "<h2>What it stands on</h2>",
+        f'<p class="quiet">{escape(facts)}</p>',
+        f'<p class="quiet">Evidence <code>{decision.evidence_hash}</code>, whole in <code>decision.json</code>.</p>',
+    ]
