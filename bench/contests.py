@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy.special import ndtr, stdtrit
 
 from core.config.tasks import Gate
+from features.arrays import Floats
 from training.evaluation.e_values import bound, loss, path, shared
-from training.models.base import Floats
 
 SEED = 20_261_121
 GATE = Gate()

@@ -27,8 +27,9 @@ from rich.table import Table
 from contender.servers.processes import Postgres, free_port, spawn, wait_for_http
 from core.config.settings import Settings, keep_loopback_from_proxies
 from core.db.engine import connect, migrate
+from features.arrays import FeatureRow
 from training.event_log import store as event_log
-from training.event_log.events import Draft, Features
+from training.event_log.events import NewEvent
 from training.event_log.store import LearnerKey
 from training.learners.learner import Learner
 from training.models.online_catalog import declared
@@ -39,7 +40,7 @@ LIST = 100
 REPLAYED = 30_000
 
 
-def rows(count: int) -> list[tuple[Features, float]]:
+def rows(count: int) -> list[tuple[FeatureRow, float]]:
     chance = random.Random(7)
     return [
         ({f"in_{lag}": chance.gauss(100, 10) for lag in range(1, FEATURES + 1)}, chance.gauss(100, 10))
@@ -113,7 +114,7 @@ def over_http(console: Console, settings: Settings, rounds: int, seconds: int) -
     )
 
 
-def bare_rate(data: list[tuple[Features, float]], *, predicts: bool) -> float:
+def bare_rate(data: list[tuple[FeatureRow, float]], *, predicts: bool) -> float:
     """Rows a second of the same River model in a loop over rows in memory, with nothing around it."""
     from river import linear_model, preprocessing
 
@@ -132,10 +133,10 @@ def replay(console: Console, settings: Settings) -> None:
     key = LearnerKey("bench-replay", "linear_regression", "0")
     with event_log.session(engine) as connection:
         data = rows(REPLAYED)
-        drafts = [Draft("row", features, target) for features, target in data]
+        drafts = [NewEvent("row", features, target) for features, target in data]
         for begin in range(0, REPLAYED, 5_000):
             event_log.append(connection, key.log, drafts[begin : begin + 5_000])
-        line = event_log.Line(engine)
+        line = event_log.PinnedConnection(engine)
         for what, predicts in (("learn only", False), ("predict, score, learn", True)):
             ratios, rates = [], []
             for _ in range(7):

@@ -24,7 +24,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from contender.console.progress import Progress
+from contender.console.progress import ProgressReporter
 from contender.local.pipeline import run_task
 from contender.servers.processes import Postgres, free_port, spawn, start_mlflow, wait_for_http, wait_for_mlflow
 from core.config.settings import Settings, keep_loopback_from_proxies
@@ -73,7 +73,7 @@ def own_api(home: Path, console: Console) -> Iterator[tuple[str, Settings]]:
     api = None
     try:
         wait_for_mlflow(settings.mlflow_url, mlflow)
-        run_task(settings, load_task(tasks, "spy"), SystemClock(), Progress(console))
+        run_task(settings, load_task(tasks, "spy"), SystemClock(), ProgressReporter(console))
         started = time.perf_counter()
         api = spawn("api", ["-m", "serving"], settings)
         url = f"http://127.0.0.1:{api_port}"

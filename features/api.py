@@ -14,7 +14,7 @@ from core.config.settings import Settings
 from core.db.engine import connect
 from features.lag_buffer import LagBuffers
 from web import app as web
-from web import roles as guard
+from web import roles
 from web.app import SERVICE
 from web.problems import documented
 from web.service import AWAY, HOME_PAGE, TRAINS, prepare, run
@@ -46,7 +46,7 @@ class Value(BaseModel):
     value: float = Field(strict=True, allow_inf_nan=False, json_schema_extra={"example": 112})
 
 
-class Row(BaseModel):
+class RowSchema(BaseModel):
     """A row to learn from: the value, and those before it."""
 
     features: dict[str, float] = Field(description="`in_1` came just before, then `in_2`, …", examples=[{"in_1": 112}])
@@ -62,7 +62,7 @@ class Series(BaseModel):
     values: list[float] = Field(description="The newest 1000 of them, newest last.")
 
 
-class Info(BaseModel):
+class FeaturesInfo(BaseModel):
     """What the service does."""
 
     name: Literal["features"]
@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> OpenAPI:
         description=f"{_ABOUT} Its lag buffers are in Postgres: replicas share them, and they outlive them.",
         version="1.0.0",
         home_page=HOME_PAGE.format(name="features", about=_ABOUT),
-        security_schemes=guard.SECURITY_SCHEMES,
+        security_schemes=roles.SECURITY_SCHEMES,
     )
     _add_lags(app, LagBuffers(engine, settings.n_lags))
     prepare(app, engine, settings, settings.features_host)
@@ -91,16 +91,16 @@ def _add_lags(app: OpenAPI, buffers: LagBuffers) -> None:
         "/add",
         tags=[_LAGS],
         summary="Add a value",
-        security=guard.SECURITY,
+        security=roles.SECURITY,
         responses={
             **TRAINS,
-            "200": Row,
+            "200": RowSchema,
             "400": documented("The body is not JSON (`malformed`)."),
             "413": documented("The body is larger than the service accepts (`too_large`)."),
             "415": documented("The body is not sent as JSON (`unsupported_media_type`)."),
         },
     )
-    @guard.require(Role.TRAINER)
+    @roles.require(Role.TRAINER)
     def add(body: Value) -> dict[str, Any]:
         return asdict(buffers.add(body.series_id, body.value))
 
@@ -113,7 +113,7 @@ def _add_lags(app: OpenAPI, buffers: LagBuffers) -> None:
     def series(path: SeriesPath) -> dict[str, Any]:
         return asdict(buffers.series(path.series_id))
 
-    @app.get("/info", tags=[SERVICE], summary="What it does", responses={"200": Info, "503": AWAY})
+    @app.get("/info", tags=[SERVICE], summary="What it does", responses={"200": FeaturesInfo, "503": AWAY})
     def info() -> dict[str, Any]:
         return {"name": "features", "n_lags": buffers.n_lags, "series": buffers.count()}
 

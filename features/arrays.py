@@ -8,13 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import DataRefusedError
-from training.event_log.events import Features
-from training.models.base import Floats
 
 if TYPE_CHECKING:
     from features.dataset import Dataset
 
 Days = npt.NDArray[np.datetime64]
+Floats = npt.NDArray[np.float64]
+"""Rows: shape (n, features), in the task's order of features. Labels and predictions: shape (n,)."""
+FeatureRow = dict[str, float]
+"""One row: the value of each feature by its name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class History:
         days = event_days, target_days
         return cls(dataset.feature_names, *days, rows, target_days[labelled], rows[labelled], labels)
 
-    def named(self, rows: Floats) -> list[Features]:
+    def named(self, rows: Floats) -> list[FeatureRow]:
         """Rows as events have them: each value by its feature's name."""
         return [dict(zip(self.feature_names, row, strict=True)) for row in rows.tolist()]
 

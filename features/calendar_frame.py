@@ -3,7 +3,7 @@
 import polars as pl
 
 from core.config.tasks import Task
-from core.jobs import calendars as sessions
+from core.jobs import calendars
 
 _BAR = ("close", "dividend", "split")
 
@@ -13,7 +13,7 @@ def on_calendar(task: Task, observations: pl.DataFrame) -> pl.DataFrame:
     if observations.is_empty():
         return observations
     first, last = observations["event_date"][0], observations["event_date"][-1]
-    expected = pl.Series(sessions.expected_dates(task, first, last), dtype=pl.Date)
+    expected = pl.Series(calendars.expected_dates(task, first, last), dtype=pl.Date)
     return observations.filter(observations["event_date"].is_in(expected.implode()))
 
 
@@ -24,9 +24,9 @@ def lay_out(task: Task, observations: pl.DataFrame) -> pl.DataFrame:
     follows) and, where the fields allow it, `growth`. No row depends on how far back the history goes.
     """
     first, last = observations["event_date"][0], observations["event_date"][-1]
-    dates = sessions.expected_dates(task, first, last)
+    dates = calendars.expected_dates(task, first, last)
     expected = pl.DataFrame(
-        {"event_date": dates, "target_date": [*dates[1:], sessions.next_date(task, last)]},
+        {"event_date": dates, "target_date": [*dates[1:], calendars.next_date(task, last)]},
         schema={"event_date": pl.Date, "target_date": pl.Date},
     )
     history = expected.join(observations, on="event_date", how="left", maintain_order="left")

@@ -39,7 +39,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Row:
+class DatasetRow:
     """The features of one date, from which its target is predicted; `features_hash` names what the model saw."""
 
     event_date: date
@@ -67,7 +67,7 @@ def build(task: Task, series: str, source: str, observations: pl.DataFrame, as_o
     return Dataset(task.name, series, source, as_of, table, names, data_hash, declaration_hash(task))
 
 
-def latest_row(task: Task, observations: pl.DataFrame) -> Row | None:
+def latest_row(task: Task, observations: pl.DataFrame) -> DatasetRow | None:
     """The row of the newest observation: what the next value is predicted from. Needs only a tail of the history.
 
     Equal to the bit to `build`'s row of that date, however much history each is given, as long as there are
@@ -82,7 +82,7 @@ def latest_row(task: Task, observations: pl.DataFrame) -> Row | None:
     if table.is_empty():
         return None
     features = {column.name: float(table[column.name][0]) for column in planned}
-    return Row(newest, table["target_date"][0], features, features_hash(features))
+    return DatasetRow(newest, table["target_date"][0], features, features_hash(features))
 
 
 def lookback(task: Task) -> int:

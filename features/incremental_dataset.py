@@ -14,7 +14,7 @@ from ingestion.store import observations
 from ingestion.store.observations import ActiveSeries
 
 
-class Followed:
+class IncrementalDataset:
     """What the features job would build of a series as of each instant, instants in their order; nothing is stored.
 
     Rows that were built stay as they are while observations are only added at the end: `build` looks at nothing after

@@ -11,7 +11,7 @@ from core.config.settings import Settings
 from core.config.tasks import Task
 from core.db.engine import connect, reachable
 from core.errors import DataRefusedError, IntegrityError, NotFoundError
-from core.jobs import run_keys as runs
+from core.jobs import run_keys
 from core.jobs.clock import Clock
 from core.jobs.run_keys import RunKey
 from core.logs import get_log
@@ -69,7 +69,7 @@ def run(settings: Settings, task: Task, clock: Clock) -> FeaturesReport:
                 return report
             report = _work(settings, engine, task, active, known)
             settled = {"rows": report.rows, "labelled": report.labelled, "ignored": report.ignored}
-            runs.settle(connection, key, settled)
+            run_keys.settle(connection, key, settled)
             return report
     finally:
         engine.dispose()
@@ -87,7 +87,7 @@ def _active(engine: sa.Engine, task: Task) -> ActiveSeries:
 
 def _settled(settings: Settings, engine: sa.Engine, active: ActiveSeries, key: RunKey) -> FeaturesReport | None:
     """The report of the run that built these data before, or None when it is still, or again, to do."""
-    before = runs.settled(engine, key)
+    before = run_keys.settled(engine, key)
     snapshot = None if before is None else lake.find(engine, key.task, key.stands_on)
     if before is None or snapshot is None:
         return None

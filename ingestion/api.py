@@ -20,7 +20,7 @@ from core.config.task_files import pushed_names
 from core.db.engine import connect
 from ingestion.stream.cursor import DEFAULT, NoMore, Stream, acknowledged_by
 from web import app as web
-from web import roles as guard
+from web import roles
 from web.problems import documented
 from web.service import AWAY, HOME_PAGE, TRAINS, prepare, run
 
@@ -73,7 +73,7 @@ class NextQuery(SeriesQuery):
     )
 
 
-class Observation(BaseModel):
+class ObservationSchema(BaseModel):
     """One observation of a series."""
 
     observation_id: int = Field(description="1, 2, 3, … in each series.", examples=[1])
@@ -106,7 +106,7 @@ def create_app(settings: Settings) -> OpenAPI:
         description=f"{_ABOUT} What it has handed out is in Postgres: replicas share it, and it outlives them.",
         version="1.0.0",
         home_page=HOME_PAGE.format(name="ingestion", about=_ABOUT),
-        security_schemes=guard.SECURITY_SCHEMES,
+        security_schemes=roles.SECURITY_SCHEMES,
     )
     _add_stream(app, Stream(engine), settings.tasks)
     prepare(app, engine, settings, settings.ingestion_host)
@@ -118,10 +118,10 @@ def _add_stream(app: OpenAPI, stream: Stream, tasks: Path) -> None:
         "/next",
         tags=[_STREAM],
         summary="The next observation",
-        security=guard.SECURITY,
-        responses={**TRAINS, "200": Observation, "204": _EMPTY, "404": _UNKNOWN_TASK},
+        security=roles.SECURITY,
+        responses={**TRAINS, "200": ObservationSchema, "204": _EMPTY, "404": _UNKNOWN_TASK},
     )
-    @guard.require(Role.TRAINER)
+    @roles.require(Role.TRAINER)
     def take(query: NextQuery) -> Response:
         if request.method == "HEAD":  # Flask would answer it by GET, and drop the observation
             raise MethodNotAllowed(["GET", "OPTIONS"])
@@ -142,10 +142,10 @@ def _add_stream(app: OpenAPI, stream: Stream, tasks: Path) -> None:
         "/reset",
         tags=[_STREAM],
         summary="Begin again",
-        security=guard.SECURITY,
+        security=roles.SECURITY,
         responses={**TRAINS, "200": Restarted, "404": _UNKNOWN},
     )
-    @guard.require(Role.TRAINER)
+    @roles.require(Role.TRAINER)
     def reset(query: SeriesQuery) -> dict[str, Any]:
         return {"message": "The stream begins again.", **asdict(stream.reset(query.series))}
 

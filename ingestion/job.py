@@ -12,11 +12,11 @@ from core.db.engine import connect, reachable
 from core.errors import SourceUnreachableError
 from core.jobs.clock import Clock, SystemClock
 from core.jobs.leases import Lease, hold
-from ingestion.quality import Quarantined
 from ingestion.sources.base import Source
 from ingestion.sources.factory import open_source
 from ingestion.store.observations import ActiveSeries, activate, active, stored_dates
-from ingestion.sync import Update, bring_up_to_date
+from ingestion.store.quarantine import RejectedRow
+from ingestion.sync import SyncResult, bring_up_to_date
 
 LEASE_WAIT_SECONDS = 60.0
 MACHINE: Clock = SystemClock()
@@ -39,7 +39,7 @@ class IngestReport:
     outcome: Literal["stored", "nothing new", "stale"]
     new: int = 0
     restated: int = 0
-    faults: tuple[Quarantined, ...] = ()
+    faults: tuple[RejectedRow, ...] = ()
     gaps: tuple[date, ...] = ()
     first_date: date | None = None
     last_date: date | None = None
@@ -133,7 +133,7 @@ def _without_source(
     return _report(task, update, fallback_for=error.problem)
 
 
-def _stand_on(engine: sa.Engine, task: Task, update: Update, reason: str, now: datetime) -> None:
+def _stand_on(engine: sa.Engine, task: Task, update: SyncResult, reason: str, now: datetime) -> None:
     """Makes the series the task's active one, if it is not yet."""
     standing = ActiveSeries(update.series, update.source)
     if active(engine, task.name) != standing:
@@ -141,7 +141,7 @@ def _stand_on(engine: sa.Engine, task: Task, update: Update, reason: str, now: d
             activate(connection, task.name, standing, reason, now)
 
 
-def _report(task: Task, update: Update, fallback_for: str = "") -> IngestReport:
+def _report(task: Task, update: SyncResult, fallback_for: str = "") -> IngestReport:
     recorded = update.recorded
     return IngestReport(
         task=task.name,

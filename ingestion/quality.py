@@ -11,6 +11,7 @@ from core.errors import DataRefusedError
 from core.jobs.calendars import expected_dates, final_at, is_expected, session, timezone
 from ingestion.sources.base import MONTH_FIELDS, PRICES, SESSION_FIELDS, RawRow
 from ingestion.store.observations import Observation
+from ingestion.store.quarantine import RejectedRow
 
 _RANGE_TOLERANCE = 1e-3
 """Open and close may leave the day's range by this much of the price: sources round, and adjust each column alone."""
@@ -28,15 +29,6 @@ CONFLICTING = "several rows for this date, which do not agree"
 
 
 @dataclass(frozen=True)
-class Quarantined:
-    """A row that may not be used, and why."""
-
-    event_date: date | None
-    reason: str
-    fields: dict[str, float]
-
-
-@dataclass(frozen=True)
 class Checked:
     """An answer after its checks. Rows before the task's start, and values not final yet, are left out without blame.
 
@@ -44,7 +36,7 @@ class Checked:
     """
 
     accepted: tuple[Observation, ...]
-    quarantined: tuple[Quarantined, ...]
+    quarantined: tuple[RejectedRow, ...]
     not_final: int
 
 
@@ -63,13 +55,13 @@ def check(task: Task, rows: Sequence[RawRow], now: datetime, stored: Collection[
     """
     names = SESSION_FIELDS if task.frequency == "session" else MONTH_FIELDS
     _require_shape(task, rows, names)
-    faults: list[Quarantined] = []
+    faults: list[RejectedRow] = []
     by_date: dict[date, list[_Dated]] = defaultdict(list)
     for row in rows:
         dated = _dated(task, row)
         if isinstance(dated, str):
             day = row.stamp.date() if isinstance(row.stamp, datetime) else row.stamp
-            faults.append(Quarantined(day, dated, row.fields))
+            faults.append(RejectedRow(day, dated, row.fields))
         elif dated.event_date >= task.start:
             by_date[dated.event_date].append(dated)
     _require_right_dates(task, len(rows), faults)
@@ -85,7 +77,7 @@ def check(task: Task, rows: Sequence[RawRow], now: datetime, stored: Collection[
         if bar is None:
             continue
         if reason := _fault(bar.fields, names):
-            faults.append(Quarantined(day, reason, bar.fields))
+            faults.append(RejectedRow(day, reason, bar.fields))
             continue
         accepted.append(Observation(day, final, {name: bar.fields[name] for name in names}))
     _require_mostly_good(task, accepted, faults)
@@ -139,7 +131,7 @@ def _dated(task: Task, row: RawRow) -> _Dated | str:
     return _Dated(day, is_live, row.fields) if hours else NO_SESSION
 
 
-def _one(rows: list[_Dated]) -> tuple[_Dated | None, list[Quarantined]]:
+def _one(rows: list[_Dated]) -> tuple[_Dated | None, list[RejectedRow]]:
     """The one row of a date, and the others with the reason why they are not it."""
     if len(rows) == 1:
         return rows[0], []
@@ -147,11 +139,11 @@ def _one(rows: list[_Dated]) -> tuple[_Dated | None, list[Quarantined]]:
     live = [row for row in rows if row.is_live]
     if not settled:
         settled, live = live, []
-    spare = [Quarantined(row.event_date, LIVE, row.fields) for row in live]
+    spare = [RejectedRow(row.event_date, LIVE, row.fields) for row in live]
     first, *others = settled
     if any(repr(row.fields) != repr(first.fields) for row in others):  # repr: NaN is unlike itself
-        return None, spare + [Quarantined(row.event_date, CONFLICTING, row.fields) for row in settled]
-    return first, spare + [Quarantined(row.event_date, REPEATED, row.fields) for row in others]
+        return None, spare + [RejectedRow(row.event_date, CONFLICTING, row.fields) for row in settled]
+    return first, spare + [RejectedRow(row.event_date, REPEATED, row.fields) for row in others]
 
 
 def _fault(fields: dict[str, float], names: Sequence[str]) -> str | None:
@@ -195,7 +187,7 @@ def _require_shape(task: Task, rows: Sequence[RawRow], names: Sequence[str]) -> 
         )
 
 
-def _require_right_dates(task: Task, total: int, faults: Sequence[Quarantined]) -> None:
+def _require_right_dates(task: Task, total: int, faults: Sequence[RejectedRow]) -> None:
     shifted = sum(fault.reason in (NO_SESSION, WRONG_ZONE) for fault in faults)
     if shifted >= 3 and shifted > _MOST_SHIFTED * total:
         raise DataRefusedError(
@@ -205,7 +197,7 @@ def _require_right_dates(task: Task, total: int, faults: Sequence[Quarantined]) 
         )
 
 
-def _require_mostly_good(task: Task, accepted: Sequence[Observation], faults: Sequence[Quarantined]) -> None:
+def _require_mostly_good(task: Task, accepted: Sequence[Observation], faults: Sequence[RejectedRow]) -> None:
     bad = sum(fault.reason not in (LIVE, REPEATED) for fault in faults)
     if bad > len(accepted):
         reason, count = Counter(fault.reason for fault in faults).most_common(1)[0]
@@ -215,7 +207,7 @@ def _require_mostly_good(task: Task, accepted: Sequence[Observation], faults: Se
         )
 
 
-def _require_split_days(task: Task, good: Collection[date], faults: Sequence[Quarantined]) -> None:
+def _require_split_days(task: Task, good: Collection[date], faults: Sequence[RejectedRow]) -> None:
     """A split whose day is missing would look like a crash to everything that reads the series."""
     for fault in faults:
         split = fault.fields.get("split", 1.0)

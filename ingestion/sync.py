@@ -13,24 +13,23 @@ from core.errors import DataRefusedError, SourceUnreachableError
 from core.jobs.calendars import last_final_date
 from core.jobs.leases import Lease
 from ingestion import quality
-from ingestion.quality import Quarantined
 from ingestion.sources.base import Source
-from ingestion.store import fetch_log as fetches
-from ingestion.store import quarantine
-from ingestion.store.observations import Recorded, newest_values, record, stored_dates
+from ingestion.store import fetch_log, quarantine
+from ingestion.store.observations import WriteResult, newest_values, record, stored_dates
+from ingestion.store.quarantine import RejectedRow
 
 LOOK_BACK_DAYS = 30
 """How much of what is stored is fetched again, so that restatements are seen."""
 
 
 @dataclass(frozen=True)
-class Update:
+class SyncResult:
     """What was added to a series, and how it stands now. `gaps` are dates that are due and not stored."""
 
     series: str
     source: str
-    recorded: Recorded
-    quarantined: tuple[Quarantined, ...]
+    recorded: WriteResult
+    quarantined: tuple[RejectedRow, ...]
     gaps: tuple[date, ...]
     first_date: date
     last_date: date
@@ -57,7 +56,7 @@ class _Standing:
 
 def bring_up_to_date(
     engine: sa.Engine, task: Task, source: Source, now: datetime, lease: Lease, fetched_at: datetime
-) -> Update:
+) -> SyncResult:
     """Stores what the source has and we have not, as far as it is final at `now`, where the job stands.
 
     `fetched_at` is the machine's time: facts go by it (when was asked, when a changed past became known), and what a
@@ -68,8 +67,8 @@ def bring_up_to_date(
     series = source.series
     with _failures_on_record(engine, series, source.name, fetched_at):
         standing = _standing(engine, task, source, now)
-    recorded, stored = Recorded(0, 0, 0), set(standing.stored)
-    set_aside: tuple[Quarantined, ...] = ()
+    recorded, stored = WriteResult(0, 0, 0), set(standing.stored)
+    set_aside: tuple[RejectedRow, ...] = ()
     if not _is_settled(engine, task, source, standing, now, fetched_at):
         with _failures_on_record(engine, series, source.name, fetched_at):
             rows = source.fetch(_since(task, standing))
@@ -82,14 +81,14 @@ def bring_up_to_date(
             recorded = record(connection, series, source.name, checked.accepted, fetched_at)
             set_aside = quarantine.keep(connection, series, source.name, checked.quarantined)
             detail = _kept(task, standing, checked.not_final, now, fetched_at)
-            fetches.note(connection, series, source.name, fetched_at, "answered", detail, rows=len(rows))
+            fetch_log.note(connection, series, source.name, fetched_at, "answered", detail, rows=len(rows))
         stored.update(observation.event_date for observation in checked.accepted)
     if not stored:
         raise DataRefusedError(
             f"{source.name} has no value of {series} that is final at {now:%Y-%m-%d %H:%M} UTC.",
             "Run this again when one is.",
         )
-    return Update(
+    return SyncResult(
         series=series,
         source=source.name,
         recorded=recorded,
@@ -113,22 +112,22 @@ def _kept(task: Task, standing: _Standing, not_final: int, now: datetime, fetche
     if standing.content:
         return standing.content + (f", {not_final} rows not final" if not_final else "")
     is_cut_off = not_final and last_final_date(task, now) != last_final_date(task, fetched_at)
-    return fetches.cut_off(now) if is_cut_off else ""
+    return fetch_log.cut_off(now) if is_cut_off else ""
 
 
 def _is_settled(
     engine: sa.Engine, task: Task, source: Source, standing: _Standing, now: datetime, asked_at: datetime
 ) -> bool:
     """Whether there is nothing to ask for. Raises SourceUnreachableError when there is, but it may not be asked now."""
-    history = fetches.asked(engine, source.series, source.name, fetches.day_of(asked_at))
+    history = fetch_log.asked(engine, source.series, source.name, fetch_log.day_of(asked_at))
     if standing.content:
         last = next((fetch for fetch in reversed(history) if fetch.outcome == "answered"), None)
         return bool(standing.stored) and last is not None and last.detail == standing.content
     if standing.stored:
         recent = tuple(day for day in standing.missing if day >= standing.look_back_to)
-        if fetches.is_answered(task, history, now, recent, asked_at):
+        if fetch_log.is_answered(task, history, now, recent, asked_at):
             return True
-    if reason := fetches.reason_to_wait(history, asked_at):
+    if reason := fetch_log.reason_to_wait(history, asked_at):
         raise SourceUnreachableError(f"{source.name} is not asked now: {reason}.", "It is asked again by itself.")
     return False
 
@@ -148,9 +147,9 @@ def _failures_on_record(engine: sa.Engine, series: str, source: str, asked_at: d
         yield
     except SourceUnreachableError as error:
         with reachable(), engine.begin() as connection:
-            fetches.note(connection, series, source, asked_at, "unreachable", fetches.failure(error))
+            fetch_log.note(connection, series, source, asked_at, "unreachable", fetch_log.failure(error))
         raise
     except DataRefusedError as error:
         with reachable(), engine.begin() as connection:
-            fetches.note(connection, series, source, asked_at, "refused", error.problem)
+            fetch_log.note(connection, series, source, asked_at, "refused", error.problem)
         raise

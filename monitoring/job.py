@@ -12,8 +12,8 @@ from core.db.engine import connect
 from core.jobs.clock import Clock
 from core.logs import get_log
 from ingestion.store import observations
-from monitoring import realised_loss as served
-from monitoring.realised_loss import Served
+from monitoring import realised_loss
+from monitoring.realised_loss import ServedAnswer
 from training.ledger import entries as ledger
 from training.ledger.entries import CHAMPION
 
@@ -30,7 +30,7 @@ class MonitorReport:
     age_days: int | None
     champion: int | None
     metric: str
-    served: Served
+    served: ServedAnswer
 
     def sentence(self) -> str:
         """One line for a person."""
@@ -55,7 +55,7 @@ def run(settings: Settings, task: Task, clock: Clock) -> MonitorReport:
         active = observations.active(engine, task.name)
         newest = None if active is None else observations.watermark(engine, active.series)
         standing = ledger.standing(engine, task.name).get(CHAMPION)
-        score = Served(0, None, None) if active is None else served.score(engine, task, active.series, now)
+        score = ServedAnswer(0, None, None) if active is None else realised_loss.score(engine, task, active.series, now)
     finally:
         engine.dispose()
     age = None if newest is None else (now.date() - newest).days
@@ -74,7 +74,7 @@ REMEDIES = {
 }
 
 
-def state(task: Task, age_days: int | None, champion: int | None, score: Served) -> str:
+def state(task: Task, age_days: int | None, champion: int | None, score: ServedAnswer) -> str:
     """The first thing that a person should see to; `insufficient` while too few answers have come true to say."""
     if age_days is None:
         return "no_data"

@@ -12,8 +12,7 @@ from core.config.tasks import Task
 from core.db.engine import reachable
 from core.db.pipeline_tables import contender_predictions, predictions
 from core.db.pipeline_tables import outcomes as labels_known
-from training.evaluation import losses as scoring
-from training.evaluation import outcomes
+from training.evaluation import losses, outcomes
 
 NEWEST_DATES = 252
 """So many of the newest scored dates count: a year of sessions."""
@@ -22,7 +21,7 @@ _SCHEMA = pl.Schema({"target_date": pl.Date, "version": pl.Int64, "value": pl.Fl
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedAnswer:
     """The mean loss of what was answered over `n` dates, and the baseline's over the same; None without any."""
 
     n: int
@@ -30,7 +29,7 @@ class Served:
     baseline_loss: float | None
 
 
-def score(engine: sa.Engine, task: Task, series: str, as_of: datetime) -> Served:
+def score(engine: sa.Engine, task: Task, series: str, as_of: datetime) -> ServedAnswer:
     """Scores the answers of the API: the first of each version and date, made before the label was known.
 
     A date that several versions were asked about counts once, by the version that answered last before the label.
@@ -54,13 +53,12 @@ def score(engine: sa.Engine, task: Task, series: str, as_of: datetime) -> Served
         .tail(NEWEST_DATES)
     )
     if before.is_empty():
-        return Served(0, None, None)
+        return ServedAnswer(0, None, None)
     truth = before.get_column("label").to_numpy()
     means = [
-        float(np.mean(scoring.losses(task, truth, before.get_column(name).to_numpy())))
-        for name in ("value", "baseline")
+        float(np.mean(losses.losses(task, truth, before.get_column(name).to_numpy()))) for name in ("value", "baseline")
     ]
-    return Served(before.height, *means)
+    return ServedAnswer(before.height, *means)
 
 
 def _first_known(connection: sa.Connection, task: Task, series: str) -> pl.DataFrame:

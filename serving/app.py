@@ -14,18 +14,17 @@ from core.jobs.clock import Clock, SystemClock
 from serving import learning_service, management
 from serving.champion.poller import Follower
 from serving.champion.predictor import NoPredictionError, NoThresholdError
-from serving.champion.state import Board, NoChampionError, NoDataError
-from serving.http import prediction_routes as public
+from serving.champion.state import NoChampionError, NoDataError, ServingState
+from serving.http import prediction_routes
 from serving.http.management import ManagementContext
-from serving.http.responses import Desk
+from serving.http.responses import ResponseCache
 from serving.http.shortcut import Shortcut
 from serving.learning_service import LearningService
 from serving.prediction_log.log import PredictionLog
 from serving.runtime.alerts import Alerts
 from serving.runtime.prometheus import Metrics
 from web import app as web
-from web import problems
-from web import roles as guard
+from web import problems, roles
 from web.problems import INVALID, Kind
 
 EXTENSION = "contender"
@@ -43,17 +42,17 @@ _DESCRIPTION = (
 )
 
 
-class Service:
+class PredictionService:
     """What runs behind the routes of one worker."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         settings.require_mlflow_url()
         self.engine: sa.Engine = connect(settings.require_database_url(), schema=settings.schema_name)
         self.metrics = Metrics(metrics_folder(settings))
-        self.board = Board()
+        self.board = ServingState()
         self.alerts = Alerts(self.metrics)
         self.log = PredictionLog(settings.spool, self.engine, self.metrics)
-        self.desk = Desk(self.log, clock)
+        self.desk = ResponseCache(self.log, clock)
         self.follower = Follower(settings, self.engine, clock, self.board, self.metrics, self.alerts)
         self.learning = LearningService(settings, clock, self.alerts, self.follower.watched)
 
@@ -74,7 +73,7 @@ class Service:
 def create_app(settings: Settings, clock: Clock | None = None) -> OpenAPI:
     """The app of one worker, its threads running. `app.extensions["contender"]` is its Service, to be stopped."""
     clock = clock or SystemClock()
-    service = Service(settings, clock)
+    service = PredictionService(settings, clock)
     app = web.create_app(
         __name__,
         title="Contender",
@@ -82,14 +81,16 @@ def create_app(settings: Settings, clock: Clock | None = None) -> OpenAPI:
         version="1.0.0",
         home_page=(Path(__file__).parent / "pages" / "index.html").read_text(),
         kinds=_KINDS,
-        security_schemes=guard.SECURITY_SCHEMES,
+        security_schemes=roles.SECURITY_SCHEMES,
     )
     app.extensions[EXTENSION] = service
-    public.add_predictions(app, service.board, service.desk, clock, service.alerts)
+    prediction_routes.add_predictions(app, service.board, service.desk, clock, service.alerts)
     service.learning.add_to(app, service.metrics, {**problems.KINDS, **_KINDS})
     management.add(app, ManagementContext(service.engine, settings, clock, service.learning.learning))
     lives = service.learning.lives
-    public.add_service(app, service.board, service.metrics, clock, settings.alias_poll_seconds, lives, service.alerts)
+    prediction_routes.add_service(
+        app, service.board, service.metrics, clock, settings.alias_poll_seconds, lives, service.alerts
+    )
     _count_requests(app, service.metrics)
     app.wsgi_app = Shortcut(app.wsgi_app, service.board, service.desk, service.metrics)  # type: ignore[method-assign]
     service.start()

@@ -11,7 +11,7 @@ from core.errors import ContenderError
 from core.jobs.clock import Clock
 from serving.http import learning_routes
 from serving.http.fast_path import FastLane
-from serving.pushed.checkpointer import Keeper
+from serving.pushed.checkpointer import Checkpointer
 from serving.pushed.follower import PushedChampions
 from serving.pushed.learner_swap import LiveShelf
 from serving.pushed.learning import Learning, QuarantinedError
@@ -19,13 +19,12 @@ from serving.pushed.parsing import InvalidRowsError, TooManyRowsError
 from serving.pushed.registrar import Registrar
 from serving.pushed.tasks import open_tasks
 from serving.runtime.alerts import Alerts
-from serving.runtime.complaints import Complaints
-from serving.runtime.log_listener import Followed, LogWatch
+from serving.runtime.complaints import LogOnce
+from serving.runtime.log_listener import LogWatch, WatchedLog
 from serving.runtime.override_loader import Configured
 from serving.runtime.prometheus import Metrics
 from training.event_log.events import EventConflictError
-from web import problems
-from web import roles as guard
+from web import problems, roles
 from web.auth import Access
 from web.problems import INVALID, Kind
 from web.rate_limits import Limits
@@ -42,26 +41,26 @@ KINDS: dict[type[ContenderError], Kind] = {
 class LearningService:
     """The pushed tasks of one worker. `watched`: what else follows logs."""
 
-    def __init__(self, settings: Settings, clock: Clock, alerts: Alerts, *watched: Mapping[str, Followed]) -> None:
+    def __init__(self, settings: Settings, clock: Clock, alerts: Alerts, *watched: Mapping[str, WatchedLog]) -> None:
         self._settings = settings
         # Each learner keeps a connection to read its log and one to append to it; the rest come and go.
         lasting = 1 + 2 * len(pushed_names(settings.tasks))
         self._engine = connect(settings.require_database_url(), schema=settings.schema_name, pool_size=lasting + 4)
         engine = self._engine
         self.access = Access(engine, settings.api_host)
-        complaints = Complaints()
+        complaints = LogOnce()
         configured = Configured(engine, settings.bundles, complaints)
         self.lives = open_tasks(engine, settings, complaints, configured.newest())
         self.learning = Learning(engine, self.lives, _told)
         self._watch = LogWatch(engine, self.lives, *watched)
-        self._keeper = Keeper(engine, self.lives, clock)
+        self._keeper = Checkpointer(engine, self.lives, clock)
         self._champions = PushedChampions(engine, settings, self.lives, alerts)
         self._registrar = Registrar(engine, settings, self.lives, self._champions)
         self._shelf = LiveShelf(engine, settings, self.lives, configured, complaints)
 
     def add_to(self, app: OpenAPI, metrics: Metrics, kinds: Mapping[type[ContenderError], Kind]) -> None:
         """Adds the routes, the guard and the limits, and the way past Flask."""
-        guard.install(app, self.access)
+        roles.install(app, self.access)
         limits = Limits(app, self._settings.rate_limit, self.access, self._settings.rate_limit_storage)
         learning_routes.add(app, self.learning)
         lane = FastLane(app.wsgi_app, self.learning, kinds, metrics, self.access, limits, LIMIT_BYTES)

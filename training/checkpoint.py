@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from core.config import task_overrides as configurations
+from core.config import task_overrides
 from core.config.settings import Settings
 from core.config.task_files import pushed_names
 from core.db.engine import connect, reachable
 from core.errors import ContenderError
-from core.jobs import leases as locks
+from core.jobs import leases
 from core.jobs.clock import Clock, clock_of
 from core.jobs.runner import run_command
 from core.logs import get_log
 from training import register
 from training.learners import checkpoints, outbox
-from training.learners.checkpoints import Frozen
+from training.learners.checkpoints import CheckpointData
 from training.learners.pushed_learners import fresh, key
 from training.learners.running_learner import LiveLearner
 from training.models.task_check import chosen
@@ -55,10 +55,10 @@ def store(settings: Settings, clock: Clock) -> CheckpointReport:
     stored: dict[str, int] = {}
     failures: list[ContenderError] = []
     try:
-        replaced = configurations.newest(engine)
+        replaced = task_overrides.newest(engine)
         for name in pushed_names(settings.tasks):
             try:
-                declared = configurations.pushed_task(settings.tasks, name, replaced.get(name))
+                declared = task_overrides.pushed_task(settings.tasks, name, replaced.get(name))
                 task, contender = chosen(declared, settings.model_name)
                 wanted = key(task, contender)
                 live = LiveLearner(engine, wanted, fresh(task, wanted))
@@ -76,11 +76,11 @@ def _store(engine: sa.Engine, live: LiveLearner, clock: Clock) -> int:
     """Brings a learner up to the log and stores it. Returns the event after which it stands; 0: it was stored."""
     name = f"learner/{live.key.log}/{live.key.contender}"
     try:
-        with locks.hold(engine, name, wait_seconds=WAIT_SECONDS) as lease, live.at_head() as learner:
+        with leases.hold(engine, name, wait_seconds=WAIT_SECONDS) as lease, live.at_head() as learner:
             newest = checkpoints.newest(engine, live.key)
             if learner.seq == (0 if newest is None else newest.last_seq):
                 return 0
-            frozen = Frozen.of(learner)
+            frozen = CheckpointData.of(learner)
             with reachable(), engine.begin() as connection:
                 lease.check(connection)
                 checkpoints.write(connection, live.key, frozen)

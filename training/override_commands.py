@@ -8,7 +8,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from core.auth import audit
-from core.config import task_overrides as configurations
+from core.config import task_overrides
 from core.config.pushed_tasks import PushedTask
 from core.config.settings import Settings
 from core.config.task_files import known_tasks, load_pushed, pushed_names, task_names, understand
@@ -16,7 +16,7 @@ from core.config.task_overrides import Configuration, append
 from core.config.tasks import Task
 from core.db.engine import reachable
 from core.errors import ConfigurationError, ContenderError, NotFoundError
-from training.models import task_check as declarations
+from training.models import task_check
 
 FILE: Literal["file"] = "file"
 
@@ -26,7 +26,7 @@ class DeclarationError(ContenderError):
 
 
 @dataclass(frozen=True)
-class Shown:
+class TaskView:
     """What counts for a task. `number`: of the newest configuration, 0 if there never was one.
 
     `origin` says whether that counts or the file. `declaration` is None where what counts cannot be used: `trouble`
@@ -58,21 +58,21 @@ def require_task(folder: Path, name: str) -> None:
         raise NotFoundError(f"There is no task {name[:60]!r} in {folder}.", known_tasks(known))
 
 
-def show(engine: sa.Engine, settings: Settings, name: str, limit: int) -> Shown:
+def show(engine: sa.Engine, settings: Settings, name: str, limit: int) -> TaskView:
     """What counts for a task, and what counted before, newest first."""
-    history = configurations.history(engine, name, limit)
+    history = task_overrides.history(engine, name, limit)
     newest = history[0] if history else None
     number, origin = (0, FILE) if newest is None else (newest.number, _origin(newest.declaration))
     task: Task | PushedTask
     try:
         if name in pushed_names(settings.tasks):
-            task = configurations.pushed_task(settings.tasks, name, newest)
-            declarations.check_pushed(task, settings.model_name)
+            task = task_overrides.pushed_task(settings.tasks, name, newest)
+            task_check.check_pushed(task, settings.model_name)
         else:
-            task = declarations.load(settings.tasks, name, newest)
+            task = task_check.load(settings.tasks, name, newest)
     except ConfigurationError as error:
-        return Shown(name, number, origin, None, str(error), tuple(history))
-    return Shown(name, number, origin, task.model_dump(mode="json"), None, tuple(history))
+        return TaskView(name, number, origin, None, str(error), tuple(history))
+    return TaskView(name, number, origin, task.model_dump(mode="json"), None, tuple(history))
 
 
 def replace(
@@ -117,21 +117,21 @@ def require_usable(settings: Settings, name: str, declaration: Mapping[str, Any]
     what, folder = f"The declaration of {name}", settings.tasks
     try:
         if declaration is not None:
-            configurations.require_storable(declaration)
+            task_overrides.require_storable(declaration)
         if name in pushed_names(folder):
             is_file = declaration is None
             task = load_pushed(folder, name) if is_file else understand(declaration, name, PushedTask, what)
-            declarations.check_pushed(task, settings.model_name)
+            task_check.check_pushed(task, settings.model_name)
         elif declaration is None:
-            declarations.load(folder, name)
+            task_check.load(folder, name)
         else:
-            declarations.check(understand(declaration, name, Task, what))
+            task_check.check(understand(declaration, name, Task, what))
     except ConfigurationError as error:
         raise DeclarationError(error.problem, error.remedy) from None
 
 
 def _numbered(engine: sa.Engine, name: str, number: int) -> Mapping[str, Any] | None:
-    found = configurations.find(engine, name, number)
+    found = task_overrides.find(engine, name, number)
     if found is None:
         raise NotFoundError(f"The task {name!r} has no configuration {number}.", "Its history names those there are.")
     return found.declaration

@@ -18,31 +18,27 @@ from core.config.settings import Settings
 from core.config.tasks import Task, digest
 from core.db.engine import connect, reachable
 from core.errors import IntegrityError, NotFoundError
-from core.jobs import leases as locks
-from core.jobs import run_keys as runs
+from core.jobs import leases, run_keys
 from core.jobs.clock import Clock
-from core.jobs.context import Workplace
+from core.jobs.context import JobContext
 from core.jobs.run_keys import RunKey
 from core.jobs.runner import run_job
 from ingestion.store import observations
 from training.evaluation import outcomes, predictions
-from training.ledger import decisions
+from training.ledger import decisions, reconciler
 from training.ledger import entries as ledger
-from training.ledger import reconciler as moves
 from training.ledger.decisions import Decision
 from training.ledger.entries import CHALLENGER, CHAMPION, Move
 from training.promote_summary import PromoteReport, described, report_of
-from training.promotion import holdout_refit as twins
-from training.promotion import record as judgement
-from training.promotion.collect import Situation
+from training.promotion import holdout_refit, record
+from training.promotion.collect import DecisionContext
 from training.promotion.collect import read as situation_now
 from training.promotion.gate import GUARD, HOLD, STALE, Verdict, decide
 from training.promotion.inputs import Given
 from training.registry import client as registry
-from training.registry import validation as sanity
-from training.registry import versions
+from training.registry import validation, versions
 from training.registry.versions import Version
-from training.reports import publisher as decision_log
+from training.reports import publisher
 
 LEASE_WAIT_SECONDS = 120.0
 
@@ -67,16 +63,16 @@ def promote(
     settings: Settings, engine: sa.Engine, task: Task, clock: Clock, *, log_holds: bool = True
 ) -> PromoteReport:
     """The same with connections that are there already."""
-    with locks.hold(engine, f"promote/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
-        at = Workplace(settings, engine, lease, clock)
+    with leases.hold(engine, f"promote/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
+        at = JobContext(settings, engine, lease, clock)
         report = described(engine, _promote(at, task))
         if log_holds or (report.is_new and report.outcome != HOLD):
-            decision_log.complete(at, task, holds=log_holds)
+            publisher.complete(at, task, holds=log_holds)
         return report
 
 
-def _promote(at: Workplace, task: Task) -> PromoteReport:
-    aliases = moves.reconcile(at, task.name)
+def _promote(at: JobContext, task: Task) -> PromoteReport:
+    aliases = reconciler.reconcile(at, task.name)
     found = (*aliases.repaired, *aliases.external)
     series, newest = _contestants(at.engine, task)
     key = _run_key(at, task, series, newest)
@@ -100,7 +96,7 @@ def _promote(at: Workplace, task: Task) -> PromoteReport:
             made += _decide(at, missed, night)[1]
         except _GoneError as error:  # as if it had never been made: it can stand for nothing
             gone.add(error.version.version)
-        aliases = moves.reconcile(at, task.name)
+        aliases = reconciler.reconcile(at, task.name)
 
 
 class _GoneError(Exception):
@@ -112,46 +108,46 @@ class _GoneError(Exception):
 
 
 def _decide(
-    at: Workplace, situation: Situation, session_date: date, key: RunKey | None = None
+    at: JobContext, situation: DecisionContext, session_date: date, key: RunKey | None = None
 ) -> tuple[Decision, list[Move]]:
     """One look of the gate, written down and carried out; with a key, the last one of this run."""
     situation, given, verdict = _judged(at, situation, session_date)
-    decision = judgement.decision(given, verdict)
+    decision = record.decision(given, verdict)
     intended = _intended(at, situation, verdict, decision)
     wanted = {move.to_version for move in intended if move.to_version}
     for version in versions.numbered(at.engine, situation.task.name, wanted).values():
-        moves.keep_bundle(at, version)
+        reconciler.keep_bundle(at, version)
     if situation.champion is not None and any(move.alias == CHAMPION for move in intended):
         with suppress(NotFoundError, IntegrityError):  # it is wanted for its probation; without it there is none
-            moves.keep_bundle(at, situation.champion)
+            reconciler.keep_bundle(at, situation.champion)
     with at.writing() as connection:
         decision_id = decisions.record(connection, decision, at.clock.now())
         made = [move.decided(decision_id, decision.evidence_hash) for move in intended]
         for move in made:
             ledger.write(connection, "intent", move, at.clock.now())
         if key is not None:
-            runs.settle(connection, key, {"decision": decision_id})
-    moves.carry_out(at, made)
+            run_keys.settle(connection, key, {"decision": decision_id})
+    reconciler.carry_out(at, made)
     return decision, made
 
 
-def _judged(at: Workplace, situation: Situation, session_date: date) -> tuple[Situation, Given, Verdict]:
+def _judged(at: JobContext, situation: DecisionContext, session_date: date) -> tuple[DecisionContext, Given, Verdict]:
     """The verdict; a version that is to serve is read back first, and one that is not what it was is rejected.
 
     Raises _GoneError for one that was deleted in MLflow.
     """
     while True:
-        given = judgement.given(situation, session_date)
-        verdict = decide(judgement.case(given, situation.board, situation.carried))
-        taken = judgement.taker(situation, verdict)
+        given = record.given(situation, session_date)
+        verdict = decide(record.case(given, situation.board, situation.carried))
+        taken = record.taker(situation, verdict)
         if taken is None or taken == situation.champion:
             return situation, given, verdict
         if registry.find(at.settings, taken.task, taken.version) is None:
             raise _GoneError(taken)
-        said = np.asarray(twins.model_of(at, taken).predict(np.array(taken.golden["rows"])), dtype=np.float64)
-        if sanity.repeats_itself(taken, said):
+        said = np.asarray(holdout_refit.model_of(at, taken).predict(np.array(taken.golden["rows"])), dtype=np.float64)
+        if validation.repeats_itself(taken, said):
             return situation, given, verdict
-        situation = replace(situation, spoilt={**situation.spoilt, verdict.judged or "": sanity.GOLDEN_BATCH})
+        situation = replace(situation, spoilt={**situation.spoilt, verdict.judged or "": validation.GOLDEN_BATCH})
 
 
 def _contestants(engine: sa.Engine, task: Task) -> tuple[str, dict[str, Version]]:
@@ -166,7 +162,7 @@ def _contestants(engine: sa.Engine, task: Task) -> tuple[str, dict[str, Version]
     return active.series, newest
 
 
-def _run_key(at: Workplace, task: Task, series: str, newest: Mapping[str, Version]) -> RunKey:
+def _run_key(at: JobContext, task: Task, series: str, newest: Mapping[str, Version]) -> RunKey:
     """Names the work by what a decision depends on: predictions, labels, versions, and what people did to the aliases.
 
     Rows are only ever added, so their counts say whether anything is new.
@@ -182,13 +178,13 @@ def _run_key(at: Workplace, task: Task, series: str, newest: Mapping[str, Versio
 
 def _stands(engine: sa.Engine, key: RunKey) -> bool:
     """Whether the last decision was made on this; what it depends on may have changed since, and changed back."""
-    settled = runs.settled(engine, key)
+    settled = run_keys.settled(engine, key)
     return settled is not None and settled["decision"] == decisions.newest_number(engine, key.task)
 
 
-def _intended(at: Workplace, situation: Situation, verdict: Verdict, decision: Decision) -> list[Move]:
+def _intended(at: JobContext, situation: DecisionContext, verdict: Verdict, decision: Decision) -> list[Move]:
     """The moves that a decision asks for."""
-    taken = judgement.taker(situation, verdict)
+    taken = record.taker(situation, verdict)
     who = GUARD if verdict.reason == GUARD else "promote"
     wanted = {
         CHAMPION: (taken, who, f"{decision.outcome} {decision.reason}"),
@@ -203,7 +199,7 @@ def _intended(at: Workplace, situation: Situation, verdict: Verdict, decision: D
     return intended
 
 
-def _runner_up(at: Workplace, situation: Situation, decision: Decision) -> Version | None:
+def _runner_up(at: JobContext, situation: DecisionContext, decision: Decision) -> Version | None:
     """The version for the challenger's alias: one that could serve, and that MLflow still has."""
     name = decision.challenger or ""
     version = situation.newest.get(name)

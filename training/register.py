@@ -10,22 +10,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.config import task_overrides as configurations
+from core.config import task_overrides
 from core.config.pushed_tasks import PushedTask
 from core.config.settings import Settings, load_settings
 from core.config.task_files import pushed_names
 from core.db.engine import connect, reachable
 from core.error_translation import explained
 from core.errors import ContenderError, UnreachableError
-from core.jobs import leases as locks
+from core.jobs import leases
 from core.jobs.clock import Clock, clock_of
-from core.jobs.context import Workplace
+from core.jobs.context import JobContext
 from core.jobs.runner import exit_code
 from core.logs import configure_logs, get_log
 from training.learners import outbox
-from training.learners.outbox import Asked
+from training.learners.outbox import PendingRegistration
 from training.learners.pushed_learners import key
-from training.ledger import auto_promote as crowning
+from training.ledger import auto_promote
 from training.ledger.entries import Move
 from training.models.task_check import chosen
 from training.registry import registration as pushed_registration
@@ -63,12 +63,12 @@ def run(settings: Settings, clock: Clock, only: str | None = None) -> RegisterRe
     moves: list[Move] = []
     failures: list[ContenderError] = []
     try:
-        with locks.hold(engine, LEASE) as lease:
-            at = Workplace(settings, engine, lease, clock)
-            replaced = configurations.newest(engine)
+        with leases.hold(engine, LEASE) as lease:
+            at = JobContext(settings, engine, lease, clock)
+            replaced = task_overrides.newest(engine)
             for name in [only] if only else pushed_names(settings.tasks):
                 try:
-                    declared = configurations.pushed_task(settings.tasks, name, replaced.get(name))
+                    declared = task_overrides.pushed_task(settings.tasks, name, replaced.get(name))
                     task, contender = chosen(declared, settings.model_name)
                 except ContenderError as error:
                     failures.append(error)
@@ -111,7 +111,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _register(at: Workplace, task: PushedTask, contender: str, asked: Asked, moves: list[Move]) -> Version:
+def _register(
+    at: JobContext, task: PushedTask, contender: str, asked: PendingRegistration, moves: list[Move]
+) -> Version:
     """Settles it last of all: whoever sees a settled version finds the alias on it, where it follows."""
     version = pushed_registration.register(at, task, asked)
     if asked.key == key(task, contender):
@@ -121,12 +123,12 @@ def _register(at: Workplace, task: PushedTask, contender: str, asked: Asked, mov
     return version
 
 
-def _crown(at: Workplace, task: PushedTask, contender: str) -> list[Move]:
-    move = crowning.crown(at.engine, at.settings, task, contender, at.clock)
+def _crown(at: JobContext, task: PushedTask, contender: str) -> list[Move]:
+    move = auto_promote.crown(at.engine, at.settings, task, contender, at.clock)
     return [] if move is None else [move]
 
 
-def _fail(at: Workplace, asked: Asked, error: ContenderError) -> None:
+def _fail(at: JobContext, asked: PendingRegistration, error: ContenderError) -> None:
     with reachable(), at.engine.begin() as connection:
         outbox.fail(connection, asked, str(error))
 

@@ -11,25 +11,23 @@ import sqlalchemy as sa
 from core.config.settings import Settings
 from core.config.tasks import Task, digest
 from core.db.engine import connect
-from core.jobs import leases as locks
-from core.jobs import run_keys as runs
+from core.jobs import leases, run_keys
 from core.jobs.clock import Clock
-from core.jobs.context import Workplace
+from core.jobs.context import JobContext
 from core.jobs.run_keys import RunKey
 from features import lake
 from features.dataset import Dataset
 from training.backtest import progress
-from training.backtest.replay import Tail, of_log
+from training.backtest.replay import LearnerReplay, of_log
 from training.backtest.state import Position
 from training.backtest.walk_forward import Walk, walk_all
 from training.evaluation import outcomes, predictions
-from training.event_log import dataset_log as row_log
+from training.event_log import dataset_log
 from training.event_log import store as event_log
-from training.learners import checkpoints
-from training.learners import factory as row_learners
-from training.learners.checkpoints import Frozen
+from training.learners import checkpoints, factory
+from training.learners.checkpoints import CheckpointData
 from training.registry.registration_to_fold import register
-from training.registry.training_session import Memory
+from training.registry.training_session import TrainingSession
 from training.registry.versions import Version
 
 LEASE_WAIT_SECONDS = 300.0
@@ -43,7 +41,7 @@ class TrainReport:
     through: str
     contenders: int
     predictions: int
-    labels: outcomes.Recorded
+    labels: outcomes.LabelWrite
     rebuilt: tuple[str, ...]
     versions: tuple[Version, ...]
     is_new: bool
@@ -76,26 +74,26 @@ def run(settings: Settings, task: Task, clock: Clock) -> TrainReport:
     try:
         dataset = lake.current(settings, engine, task, clock.now())
         key = _run_key(task, dataset)
-        if runs.settled(engine, key) is not None:
+        if run_keys.settled(engine, key) is not None:
             return _nothing(task, dataset)
-        with locks.hold(engine, f"train/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
-            if runs.settled(engine, key) is not None:
+        with leases.hold(engine, f"train/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
+            if run_keys.settled(engine, key) is not None:
                 return _nothing(task, dataset)
-            at = Workplace(settings, engine, lease, clock)
+            at = JobContext(settings, engine, lease, clock)
             report = advance(at, task, dataset)
             with at.writing() as connection:
-                runs.settle(connection, key, {"versions": [version.version for version in report.versions]})
+                run_keys.settle(connection, key, {"versions": [version.version for version in report.versions]})
             return report
     finally:
         engine.dispose()
 
 
-def advance(at: Workplace, task: Task, dataset: Dataset, memory: Memory | None = None) -> TrainReport:
+def advance(at: JobContext, task: Task, dataset: Dataset, memory: TrainingSession | None = None) -> TrainReport:
     """Takes the contenders over what the dataset has and they have not seen, under the lease of the workplace.
 
     `memory`: where a process that does so night after night has left off; it is brought up to date.
     """
-    appended = row_log.append(at, task, dataset)
+    appended = dataset_log.append(at, task, dataset)
     if memory is None or not memory.positions:
         walks, rebuilt = _from_store(at, task, dataset)
     else:
@@ -129,13 +127,13 @@ def rest(connection: sa.Connection, task: Task, series: str, walks: Mapping[str,
     for name, walk in walks.items():
         progress.write(connection, task, series, name, walk.position)
         if walk.learner is not None and walk.learner.said:
-            checkpoints.write(connection, row_learners.key(task, series, name), Frozen.of(walk.learner))
+            checkpoints.write(connection, factory.key(task, series, name), CheckpointData.of(walk.learner))
 
 
-def _from_store(at: Workplace, task: Task, dataset: Dataset) -> tuple[dict[str, Walk], list[str]]:
+def _from_store(at: JobContext, task: Task, dataset: Dataset) -> tuple[dict[str, Walk], list[str]]:
     """The walks from where the contenders stand in Postgres, and those that were rebuilt for other libraries."""
     stand = progress.read(at.engine, task, dataset.series)
-    with closing(event_log.Line(at.engine)) as line:
+    with closing(event_log.PinnedConnection(at.engine)) as line:
         tails = _tails(at, task, dataset, stand.positions, line)
         walks = walk_all(task, dataset, stand.positions, tails)
     rebuilt = [name for name in stand.stale if name not in tails]
@@ -143,15 +141,19 @@ def _from_store(at: Workplace, task: Task, dataset: Dataset) -> tuple[dict[str, 
 
 
 def _tails(
-    at: Workplace, task: Task, dataset: Dataset, positions: Mapping[str, Position | None], line: event_log.Line
-) -> dict[str, Tail]:
+    at: JobContext,
+    task: Task,
+    dataset: Dataset,
+    positions: Mapping[str, Position | None],
+    line: event_log.PinnedConnection,
+) -> dict[str, LearnerReplay]:
     """The learners of the contenders that have one, each where it stands in the log."""
     last = dataset.table.filter(pl.col("label").is_not_null()).get_column("target_date").max()
     assert last is None or isinstance(last, date), "a column of dates"  # noqa: S101
     return {
         name: of_log(at.engine, line, task, dataset.series, name, last, has_walked=position is not None)
         for name, position in positions.items()
-        if row_learners.learns(task, name)
+        if factory.learns(task, name)
     }
 
 
@@ -165,5 +167,5 @@ def _through(dataset: Dataset) -> str:
 
 
 def _nothing(task: Task, dataset: Dataset) -> TrainReport:
-    nothing = outcomes.Recorded(0, 0)
+    nothing = outcomes.LabelWrite(0, 0)
     return TrainReport(dataset.series, _through(dataset), len(task.contenders), 0, nothing, (), (), is_new=False)

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from core.auth.access_counter import Happening, Tally
-from core.auth.token_cache import Key, Keyring
+from core.auth.access_counter import AccessCounter, Happening
+from core.auth.token_cache import Key, TokenCache
 from core.auth.tokens import Role
 from core.errors import ConfigurationError, UnreachableError
 from web.problems import Kind, shown
@@ -50,10 +50,10 @@ class Access:
     request was not made by a web page from elsewhere. A token that does come must be a good one, there as well.
     """
 
-    def __init__(self, engine: sa.Engine, host: str, *, keyring: Keyring | None = None) -> None:
-        self._keyring = keyring or Keyring(engine)
+    def __init__(self, engine: sa.Engine, host: str, *, keyring: TokenCache | None = None) -> None:
+        self._keyring = keyring or TokenCache(engine)
         self._is_local = is_loopback(host)
-        self.tally = Tally(engine)
+        self.tally = AccessCounter(engine)
 
     def start(self) -> None:
         """Starts writing the audit log."""

@@ -16,9 +16,7 @@ from core.error_translation import explained
 from core.errors import ConfigurationError, ContenderError
 from core.jobs.runner import exit_code
 from core.logs import configure_logs, get_log
-from web import problems
-from web import rate_limits as limits
-from web import roles as guard
+from web import problems, rate_limits, roles
 from web.app import SERVICE, add_liveness
 from web.auth import Access
 from web.problems import Kind, documented
@@ -27,7 +25,7 @@ from web.server import serve
 
 ACCESS = "access"
 AWAY = documented("Postgres does not answer (`unreachable`) or has not been migrated (`not_migrated`).")
-TRAINS: dict[str | int, Any] = {**guard.RESPONSES, **limits.RESPONSES, "503": AWAY}
+TRAINS: dict[str | int, Any] = {**roles.RESPONSES, **rate_limits.RESPONSES, "503": AWAY}
 """What a route that needs the role `trainer` answers besides its own."""
 _NOT_MIGRATED = Kind(503, "not_migrated", "The database has no tables for this yet")
 
@@ -46,7 +44,7 @@ HOME_PAGE = """<!DOCTYPE html>
 """
 
 
-class Health(BaseModel):
+class ServiceHealth(BaseModel):
     """The service and its database answer."""
 
     status: Literal["ok"]
@@ -60,11 +58,11 @@ def prepare(app: OpenAPI, engine: sa.Engine, settings: Settings, host: str) -> N
     not written until `attend` is called.
     """
     access = Access(engine, host)
-    guard.install(app, access)
+    roles.install(app, access)
     Limits(app, settings.rate_limit, access, settings.rate_limit_storage)
     app.extensions[ACCESS] = access
 
-    @app.get("/health", tags=[SERVICE], summary="Whether it can be used", responses={"200": Health, "503": AWAY})
+    @app.get("/health", tags=[SERVICE], summary="Whether it can be used", responses={"200": ServiceHealth, "503": AWAY})
     def health() -> dict[str, str]:
         with reachable(), engine.connect() as connection:
             connection.execute(sa.select(sa.literal(1)))

@@ -26,27 +26,24 @@ Number = Annotated[int, typer.Argument(min=1, max=_LARGEST_ID, metavar="ID", hel
 @app.command()
 def show(number: Number, replay: ReplayName = "") -> None:
     """Show a decision in words: what was decided, why, and how the contenders stood."""
-    from training.reports import diagnostics as faults
-    from training.reports import explanations as wording
-    from training.reports import next_steps as outlook
-    from training.reports import reproduce as again
+    from training.reports import diagnostics, explanations, next_steps, reproduce
 
     with _at(replay) as (console, engine):
-        decision = again.find(engine, number)
+        decision = reproduce.find(engine, number)
         evidence = decision.evidence
         line = f"Decision {number} of {decision.task}, {decision.session_date}: {decision.outcome} ({decision.reason})"
         console.print(f"[bold]{escape(line)}[/bold]", highlight=False)
-        console.print(escape(f"{wording.why(decision)}\n{wording.after(decision)}"), highlight=False)
+        console.print(escape(f"{explanations.why(decision)}\n{explanations.after(decision)}"), highlight=False)
         if "asked" in evidence:
             asked = evidence["asked"]
             said = f"{asked['who']} asked for version {asked['version']} as {asked['alias']}: {asked['why']}"
             console.print(escape(said), highlight=False)
-        if awaited := outlook.awaited(decision):
+        if awaited := next_steps.awaited(decision):
             console.print(escape(f"\n{' '.join(awaited)}"), highlight=False)
         if evidence.get("comparisons"):
             console.print()
             console.print(_comparisons(evidence["comparisons"]))
-        for one in faults.found(decision):
+        for one in diagnostics.found(decision):
             console.print(
                 f"\n[bold]{escape(one.who)}[/bold]: {escape(one.wrong)} {escape(one.advice)}", highlight=False
             )
@@ -65,15 +62,15 @@ def replay(
     of_replay: ReplayName = "",
 ) -> None:
     """Make a decision again from what is stored. Exit code 43 when it does not come out the same to the byte."""
-    from training.reports.reproduce import again, sha256
+    from training.reports import reproduce
 
     with _at(of_replay) as (console, engine):
-        made = again(engine, number)
+        made = reproduce.again(engine, number)
         if out is not None:
             _write(out, made.files)
         for name, content in made.files.items():
             where = name if out is None else str(out / name)
-            console.print(escape(f"{where}  {sha256(content)}"), highlight=False, soft_wrap=True)
+            console.print(escape(f"{where}  {reproduce.sha256(content)}"), highlight=False, soft_wrap=True)
         if made.differences:
             for line in made.differences[:_SHOWN]:
                 console.print(escape(f"differs  {line}"), highlight=False, soft_wrap=True)

@@ -13,8 +13,7 @@ from rich.console import Console
 from contender.console.command import told
 from contender.console.findings import Finding, require_none_fails, show
 from contender.local import state
-from contender.vagrant import checks as vagrant_checks
-from contender.vagrant import facts as vagrant_facts
+from contender.vagrant import checks, facts
 from contender.vagrant.settings import load_vagrant_settings
 from core.config.settings import Settings, variable
 
@@ -77,9 +76,6 @@ def add_to(app: typer.Typer) -> None:
         """Say what on this machine is in the way of `contender up`, or of `vagrant up`, with exit code 42."""
         console = Console()
         with told(console) as (settings, _):
-            if vagrant:
-                findings = vagrant_checks.check(vagrant_facts.gather(), load_vagrant_settings())
-            else:
-                findings = laptop(settings)
+            findings = checks.check(facts.gather(), load_vagrant_settings()) if vagrant else laptop(settings)
             show(console, findings)
             require_none_fails(findings, "vagrant up" if vagrant else "contender up")

@@ -67,7 +67,7 @@ def history(
 
     with _at(task, replay) as at:
         told = chronicle.read(at.engine, at.name, limit)
-        newer: tuple[chronicle.Line, ...] = ()
+        newer: tuple[chronicle.LedgerLine, ...] = ()
         silence = ""
         try:
             newer = chronicle.unrecorded(at.engine, at.settings, at.name)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from training.ledger.history import Holder, Line
+from training.ledger.history import Holder, LedgerLine
 
 _ENDINGS = {
     "made": "",
@@ -23,7 +23,7 @@ _WHO_WIDTH, _WHY_WIDTH = 12, 28
 """Who is folded at that width; why has at least that much before a move is broken into two lines."""
 
 
-def table(lines: Sequence[Line], width: int) -> Table:
+def table(lines: Sequence[LedgerLine], width: int) -> Table:
     """The moves in their order, one a row, for a terminal of `width` columns; times are UTC.
 
     Where that is too narrow a move takes two lines: the alias stands below the time, the new version below the old.
@@ -50,7 +50,7 @@ def table(lines: Sequence[Line], width: int) -> Table:
     return made
 
 
-def reason(line: Line) -> str:
+def reason(line: LedgerLine) -> str:
     """What came of a move, and why it was made.
 
     The gate's own moves say their decision in the reason; a person's does not. `pinned`: the gate leaves alone from
@@ -80,11 +80,11 @@ def now(task: str, standing: Mapping[str, tuple[Holder | None, bool]], *, is_los
     return told
 
 
-def _when(line: Line) -> str:
+def _when(line: LedgerLine) -> str:
     return "not recorded yet" if line.at is None else f"{line.at:%Y-%m-%d %H:%M}"
 
 
-def _way(line: Line, gap: str) -> str:
+def _way(line: LedgerLine, gap: str) -> str:
     if line.before == line.after:  # a pin was put on or taken off
         return _named(line.after)
     return f"{_named(line.before)} →{gap}{_named(line.after)}"

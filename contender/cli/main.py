@@ -15,7 +15,7 @@ from contender.cli import replay as replay_command
 from contender.cli.summary import announcer, champions
 from contender.cluster import secrets
 from contender.console.command import told
-from contender.console.progress import Progress
+from contender.console.progress import ProgressReporter
 from contender.local import runner as local
 from contender.local import services as service_specs
 from contender.local import state
@@ -65,7 +65,7 @@ def up(
         failure = local.up(
             settings,
             _clock(as_of) or clock,
-            Progress(console),
+            ProgressReporter(console),
             detach=detach,
             announce=announcer(console, detach=detach),
             accelerate=accelerate,
@@ -117,9 +117,9 @@ def run(
     with told(console) as (settings, clock):
         clock = _clock(as_of) or clock
         if task is not None:
-            run_task(settings, _load(settings, task), clock, Progress(console))
+            run_task(settings, _load(settings, task), clock, ProgressReporter(console))
             return
-        progress = Progress(console)
+        progress = ProgressReporter(console)
         if failures := run_all(settings, declared(settings.tasks, progress), clock, progress):
             tell_again(failures, progress)
             raise typer.Exit(exit_code(failures[0].error))

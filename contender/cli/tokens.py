@@ -1,10 +1,8 @@
-"""`contender token`: makes, lists and revokes bearer tokens; and the one token that the one-command run makes."""
+"""`contender token`: makes, lists and revokes bearer tokens."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from getpass import getuser
-from pathlib import Path
 from typing import Annotated
 
 import sqlalchemy as sa
@@ -14,14 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from contender.console.command import told
+from contender.local.admin_token import login_name
 from core.auth import tokens
 from core.auth.tokens import Role
-from core.config.settings import Settings
 from core.db.engine import connect
-from core.files import write_private
 
-ADMIN_FILE = "admin-token"
-_ADMIN_NAME = "up"
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke the bearer tokens that the services accept.")
 
 
@@ -37,7 +32,7 @@ def create(
     console, notes = Console(), Console(stderr=True)
     with _database(notes) as engine:
         lifetime = timedelta(days=days) if days is not None else None
-        secret = tokens.create(engine, name=name, role=role, lifetime=lifetime, who=_person())
+        secret = tokens.create(engine, name=name, role=role, lifetime=lifetime, who=login_name())
         until = f"for {days} days" if days is not None else "until it is revoked"
         notes.print(escape(f"The token {name!r} is good for the role {role.value}, {until}. Its secret, shown once:"))
         console.print(secret, markup=False, highlight=False, soft_wrap=True)
@@ -71,36 +66,8 @@ def revoke(
     """End a token. Running services refuse it within seconds."""
     console = Console()
     with _database(Console(stderr=True)) as engine:
-        for token in tokens.revoke(engine, name, who=_person()):
+        for token in tokens.revoke(engine, name, who=login_name()):
             console.print(escape(f"Revoked: {token.name} (id {token.id}, role {token.role.value})."))
-
-
-def ensure_admin_token(settings: Settings) -> Path | None:
-    """Makes the token of the one-command run where no administrator has one, and returns the file that keeps it.
-
-    None when administrators have tokens of their own. One whose file was lost is revoked and replaced.
-    """
-    path = settings.home / ADMIN_FILE
-    engine = connect(settings.require_database_url(), schema=settings.schema_name)
-    try:
-        live = [token for token in tokens.listing(engine) if token.state == "live" and token.role is Role.ADMIN]
-        kept = tokens.find_live(engine, path.read_text().strip()) if path.exists() else None
-        if kept is not None and kept.role is Role.ADMIN:
-            return path
-        if any(token.name != _ADMIN_NAME for token in live):
-            return None
-        for token in live:
-            tokens.revoke(engine, str(token.id), who=_person())
-        secret = tokens.create(engine, name=_ADMIN_NAME, role=Role.ADMIN, lifetime=None, who=_person())
-        write_private(path, secret + "\n")
-        return path
-    finally:
-        engine.dispose()
-
-
-def _person() -> str:
-    """The login name, marked so that no token can be taken for it."""
-    return f"{getuser()} (command line)"
 
 
 @contextmanager

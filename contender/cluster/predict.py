@@ -5,7 +5,7 @@ So there is a prediction for each session, whether anybody asked or not; a date 
 
 import sys
 
-from contender.cluster.service_client import NOT_FOUND, Services
+from contender.cluster.service_client import NOT_FOUND, ServiceClient
 from core.config.settings import Settings
 from core.config.task_files import task_names
 from core.db.engine import patiently
@@ -16,7 +16,7 @@ from core.logs import get_log
 WAIT_SECONDS = 120
 
 
-def ask(services: Services, task: str) -> str:
+def ask(services: ServiceClient, task: str) -> str:
     """What the API predicts of a task, in a sentence. Raises UnreachableError while it has no champion."""
     status, told = services.ask("GET", f"{services.api}/tasks/{task}/prediction", may_be_absent=True)
     if status == NOT_FOUND:
@@ -33,7 +33,7 @@ def run(settings: Settings) -> str:
 
     An API that is not there yet, or has no champion yet, has two minutes.
     """
-    services = Services.of(settings)
+    services = ServiceClient.of(settings)
     said: list[str] = []
     failures: list[ContenderError] = []
     names = task_names(settings.tasks)

@@ -16,7 +16,7 @@ from contender.cluster.certificate import self_signed
 from contender.console.command import told
 from core.auth.tokens import new_secret
 from core.errors import ConfigurationError
-from core.files import write_private
+from core.files import write_atomically
 from core.jobs.clock import Clock, SystemClock
 
 NAME, TLS, S3, REDIS = NAMES = ("contender-secrets", "contender-tls", "contender-s3", "contender-redis")
@@ -72,7 +72,7 @@ def ensure(path: Path, namespace: str, clock: Clock) -> bool:
         path.chmod(0o600)
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_private(path, _ABOUT + yaml.safe_dump_all(whole, sort_keys=False))
+    write_atomically(path, _ABOUT + yaml.safe_dump_all(whole, sort_keys=False), private=True)
     return True
 
 

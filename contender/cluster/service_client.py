@@ -16,7 +16,7 @@ _REFUSED = (400, 409, 413, 422)
 
 
 @dataclass(frozen=True)
-class Services:
+class ServiceClient:
     """The three services, by what was told of them."""
 
     ingestion: str
@@ -25,7 +25,7 @@ class Services:
     token: str
 
     @classmethod
-    def of(cls, settings: Settings) -> "Services":
+    def of(cls, settings: Settings) -> "ServiceClient":
         """Where the settings say that they are; on this machine, where nothing is said."""
         here = "http://127.0.0.1:{}"
         return cls(

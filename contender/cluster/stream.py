@@ -7,7 +7,7 @@ handed out before it; the lag buffer is asked whether it has the value already, 
 
 import sys
 
-from contender.cluster.service_client import NO_CONTENT, NOT_FOUND, Services
+from contender.cluster.service_client import NO_CONTENT, NOT_FOUND, ServiceClient
 from core.config.settings import Settings
 from core.jobs.runner import run_command
 
@@ -16,7 +16,7 @@ WAIT_SECONDS = 60
 SERIES = "airline"
 
 
-def step(services: Services, series: str = SERIES) -> str:
+def step(services: ServiceClient, series: str = SERIES) -> str:
     """Takes one observation on its way, and says what became of it."""
     asked = f"{services.ingestion}/next?series={series}&lease={LEASE_SECONDS}&in_order=true"
     status, observation = services.ask("GET", asked)
@@ -34,7 +34,7 @@ def step(services: Services, series: str = SERIES) -> str:
     )
 
 
-def _features(services: Services, series: str, number: int, target: float) -> dict[str, float]:
+def _features(services: ServiceClient, series: str, number: int, target: float) -> dict[str, float]:
     """The lags before an observation, whose value is added unless an earlier attempt has done so."""
     status, kept = services.ask("GET", f"{services.features}/series/{series}", may_be_absent=True)
     count, values = (0, []) if status == NOT_FOUND else (kept["count"], kept["values"])
@@ -50,7 +50,7 @@ def _features(services: Services, series: str, number: int, target: float) -> di
 
 def run(settings: Settings) -> str:
     """One step between the services of this installation, once they are there."""
-    services = Services.of(settings)
+    services = ServiceClient.of(settings)
     services.await_all(WAIT_SECONDS)
     return step(services)
 

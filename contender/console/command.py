@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-from contender.console.progress import Progress
+from contender.console.progress import ProgressReporter
 from contender.console.signals import Stopped
 from core.config.settings import Settings, load_settings, point_caches
 from core.error_translation import explained
@@ -28,10 +28,10 @@ def told(console: Console) -> Iterator[tuple[Settings, Clock]]:
         known = explained(error)
         if known is None:
             raise
-        Progress(console).failure(known.problem, known.remedy)
+        ProgressReporter(console).failure(known.problem, known.remedy)
         raise typer.Exit(exit_code(known)) from None
     except Stopped as stopped:
         raise typer.Exit(stopped.exit_code) from None
     except KeyboardInterrupt:
-        Progress(console).note("Stopped; what was done is kept. The same command goes on from here.")
+        ProgressReporter(console).note("Stopped; what was done is kept. The same command goes on from here.")
         raise typer.Exit(Stopped(signal.SIGINT).exit_code) from None

@@ -12,7 +12,7 @@ _NAME_WIDTH = 11
 _SECONDS_WIDTH = 8
 
 
-class Progress:
+class ProgressReporter:
     """Prints progress to a console: a spinner while a step runs on a terminal, then one line that stays."""
 
     def __init__(self, console: Console) -> None:

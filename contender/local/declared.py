@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from contender.console.progress import Progress
+from contender.console.progress import ProgressReporter
 from core.config.task_files import load_pushed, pushed_names, task_names
 from core.config.tasks import Task
 from core.errors import ConfigurationError, ContenderError
@@ -28,7 +28,7 @@ class Declared:
     skipped: tuple[Failure, ...]
 
 
-def declared(folder: Path, progress: Progress) -> Declared:
+def declared(folder: Path, progress: ProgressReporter) -> Declared:
     """Reads and checks every task file; tells of each that cannot be used.
 
     Raises ConfigurationError when there is no task file, or not one that can be used.

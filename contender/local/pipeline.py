@@ -2,7 +2,7 @@
 
 import traceback
 
-from contender.console.progress import Progress
+from contender.console.progress import ProgressReporter
 from contender.local.declared import Declared, Failure
 from core.config.settings import Settings
 from core.config.tasks import Task
@@ -27,7 +27,7 @@ def jobs() -> dict[str, Job]:
     }
 
 
-def run_task(settings: Settings, task: Task, clock: Clock, progress: Progress) -> None:
+def run_task(settings: Settings, task: Task, clock: Clock, progress: ProgressReporter) -> None:
     """Takes one task through the loop, with a progress line per step."""
     progress.heading(f"{task.name}: {task.title}")
     for name, job in jobs().items():
@@ -35,7 +35,7 @@ def run_task(settings: Settings, task: Task, clock: Clock, progress: Progress) -
             done(job(settings, task, clock).sentence())
 
 
-def run_all(settings: Settings, declared: Declared, clock: Clock, progress: Progress) -> tuple[Failure, ...]:
+def run_all(settings: Settings, declared: Declared, clock: Clock, progress: ProgressReporter) -> tuple[Failure, ...]:
     """Takes every task that can be used through the loop; one that fails does not hold up the others.
 
     A configuration that replaced a task's file counts; the file has been read before there was a database to ask.
@@ -67,7 +67,7 @@ def _fault(settings: Settings, task: str, error: Exception) -> ContenderError:
     )
 
 
-def tell_again(failures: tuple[Failure, ...], progress: Progress) -> None:
+def tell_again(failures: tuple[Failure, ...], progress: ProgressReporter) -> None:
     """Names the tasks that failed where a person looks last: at the end."""
     if failures:
         names = ", ".join(failure.task for failure in failures)

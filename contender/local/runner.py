@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contender.cli.tokens import ensure_admin_token
-from contender.console.progress import Progress
+from contender.console.progress import ProgressReporter
 from contender.console.signals import Interrupts, Stopped
 from contender.local import running_services, state
 from contender.local import services as service_specs
+from contender.local.admin_token import ensure_admin_token
 from contender.local.declared import Declared, Failure, declared
 from contender.local.demo_clock import Days, moved, told_clock
 from contender.local.pipeline import jobs, run_all, tell_again
@@ -48,7 +48,7 @@ class Services:
 def up(
     settings: Settings,
     clock: Clock,
-    progress: Progress,
+    progress: ProgressReporter,
     *,
     detach: bool,
     announce: Callable[[Services], None],
@@ -127,7 +127,13 @@ def down(settings: Settings) -> bool:
 
 
 def _ensure(
-    settings: Settings, clock: Clock, progress: Progress, found: RunningServices, tasks: Declared, *, supervised: bool
+    settings: Settings,
+    clock: Clock,
+    progress: ProgressReporter,
+    found: RunningServices,
+    tasks: Declared,
+    *,
+    supervised: bool,
 ) -> Services:
     settings.cache.mkdir(parents=True, exist_ok=True)
     if found.stack.database_url:
@@ -194,7 +200,7 @@ def _serves(settings: Settings) -> bool:
     return known is not None and known.runs(service_specs.API.name)
 
 
-def _days(settings: Settings, clock: Clock, progress: Progress, tasks: Declared, seconds: float) -> Days:
+def _days(settings: Settings, clock: Clock, progress: ProgressReporter, tasks: Declared, seconds: float) -> Days:
     def run(day: Clock, due: Sequence[Task]) -> None:
         told_clock(settings).tell(day.now())
         run_all(settings, replace(tasks, tasks=tuple(due), skipped=()), day, progress)
@@ -202,7 +208,7 @@ def _days(settings: Settings, clock: Clock, progress: Progress, tasks: Declared,
     return Days(seconds, tasks.tasks, SystemClock(), run, progress.note, clock.now())
 
 
-def _wait(services: Services, progress: Progress, interrupts: Interrupts, days: Days | None = None) -> None:
+def _wait(services: Services, progress: ProgressReporter, interrupts: Interrupts, days: Days | None = None) -> None:
     """Waits until the API ends or a signal comes; says so when another service ends, and goes on without it."""
     said = {service_specs.MLFLOW.name: _WITHOUT_MLFLOW}
     said |= {service.name: f"{service.title}: the service has ended; all else goes on." for service in _BESIDE}

@@ -5,7 +5,7 @@ from functools import partial
 
 from contender.local import services as service_specs
 from contender.local import state
-from contender.local.services import Service
+from contender.local.services import ServiceSpec
 from contender.servers.processes import Process
 from core.config.settings import Settings
 
@@ -19,13 +19,13 @@ class RunningServices:
         self.stack = stack
         self.processes = processes
 
-    def begin(self, service: Service, settings: Settings) -> None:
+    def begin(self, service: ServiceSpec, settings: Settings) -> None:
         """Starts a service unless it runs already."""
         if service.name not in self.processes:
             begin = partial(service.begin, settings)
             self.processes[service.name], self.stack = state.start(settings, self.stack, service.name, begin)
 
-    def wait(self, service: Service) -> str:
+    def wait(self, service: ServiceSpec) -> str:
         """Returns the address of a service that was begun, once it is ready; raises ContenderError when it fails."""
         url = self.stack.urls[service.name]
         service.wait(url, self.processes[service.name])

@@ -20,7 +20,7 @@ START_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceSpec:
     """One row of the table. `name` is that of its settings, of its log and in `services.json`."""
 
     name: str
@@ -56,9 +56,9 @@ def postgres(settings: Settings) -> Postgres:
     return Postgres(settings.home / "postgres" / "data")
 
 
-def require_ports(services: Iterable[Service], settings: Settings) -> None:
+def require_ports(services: Iterable[ServiceSpec], settings: Settings) -> None:
     """Raises ConfigurationError when two services have the same port, or another program listens on one."""
-    taken: dict[int, Service] = {}
+    taken: dict[int, ServiceSpec] = {}
     for service in services:
         port = service.port(settings)
         if port in taken:
@@ -82,12 +82,12 @@ def _answers(path: str) -> Callable[[str, Process], None]:
     return lambda url, process: wait_for_http(f"{url}{path}", process, START_SECONDS)
 
 
-MLFLOW: Final = Service("mlflow", "MLflow", "MLflow", _mlflow, wait_for_mlflow)
-API: Final = Service("api", "API", "the API", _module("api", "serving"), _answers("/health/ready"))
-INGESTION: Final = Service(
+MLFLOW: Final = ServiceSpec("mlflow", "MLflow", "MLflow", _mlflow, wait_for_mlflow)
+API: Final = ServiceSpec("api", "API", "the API", _module("api", "serving"), _answers("/health/ready"))
+INGESTION: Final = ServiceSpec(
     "ingestion", "ingestion", "the ingestion service", _module("ingestion", "ingestion.api"), _answers("/health")
 )
-FEATURES: Final = Service(
+FEATURES: Final = ServiceSpec(
     "features", "features", "the features service", _module("features", "features.api"), _answers("/health")
 )
 ALL: Final = (MLFLOW, API, INGESTION, FEATURES)

@@ -12,19 +12,19 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from contender.replay import champions as replay_title
 from contender.replay import rules as replay_rules
 from contender.replay import store as replays
-from contender.replay.champions import Change
-from contender.replay.setup import Place, nights_done
+from contender.replay.champions import ChampionChange
+from contender.replay.setup import ReplayWorkspace, nights_done
 from core.config.tasks import Task
 from core.db.engine import reachable
 from core.db.pipeline_tables import decisions as decided_table
 from core.db.pipeline_tables import predictions
 from core.jobs.calendars import final_at
+from features.arrays import Floats
 from training.evaluation import losses as scoring
 from training.evaluation.predictions import scoreboard, scored
 from training.ledger import decisions
 from training.ledger.decisions import Decision
 from training.ledger.entries import CHAMPION
-from training.models.base import Floats
 from training.reports import diagnostics as faults
 from training.reports import explanations as wording
 from training.reports import next_steps as outlook
@@ -34,7 +34,7 @@ SERVED = "served"
 
 
 @dataclass(frozen=True)
-class Way:
+class Policy:
     """A way to choose who answers: its loss on every row, and how often the one who answers changed."""
 
     name: str
@@ -48,7 +48,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Story:
+class ReplayResult:
     """All of it. `days` are the target dates on which every way is scored, and `ways` begin with what was served.
 
     `standing` says in words what the last of the decisions came to, `faults` who did not stand for the title then.
@@ -61,9 +61,9 @@ class Story:
     first_night: date
     last_night: date
     decided: Mapping[str, int]
-    changes: tuple[Change, ...]
+    changes: tuple[ChampionChange, ...]
     days: tuple[date, ...]
-    ways: tuple[Way, ...]
+    ways: tuple[Policy, ...]
     contenders: Mapping[str, float]
     standing: str = ""
     faults: tuple[Fault, ...] = ()
@@ -104,7 +104,7 @@ def times(count: int) -> str:
     return {0: "at no time", 1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
-def read(engine: sa.Engine, place: Place) -> Story:
+def read(engine: sa.Engine, place: ReplayWorkspace) -> ReplayResult:
     """Reads what the nights have stored, as of the last of them.
 
     The ways have no rows while no answer of the champion has its label.
@@ -121,7 +121,7 @@ def read(engine: sa.Engine, place: Place) -> Story:
     with reachable(), engine.connect() as connection:
         begun = replays.begun(connection, task.name) or {}
     days, ways, means = _ways(task, rows, begin, _served(changes)) if begin else ((), (), {})
-    return Story(
+    return ReplayResult(
         task=task,
         series=series,
         source=place.standing.source,
@@ -182,7 +182,7 @@ def _first_answered(rows: pl.DataFrame) -> int:
     return int(answered[0]) + 1 if len(answered) else 0
 
 
-def _served(changes: Sequence[Change]) -> str:
+def _served(changes: Sequence[ChampionChange]) -> str:
     """What the first way is called; a person's moves are not evidence, so it says that they are among them."""
     by_hand = sum(change.by_hand for change in changes)
     return f"{SERVED}: the champion by evidence" + (f", moved by hand {times(by_hand)}" if by_hand else "")
@@ -190,7 +190,7 @@ def _served(changes: Sequence[Change]) -> str:
 
 def _ways(
     task: Task, rows: pl.DataFrame, begin: int, served_by: str
-) -> tuple[tuple[date, ...], tuple[Way, ...], dict[str, float]]:
+) -> tuple[tuple[date, ...], tuple[Policy, ...], dict[str, float]]:
     """Every way on the same rows: those with an answer of the champion, and of every contender, and a label."""
     names, labels = list(task.contenders), rows["label"].to_numpy()
     losses = np.column_stack([scoring.losses(task, labels, rows[name].to_numpy()) for name in names])
@@ -201,14 +201,14 @@ def _ways(
     means = dict(zip(names, losses[begin:][answered].mean(axis=0).tolist(), strict=True))
     best = min(means, key=lambda name: means[name])
 
-    def way(name: str, holders: replay_rules.Holders) -> Way:
-        return Way(name, replay_rules.losses_of(losses, begin, holders)[answered], replay_rules.changes(holders))
+    def way(name: str, holders: replay_rules.Holders) -> Policy:
+        return Policy(name, replay_rules.losses_of(losses, begin, holders)[answered], replay_rules.changes(holders))
 
     def always(contender: str) -> replay_rules.Holders:
         return np.full(len(losses) - begin, names.index(contender))
 
     ways = (
-        Way(served_by, served[answered], replay_rules.changes(places)),
+        Policy(served_by, served[answered], replay_rules.changes(places)),
         way(f"always the baseline ({task.baseline})", always(task.baseline)),
         way(f"the best contender, known in hindsight ({best})", always(best)),
         way("lower mean so far wins", replay_rules.lowest_mean_so_far(losses, begin)),

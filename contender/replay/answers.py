@@ -19,7 +19,7 @@ from training.ledger import entries as ledger
 from training.ledger.entries import CHAMPION
 from training.models.base import Model
 from training.registry import flavor, versions
-from training.registry.training_session import Memory
+from training.registry.training_session import TrainingSession
 from training.registry.versions import Version
 
 _NAMES = uuid.UUID("6f1f3b0e-3f5e-4c8e-9c38-0a5f6d2f9a41")
@@ -35,7 +35,7 @@ class Answers:
 
     engine: sa.Engine
     task: Task
-    memory: Memory
+    memory: TrainingSession
 
     def __post_init__(self) -> None:
         self._loaded: tuple[Version, Model] | None = None

@@ -19,7 +19,7 @@ from training.ledger.entries import CHAMPION, FORCED
 from training.promotion.gate import REFRESH
 from training.registry import versions
 from training.registry.versions import Version
-from training.reports import explanations as wording
+from training.reports import explanations
 
 EXTERNAL = "external"
 """The outcome of a move that somebody made in MLflow: nothing was decided here."""
@@ -27,7 +27,7 @@ NOBODY = "nobody"
 
 
 @dataclass(frozen=True)
-class Change:
+class ChampionChange:
     """A night on which the title, or the version that holds it, changed, and why.
 
     `from_contender`: None at first, and after nobody had it; `to_contender` and `version`: None when it was taken away.
@@ -71,26 +71,28 @@ class _Move:
         """A replay that begins with a named champion was told so by its options; that is nobody's intervention."""
         if self.decision is None or self.decision.outcome != FORCED:
             return self.decision is None
-        is_beginning: bool = self.decision.evidence["asked"]["why"] == wording.REPLAY_BEGINS
+        is_beginning: bool = self.decision.evidence["asked"]["why"] == explanations.REPLAY_BEGINS
         return not is_beginning
 
 
-def handed_on(changes: Sequence[Change]) -> list[Change]:
+def handed_on(changes: Sequence[ChampionChange]) -> list[ChampionChange]:
     """The changes by which another contender came to the title than had it last."""
     held = [change for change in changes if change.to_contender is not None]
     return [after for before, after in pairwise(held) if before.to_contender != after.to_contender]
 
 
-def read(engine: sa.Engine, task: Task) -> tuple[Change, ...]:
+def read(engine: sa.Engine, task: Task) -> tuple[ChampionChange, ...]:
     """The champion's moves, oldest first. A pin that was set or taken off where the alias stands is none."""
     moved = _moves(engine, task.name)
     made = versions.numbered(engine, task.name, {one.to_version for one in moved if one.to_version is not None})
     nights = _nights(task, moved, sorted(nights_done(engine, task)), _answered(engine, task.name))
-    changes: list[Change] = []
+    changes: list[ChampionChange] = []
     for one, night in zip(moved, nights, strict=True):
         before, holder = changes[-1].to_contender if changes else None, _contender(made, one.to_version)
         outcome, reason = (EXTERNAL, "") if one.decision is None else (one.decision.outcome, one.decision.reason)
-        changes.append(Change(night, outcome, reason, before, holder, one.to_version, _why(one), one.is_by_hand))
+        changes.append(
+            ChampionChange(night, outcome, reason, before, holder, one.to_version, _why(one), one.is_by_hand)
+        )
     return tuple(changes)
 
 
@@ -103,9 +105,9 @@ def _contender(made: Mapping[int, Version], version: int | None) -> str | None:
 def _why(move: _Move) -> str:
     if not move.is_by_hand:
         assert move.decision is not None, "the gate decided it, or the replay began so"  # noqa: S101
-        return wording.why(move.decision)
+        return explanations.why(move.decision)
     if move.decision is not None:
-        said = f"{wording.why(move.decision)} By {move.who}: “{move.why}”."
+        said = f"{explanations.why(move.decision)} By {move.who}: “{move.why}”."
     else:
         said = f"Not by the gate: {move.why}, which does not say by whom. No evidence is behind it."
     return said + move.released

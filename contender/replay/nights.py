@@ -10,45 +10,43 @@ from time import perf_counter
 import sqlalchemy as sa
 
 import ingestion.job
-from contender.replay import setup as replay_place
+from contender.replay import setup
 from contender.replay import store as replays
 from contender.replay.answers import Answers
-from contender.replay.setup import Place, night_key
-from contender.replay.source import Stored
+from contender.replay.setup import ReplayWorkspace, night_key
+from contender.replay.source import StoredSource
 from core.db.engine import connect, reachable
-from core.jobs import leases as locks
-from core.jobs import run_keys as runs
+from core.jobs import leases, run_keys
 from core.jobs.calendars import final_at
 from core.jobs.clock import FixedClock
-from core.jobs.context import Workplace
+from core.jobs.context import JobContext
 from features import lake
 from features.dataset import Dataset
-from features.incremental_dataset import Followed
+from features.incremental_dataset import IncrementalDataset
 from training import promote, train
 from training.ledger import entries as ledger
-from training.ledger import manual as forced
-from training.ledger import unpin
+from training.ledger import manual, unpin
 from training.ledger.entries import CHAMPION, PROMOTED
 from training.promote_summary import PromoteReport
 from training.registry import versions
-from training.registry.training_session import Memory
+from training.registry.training_session import TrainingSession
 from training.reports.explanations import REPLAY_BEGINS
 
-_LEFT_SECONDS = locks.LEASE_SECONDS + 2
+_LEFT_SECONDS = leases.LEASE_SECONDS + 2
 
 
 @dataclass
-class Nights:
+class ReplayRunner:
     """What is kept from night to night: connections, the lease, the dataset, the contenders, the champion's model.
 
     `seen` is the instant of the last night that this process has ingested; `seconds` says what each job has taken.
     """
 
-    place: Place
-    at: Workplace
+    place: ReplayWorkspace
+    at: JobContext
     original: sa.Engine
-    followed: Followed
-    memory: Memory
+    followed: IncrementalDataset
+    memory: TrainingSession
     answers: Answers
     seen: datetime | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -63,7 +61,7 @@ class Nights:
         clock = FixedClock(final_at(task, night))
         at = replace(self.at, clock=clock)
         with self._timed("ingestion"):
-            source = Stored(self.original, self.place.standing, clock, self.seen)
+            source = StoredSource(self.original, self.place.standing, clock, self.seen)
             ingestion.job.take(at.engine, task, source, clock, at.lease)
             self.seen = clock.now()
         with self._timed("features"):
@@ -90,12 +88,12 @@ class Nights:
         yield
         self.seconds[job] = self.seconds.get(job, 0.0) + perf_counter() - began
 
-    def _end(self, at: Workplace, dataset: Dataset, night: date) -> None:
+    def _end(self, at: JobContext, dataset: Dataset, night: date) -> None:
         with at.writing() as connection:
             self.answers.give(connection, dataset, at.clock)
-            runs.settle(connection, night_key(self.place.task, night), {"night": night.isoformat()})
+            run_keys.settle(connection, night_key(self.place.task, night), {"night": night.isoformat()})
 
-    def _crown(self, at: Workplace, contender: str) -> None:
+    def _crown(self, at: JobContext, contender: str) -> None:
         """Gives the title by hand, and releases it at once: the gate is to take it away when it has the evidence.
 
         Once: where the night was cut off before, whoever holds the title has it by then.
@@ -103,14 +101,14 @@ class Nights:
         task, version = self.place.task, self.memory.newest[contender]
         held = ledger.standing(at.engine, task.name).get(CHAMPION)
         if held is None:
-            asked = forced.Asked(task.name, CHAMPION, version.version, getuser(), REPLAY_BEGINS, PROMOTED)
-            forced.promote(at.engine, at.settings, asked, at.clock)
+            asked = manual.PromotionRequest(task.name, CHAMPION, version.version, getuser(), REPLAY_BEGINS, PROMOTED)
+            manual.promote(at.engine, at.settings, asked, at.clock)
         if held is None or held.pinned:
             unpin.unpin(at.settings, task.name, at.clock, who=getuser(), why=REPLAY_BEGINS)
 
 
 @contextmanager
-def opened(original_schema: str, place: Place, wait_seconds: float = _LEFT_SECONDS) -> Iterator[Nights]:
+def opened(original_schema: str, place: ReplayWorkspace, wait_seconds: float = _LEFT_SECONDS) -> Iterator[ReplayRunner]:
     """The nights of a place, as the last process left them. `original_schema`: where the task's own series is stored.
 
     Raises BusyError when another process walks this replay. One that was killed seems to, until its lease has run out;
@@ -120,14 +118,14 @@ def opened(original_schema: str, place: Place, wait_seconds: float = _LEFT_SECON
     original = connect(url, schema=original_schema)
     engine = connect(url, schema=place.settings.schema_name)
     try:
-        with locks.hold(engine, replays.LEASE, wait_seconds=wait_seconds) as lease:
+        with leases.hold(engine, replays.LEASE, wait_seconds=wait_seconds) as lease:
             with reachable(), engine.connect() as connection:
                 replays.require_whole(connection, task.name)  # its removal may have been cut off since we looked
-            holders = replay_place.holders(engine, task, replay_place.nights_done(engine, task))
-            memory = Memory(newest=versions.newest_of_all(engine, task, series), holders=holders)
-            at = Workplace(place.settings, engine, lease, FixedClock(final_at(task, place.days[0])))
+            holders = setup.holders(engine, task, setup.nights_done(engine, task))
+            memory = TrainingSession(newest=versions.newest_of_all(engine, task, series), holders=holders)
+            at = JobContext(place.settings, engine, lease, FixedClock(final_at(task, place.days[0])))
             answers = Answers(engine, task, memory)
-            yield Nights(place, at, original, Followed(engine, task, place.standing), memory, answers)
+            yield ReplayRunner(place, at, original, IncrementalDataset(engine, task, place.standing), memory, answers)
     finally:
         engine.dispose()
         original.dispose()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from contender.replay.analysis import Story
+from contender.replay.analysis import ReplayResult
 from training.evaluation.plotting import BETTER, GREY, INK, OURS, THEIRS, WORSE, panels
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _SMALLER = 0.7
 _WINDOWS = {"session": (252, 126, 63, 21, 10, 5), "month": (12, 6, 3)}
 
 
-def loss_saved(story: Story) -> bytes:
+def loss_saved(story: ReplayResult) -> bytes:
     """A PNG: what each way saved against the baseline, added up over time; below, who held the title."""
     ways, days = story.ways, np.array(story.days, dtype="datetime64[D]")
     baseline = ways[_BASELINE].losses
@@ -47,7 +47,7 @@ def loss_saved(story: Story) -> bytes:
     return _png(figure)
 
 
-def means(story: Story) -> bytes:
+def means(story: ReplayResult) -> bytes:
     """A PNG: the mean loss of every way up to each date, and below, the mean of the last year or so.
 
     With too few rows for that the mean is of fewer; with next to none the panel says so.
@@ -86,7 +86,7 @@ def window_of(rows: int, frequency: str) -> int:
     return next(fitting, 0)
 
 
-def _title(story: Story, axes: "Axes") -> None:
+def _title(story: ReplayResult, axes: "Axes") -> None:
     """A bar from each change of the title to the next, in the row of who holds it; in another colour by hand."""
     begun = [change for change in story.changes if not change.is_refresh]
     names = dict.fromkeys(change.to_contender for change in begun if change.to_contender is not None)

@@ -11,7 +11,7 @@ from core.db.engine import connect
 from core.errors import ConfigurationError, ContenderError, DataRefusedError, NotFoundError
 from core.jobs.calendars import final_at
 from features.dataset import Dataset, lookback
-from features.incremental_dataset import Followed
+from features.incremental_dataset import IncrementalDataset
 from ingestion.store import observations
 from ingestion.store.observations import ActiveSeries
 
@@ -48,7 +48,7 @@ def too_early(error: ContenderError, night: date) -> ContenderError:
 
 def _dataset(engine: sa.Engine, task: Task, standing: ActiveSeries, first: date) -> Dataset:
     try:
-        return Followed(engine, task, standing).as_of(final_at(task, first))
+        return IncrementalDataset(engine, task, standing).as_of(final_at(task, first))
     except ContenderError as error:
         raise too_early(error, first) from error
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 
-from contender.replay.analysis import Story
+from contender.replay.analysis import ReplayResult
 from core.config.settings import Settings
 from core.db.engine import reachable
 from core.db.pipeline_tables import decisions, ledger
@@ -32,7 +32,7 @@ def write_tables(engine: sa.Engine, task: str, folder: Path) -> None:
         frame.write_csv(folder / f"{table.name}.csv")
 
 
-def publish(settings: Settings, story: Story, folder: Path) -> None:
+def publish(settings: Settings, story: ReplayResult, folder: Path) -> None:
     """Logs the folder as a run of the replay's experiment, with what each way cost as metrics.
 
     Raises RegistryUnreachableError; the folder is on disk all the same.

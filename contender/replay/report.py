@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape as plain
 from rich.table import Table
 
-from contender.replay import plots as replay_pictures
-from contender.replay.analysis import Story, times
-from contender.replay.champions import Change
+from contender.replay import plots
+from contender.replay.analysis import ReplayResult, times
+from contender.replay.champions import ChampionChange
 from training.reports.decision_page import faults as told_of
 from training.reports.explanations import loss, marked
 from training.reports.html import page, table
@@ -21,7 +21,7 @@ _METRIC = {"brier": "mean Brier loss", "mae": "mean absolute error"}
 _SILENT = "No answer of the champion has its label yet, so nothing is compared."
 
 
-def write(story: Story, folder: Path) -> Path:
+def write(story: ReplayResult, folder: Path) -> Path:
     """Writes `report.html` into the folder and returns its path. One file: the pictures are in it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
@@ -29,7 +29,7 @@ def write(story: Story, folder: Path) -> Path:
     return path
 
 
-def html(story: Story) -> str:
+def html(story: ReplayResult) -> str:
     """The page: first who has had the title and why, then what that was worth."""
     name = story.task.name
     first = [
@@ -40,7 +40,7 @@ def html(story: Story) -> str:
     return page(name, [*first, *_title(story), *_costs(story), *_decided(story)])
 
 
-def tell(story: Story, console: Console) -> None:
+def tell(story: ReplayResult, console: Console) -> None:
     """The same in words."""
     console.print(f"\n[bold]{plain(story.task.name)}[/bold]: {plain(story.in_words)}")
     for change, after in _reigns(story):
@@ -61,7 +61,7 @@ def tell(story: Story, console: Console) -> None:
     console.print(shown)
 
 
-def _title(story: Story) -> list[str]:
+def _title(story: ReplayResult) -> list[str]:
     """Each change of the title, with how often its holder was refreshed; the refreshes themselves folded away."""
     told = ["<h2>The title</h2>"]
     for change, after in _reigns(story):
@@ -76,18 +76,18 @@ def _title(story: Story) -> list[str]:
     return [*told, *told_of(story.faults)]
 
 
-def _reigns(story: Story) -> Iterator[tuple[Change, list[Change]]]:
+def _reigns(story: ReplayResult) -> Iterator[tuple[ChampionChange, list[ChampionChange]]]:
     """Every change but the refreshes, each with the refreshes between it and the next."""
     begins = [place for place, one in enumerate(story.changes) if not one.is_refresh]
     for begin, end in pairwise([*begins, len(story.changes)]):
         yield story.changes[begin], list(story.changes[begin + 1 : end])
 
 
-def _when(change: Change) -> str:
+def _when(change: ChampionChange) -> str:
     return f"{change.night}: {change.who}"
 
 
-def _how(change: Change, after: list[Change]) -> str:
+def _how(change: ChampionChange, after: list[ChampionChange]) -> str:
     """The decision in the words of the gate, and what became of the version."""
     decided = f"{change.outcome} {change.reason}".rstrip()
     how = decided if change.version is None else f"{decided}, version {change.version}"
@@ -98,7 +98,7 @@ def _refreshed(count: int) -> str:
     return f"The champion was refreshed {times(count)} by a newer version of its own contender."
 
 
-def _costs(story: Story) -> list[str]:
+def _costs(story: ReplayResult) -> list[str]:
     if not story.ways:
         return ["<h2>What each way to choose a champion cost</h2>", f"<p>{_SILENT}</p>"]
     metric = _METRIC[story.task.metric]
@@ -108,24 +108,24 @@ def _costs(story: Story) -> list[str]:
         "<h2>What each way to choose a champion cost</h2>",
         f'<p class="quiet">{escape(_same_rows(story))}</p>',
         table(("way", metric, "to the baseline", "changes"), _way_rows(story), words={0}, sentences={0}),
-        _picture(replay_pictures.loss_saved(story), "loss saved against the baseline"),
-        _picture(replay_pictures.means(story), "mean loss so far"),
+        _picture(plots.loss_saved(story), "loss saved against the baseline"),
+        _picture(plots.means(story), "mean loss so far"),
         "<h2>The contenders on those rows</h2>",
         table(("contender", metric), contenders, words={0}, first=False),
     ]
 
 
-def _decided(story: Story) -> list[str]:
+def _decided(story: ReplayResult) -> list[str]:
     decided = [(what, f"{count:,}") for what, count in story.decided.items()]
     return ["<h2>All decisions</h2>", table(("decision", "nights"), decided, words={0}, first=False)]
 
 
-def _same_rows(story: Story) -> str:
+def _same_rows(story: ReplayResult) -> str:
     extent = f"{story.days[0]} to {story.days[-1]}"
     return f"All on the same {len(story.days):,} rows, {extent}, each answered before its label was known:"
 
 
-def _way_rows(story: Story) -> list[tuple[str, ...]]:
+def _way_rows(story: ReplayResult) -> list[tuple[str, ...]]:
     baseline = story.ways[1]
     return [
         (

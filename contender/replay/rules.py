@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from training.models.base import Floats
+from features.arrays import Floats
 
 Holders = npt.NDArray[np.int64]
 

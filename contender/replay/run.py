@@ -12,9 +12,9 @@ from contender.replay import nights as replay_nights
 from contender.replay import replay_beginning, replay_published
 from contender.replay import report as replay_report
 from contender.replay import setup as replay_place
-from contender.replay.analysis import Story
-from contender.replay.nights import Nights
-from contender.replay.setup import Place
+from contender.replay.analysis import ReplayResult
+from contender.replay.nights import ReplayRunner
+from contender.replay.setup import ReplayWorkspace
 from core.config.settings import Settings
 from core.config.tasks import Task
 from core.errors import ContenderError
@@ -23,7 +23,7 @@ from training.promote_summary import PromoteReport
 
 def replay(
     settings: Settings, task: Task, first: date, count: int, replay_id: str, console: Console, champion: str = ""
-) -> Story:
+) -> ReplayResult:
     """Walks the nights that have not been walked, and tells what all of them have shown.
 
     `count` nights from `first` on, as far as the series is stored; `replay_id` names the registered model
@@ -51,7 +51,7 @@ def replay(
     return story
 
 
-def _walk(nights: Nights, console: Console, count: int, before_night: Callable[[], None]) -> bool:
+def _walk(nights: ReplayRunner, console: Console, count: int, before_night: Callable[[], None]) -> bool:
     """Walks what has not been walked; False when nothing was left to walk."""
     place = nights.place
     done = replay_place.nights_done(nights.at.engine, place.task)
@@ -83,7 +83,7 @@ def _walk(nights: Nights, console: Console, count: int, before_night: Callable[[
     return True
 
 
-def _nothing_due(place: Place, done: Collection[date], count: int) -> str:
+def _nothing_due(place: ReplayWorkspace, done: Collection[date], count: int) -> str:
     """Why no night is walked, and how to go on."""
     if len(done) > len(place.days):
         return (
@@ -95,7 +95,7 @@ def _nothing_due(place: Place, done: Collection[date], count: int) -> str:
     return f"All {len(done):,} nights have been walked; {ended}."
 
 
-def _time_taken(nights: Nights, count: int) -> str:
+def _time_taken(nights: ReplayRunner, count: int) -> str:
     """What a night took on average, and what each job took of it."""
     total = sum(nights.seconds.values())
     shares = ", ".join(f"{job} {seconds / total:.0%}" for job, seconds in nights.seconds.items())

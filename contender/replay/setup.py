@@ -16,7 +16,7 @@ from core.db.engine import connect, migrate, reachable
 from core.db.pipeline_tables import decisions
 from core.db.pipeline_tables import runs as settled_runs
 from core.errors import ConfigurationError, NotFoundError
-from core.jobs import run_keys as runs
+from core.jobs import run_keys
 from core.jobs.calendars import expected_dates, final_at
 from core.jobs.run_keys import RunKey
 from ingestion.store import observations
@@ -28,7 +28,7 @@ _LONGEST = 63  # of a name in Postgres
 
 
 @dataclass(frozen=True)
-class Place:
+class ReplayWorkspace:
     """A replay of a task: the task under the replay's name, settings that name its schema, and what it goes over.
 
     `days` are the dates whose nights it walks, all of which are stored of the series that the task stands on.
@@ -42,7 +42,9 @@ class Place:
     champion: str
 
 
-def find(settings: Settings, task: Task, first: date, count: int, replay_id: str, champion: str = "") -> Place:
+def find(
+    settings: Settings, task: Task, first: date, count: int, replay_id: str, champion: str = ""
+) -> ReplayWorkspace:
     """Makes the place ready: the schema with its tables, and what was begun there compared with what is asked.
 
     Nothing is made of what cannot begin. Raises ConfigurationError for an id that names nothing, or another replay, and
@@ -71,7 +73,7 @@ def find(settings: Settings, task: Task, first: date, count: int, replay_id: str
     finally:
         engine.dispose()
     renamed = task.model_copy(update={"name": name, "title": f"{task.title} (replay from {first})"})
-    return Place(renamed, settings.model_copy(update={"schema_name": schema}), standing, days, champion)
+    return ReplayWorkspace(renamed, settings.model_copy(update={"schema_name": schema}), standing, days, champion)
 
 
 def nights_done(engine: sa.Engine, task: Task) -> set[date]:
@@ -155,7 +157,7 @@ def _begin(engine: sa.Engine, name: str, asked: dict[str, str]) -> str:
         replays.require_whole(connection, name)
         before = replays.begun(connection, name)
         if before is None:
-            runs.settle(connection, RunKey(name, STEP, asked["from"], "begun"), asked)
+            run_keys.settle(connection, RunKey(name, STEP, asked["from"], "begun"), asked)
             return asked["champion"]
     before = {**{what: asked[what] for what in ("champion", "of", "id")}, **before}
     if not asked["champion"]:

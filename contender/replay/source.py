@@ -9,7 +9,7 @@ from ingestion.sources.base import RawRow
 from ingestion.store.observations import ActiveSeries, newest_values
 
 
-class Stored:
+class StoredSource:
     """What was known, when the clock stood there, of the series that a task stands on.
 
     It bears the name of the source that the observations came from, for it is theirs. Nothing outside is asked.

@@ -9,8 +9,7 @@ from core.config.settings import Settings
 from core.db.engine import connect, reachable
 from core.db.pipeline_tables import runs
 from core.errors import ConfigurationError, NotFoundError
-from core.jobs import leases as locks
-from core.jobs import run_keys as settled_runs
+from core.jobs import leases, run_keys
 from core.jobs.run_keys import RunKey
 from training.registry import client as registry
 
@@ -138,10 +137,10 @@ def remove(settings: Settings, replay: Replay) -> None:
     """
     engine = connect(settings.require_database_url(), schema=replay.schema)
     try:
-        with locks.hold(engine, LEASE):
+        with leases.hold(engine, LEASE):
             require_removable(settings, replay)
             with reachable(), engine.begin() as connection:
-                settled_runs.settle(connection, RunKey(replay.name, STEP, "", _REMOVING), {_REMOVING: True})
+                run_keys.settle(connection, RunKey(replay.name, STEP, "", _REMOVING), {_REMOVING: True})
             registry.delete_model(settings, replay.name)
             registry.delete_experiment(settings, replay.name)
             with reachable(), engine.begin() as connection:

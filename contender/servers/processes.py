@@ -16,7 +16,7 @@ import psutil
 import requests
 import sqlalchemy as sa
 
-from contender.servers import mlflow as mlflow_server
+from contender.servers import mlflow
 from contender.servers.postgres_errors import StartError, told_in_words
 from core.config.settings import Settings, child_environment
 from core.errors import ConfigurationError, ContenderError, UnreachableError
@@ -201,7 +201,7 @@ def spawn(name: str, arguments: list[str], settings: Settings, extra: dict[str, 
 
 def start_mlflow(settings: Settings, backend_url: str, port: int) -> Process:
     """Starts an MLflow server that is reachable from this machine only."""
-    return spawn("mlflow", mlflow_server.arguments(settings, backend_url, port), settings, mlflow_server.QUIET)
+    return spawn("mlflow", mlflow.arguments(settings, backend_url, port), settings, mlflow.QUIET)
 
 
 def wait_for_http(url: str, process: Process, seconds: float, *, accept: tuple[int, ...] = (200,)) -> None:

@@ -38,7 +38,7 @@ class _Line:
     due: float
 
 
-class Tally:
+class AccessCounter:
     """Counts in memory and writes behind: the first of a kind within a second, what follows once a period.
 
     However many requests come, a worker writes at most LINES rows and a few of an outcome a period. While the database

@@ -12,7 +12,7 @@ from core.db.engine import reachable
 
 
 @dataclass(frozen=True)
-class Entry:
+class AuditEntry:
     """One row of the audit log."""
 
     id: int
@@ -33,13 +33,13 @@ def record(connection: sa.Connection, *, who: str, action: str, outcome: str, de
     connection.execute(sa.insert(audit).values(**_storable(row)))
 
 
-def newest(engine: sa.Engine, *, limit: int = 100, before: int | None = None) -> list[Entry]:
+def newest(engine: sa.Engine, *, limit: int = 100, before: int | None = None) -> list[AuditEntry]:
     """The newest rows first; `before` an id, to go on where an earlier page ended."""
     asked = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
     if before is not None:
         asked = asked.where(audit.c.id < before)
     with reachable(), engine.connect() as connection:
-        return [Entry(**row._mapping) for row in connection.execute(asked)]
+        return [AuditEntry(**row._mapping) for row in connection.execute(asked)]
 
 
 def _storable(value: Any) -> Any:

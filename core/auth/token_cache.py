@@ -38,7 +38,7 @@ class _Known:
     read_at: float
 
 
-class Keyring:
+class TokenCache:
     """Every token of the database, at most `fresh_seconds` old.
 
     Nothing is answered from older knowledge: without the database every question raises an UnreachableError. Tokens

@@ -1,8 +1,9 @@
 """How Postgres is reached, and how its tables are brought to the newest migration."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
@@ -36,6 +37,48 @@ def reachable() -> Iterator[None]:
         yield
     except sa.exc.DBAPIError as error:
         raise explained(error) or error from error
+
+
+@contextmanager
+def open_engine(url: str, *, schema: str = "", pool_size: int = 4) -> Iterator[sa.Engine]:
+    """An engine for the length of a block; its connections are given back at the end. See `connect`."""
+    engine = connect(url, schema=schema, pool_size=pool_size)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection whose transaction is rolled back at the end. Raises UnreachableError as `reachable` does."""
+    with reachable(), engine.connect() as opened:
+        yield opened
+
+
+@contextmanager
+def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection whose transaction is committed at the end. Raises UnreachableError as `reachable` does."""
+    with reachable(), engine.begin() as opened:
+        yield opened
+
+
+def fetch_all(engine: sa.Engine, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
+    """Every row of a query. Raises UnreachableError as `reachable` does."""
+    with connection(engine) as opened:
+        return opened.execute(statement).all()
+
+
+def fetch_one(engine: sa.Engine, statement: sa.Executable) -> sa.Row[Any] | None:
+    """The first row of a query; None where it has none. Raises UnreachableError as `reachable` does."""
+    with connection(engine) as opened:
+        return opened.execute(statement).first()
+
+
+def fetch_scalar(engine: sa.Engine, statement: sa.Executable) -> Any:
+    """The first column of a query's first row; None where it has none. Raises UnreachableError as `reachable` does."""
+    with connection(engine) as opened:
+        return opened.execute(statement).scalar()
 
 
 def patiently(seconds: float) -> Retrying:

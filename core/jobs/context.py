@@ -13,7 +13,7 @@ from core.jobs.leases import Lease
 
 
 @dataclass(frozen=True)
-class Workplace:
+class JobContext:
     """The addresses, our database, the lease that fences what is written, and the clock."""
 
     settings: Settings

@@ -7,8 +7,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from core.config import task_files
-from core.config import task_overrides as configurations
+from core.config import task_files, task_overrides
 from core.config.settings import Settings, load_settings, point_caches
 from core.config.tasks import Task
 from core.error_translation import explained
@@ -82,8 +81,8 @@ def run_job(step: str, job: Job, argv: Sequence[str] | None = None) -> int:
 
 def _run_for(step: str, job: Job, settings: Settings, clock: Clock, name: str) -> int:
     try:
-        replaced = configurations.in_force(settings, name)
-        task = configurations.stored_task(settings.tasks, name, replaced)
+        replaced = task_overrides.in_force(settings, name)
+        task = task_overrides.stored_task(settings.tasks, name, replaced)
         report = job(settings, task, clock)
     except Exception as error:
         told = explained(error)

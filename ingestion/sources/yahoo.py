@@ -16,7 +16,7 @@ from core.config.settings import Settings
 from core.config.tasks import Task
 from core.errors import ConfigurationError, DataRefusedError, SourceUnreachableError
 from core.jobs.calendars import timezone
-from ingestion.sources import split_adjustment as splits
+from ingestion.sources import split_adjustment
 from ingestion.sources.base import RateLimitedError, RawRow
 from ingestion.sources.yahoo_session import CHART_HOST, BoundedSession, Patience, require_network
 
@@ -77,7 +77,7 @@ class Yahoo:
             reraise=True,
         )
         with closing(BoundedSession(self._mirror, self._patience)) as session:
-            return splits.undo(_rows(attempts(self._ask, since or self._task.start, session)))
+            return split_adjustment.undo(_rows(attempts(self._ask, since or self._task.start, session)))
 
     def _ask(self, since: date, session: BoundedSession) -> "pd.DataFrame":
         """One attempt with the real client; what it raises is told apart by the status of Yahoo's answer."""

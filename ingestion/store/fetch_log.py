@@ -24,7 +24,7 @@ PAUSE_HOURS = 1
 FAILURES_A_DAY = 5
 """Failed questions after which a source is left alone until the next day (UTC)."""
 
-Outcome = Literal["answered", "unreachable", "refused"]
+FetchStatus = Literal["answered", "unreachable", "refused"]
 _NO_NETWORK, _RATE_LIMIT, _CUT_OFF = "no network: ", "rate limit: ", "kept as of "
 
 
@@ -33,7 +33,7 @@ class Fetch:
     """One question that was asked, when (by the machine's clock), and what came of it."""
 
     fetched_at: datetime
-    outcome: Outcome
+    outcome: FetchStatus
     detail: str
 
     @property
@@ -45,7 +45,13 @@ class Fetch:
 
 
 def note(
-    connection: sa.Connection, series: str, source: str, at: datetime, outcome: Outcome, detail: str = "", rows: int = 0
+    connection: sa.Connection,
+    series: str,
+    source: str,
+    at: datetime,
+    outcome: FetchStatus,
+    detail: str = "",
+    rows: int = 0,
 ) -> None:
     """Records a question, asked `at` the machine's time, in the caller's transaction.
 

@@ -27,7 +27,7 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class WriteResult:
     """What recording did: rows new to the series, restatements of a changed past, rows that said nothing new."""
 
     new: int
@@ -45,7 +45,7 @@ class ActiveSeries:
 
 def record(
     connection: sa.Connection, series: str, source: str, received: Sequence[Observation], fetched_at: datetime
-) -> Recorded:
+) -> WriteResult:
     """Adds what is new, and what differs from what was known as a restatement known at `fetched_at`.
 
     `fetched_at` is the machine's time, also for a job that stands at a date in the past: a changed past was not known
@@ -58,7 +58,7 @@ def record(
     The caller's transaction decides whether it stays. Recording the same rows twice adds nothing.
     """
     if not received:
-        return Recorded(0, 0, 0)
+        return WriteResult(0, 0, 0)
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(series))))
     known = {row.event_date: row for row in connection.execute(_newest(series, None).where(_since(received)))}
     newest = _newest_date(connection, series)
@@ -85,7 +85,7 @@ def record(
         )
     if added:
         connection.execute(sa.insert(observations), added)
-    return Recorded(new=len(added) - restated, restated=restated, unchanged=len(received) - len(added))
+    return WriteResult(new=len(added) - restated, restated=restated, unchanged=len(received) - len(added))
 
 
 def read_as_of(engine: sa.Engine, series: str, as_of: datetime) -> pl.DataFrame:

@@ -1,15 +1,25 @@
 """Where refused rows are kept with their reasons, for a person to look at."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from math import isfinite
 
 import sqlalchemy as sa
 
 from core.db.pipeline_tables import quarantine
-from ingestion.quality import Quarantined
 
 
-def keep(connection: sa.Connection, series: str, source: str, rows: Sequence[Quarantined]) -> tuple[Quarantined, ...]:
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row that may not be used, and why."""
+
+    event_date: date | None
+    reason: str
+    fields: dict[str, float]
+
+
+def keep(connection: sa.Connection, series: str, source: str, rows: Sequence[RejectedRow]) -> tuple[RejectedRow, ...]:
     """Stores the rows whose fault is not known yet and returns those.
 
     A fault is a date with a reason: a source that sends it every day is written down once. The caller holds the lock.

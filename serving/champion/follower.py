@@ -21,16 +21,16 @@ from core.errors import (
     UnreachableError,
 )
 from core.jobs.clock import Clock
-from serving.champion import latest_features as data
+from serving.champion import latest_features
 from serving.champion.latest_features import DataVersion
 from serving.champion.model_cache import Bundles
 from serving.champion.model_holder import LiveChampion
-from serving.champion.predictor import Champion, Latest, ModelSource, Standing, stand
-from serving.champion.state import Board
+from serving.champion.predictor import Champion, Latest, ModelSource, ServedPrediction, stand
+from serving.champion.state import ServingState
 from serving.runtime import alerts
 from serving.runtime.alerts import Alerts
-from serving.runtime.complaints import Complaints
-from serving.runtime.log_listener import Followed
+from serving.runtime.complaints import LogOnce
+from serving.runtime.log_listener import WatchedLog
 from serving.runtime.prometheus import Metrics
 from training.ledger import entries as ledger
 from training.registry import versions
@@ -48,7 +48,7 @@ _REASONS: dict[type[ContenderError], str] = {
 
 
 @dataclass(frozen=True)
-class Heard:
+class AliasPoll:
     """What the registry said of a task's champion alias: `version` None is an alias that does not exist."""
 
     reached: bool
@@ -56,24 +56,24 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Means:
+class Dependencies:
     """What every task's follower works with."""
 
     engine: sa.Engine
     clock: Clock
-    board: Board
+    board: ServingState
     bundles: Bundles
     metrics: Metrics
-    complaints: Complaints
+    complaints: LogOnce
     alerts: Alerts
-    watched: MutableMapping[str, Followed]
+    watched: MutableMapping[str, WatchedLog]
     wake: Callable[[], None]
 
 
 class ChampionFollower:
     """Keeps one task's place on the board up to date. Called by one thread."""
 
-    def __init__(self, task: Task, means: Means) -> None:
+    def __init__(self, task: Task, means: Dependencies) -> None:
         self._task = task
         self._means = means
         self._live = LiveChampion(means.engine, task, means.watched, means.wake)
@@ -107,7 +107,7 @@ class ChampionFollower:
         self._data, self._refused, self._is_anew = None, None, True
         self._live.begin_anew()
 
-    def follow(self, heard: Heard) -> None:
+    def follow(self, heard: AliasPoll) -> None:
         """Follows the data, then the champion, then its learner."""
         self._guarded("data", "Newer data cannot be used yet.", self._follow_data)
         try:
@@ -133,11 +133,11 @@ class ChampionFollower:
                     self._put(champion)
 
     def _follow_data(self) -> None:
-        newest = data.newest(self._means.engine, self._task, self._means.clock.now())
+        newest = latest_features.newest(self._means.engine, self._task, self._means.clock.now())
         self._means.board.database_heard = monotonic()
         if newest is None or newest == self._data:
             return
-        self._latest = data.read(self._means.engine, self._task, newest)
+        self._latest = latest_features.read(self._means.engine, self._task, newest)
         self._beats_baseline = newest.beats_baseline
         champion = self._champion()
         if champion is not None:
@@ -150,7 +150,7 @@ class ChampionFollower:
         if current is not None and current.source == "mlflow":
             self._put(replace(current, source="last-good copy"))
 
-    def _follow_champion(self, heard: Heard) -> bool:
+    def _follow_champion(self, heard: AliasPoll) -> bool:
         """Whether what the alias names is served."""
         current = self._champion()
         if heard.version is not None:
@@ -167,7 +167,7 @@ class ChampionFollower:
                 self._put(replace(current, source="last-good copy"))
         return True
 
-    def _miss(self, version: int, heard: Heard) -> None:
+    def _miss(self, version: int, heard: AliasPoll) -> None:
         """There was a champion, and the registry names none: a loss, if it did answer."""
         if heard.reached:
             alerts.lost(self._means.alerts, self._task.name, version)
@@ -225,7 +225,7 @@ class ChampionFollower:
         self._means.metrics.served.labels(name).set(champion.version.version)
         self._means.bundles.keep(standing)
 
-    def _stand(self, champion: Champion, latest: Latest, beats: str) -> Standing:
+    def _stand(self, champion: Champion, latest: Latest, beats: str) -> ServedPrediction:
         """The live learner's standing where it has one; else that of the version itself."""
         answering = self._live.answering(champion, latest)
         if answering.live is not None:
@@ -235,7 +235,7 @@ class ChampionFollower:
                     return standing
         return stand(self._task, replace(answering, live=None), latest, beats)
 
-    def _count_failure(self, error: ContenderError | OSError, heard: Heard) -> None:
+    def _count_failure(self, error: ContenderError | OSError, heard: AliasPoll) -> None:
         """Counts and tells it. What did not answer is asked again at the next poll, what was refused later."""
         reason = next((told for kind, told in _REASONS.items() if isinstance(error, kind)), "other")
         self._means.metrics.reload_failures.labels(self._task.name, reason).inc()

@@ -21,11 +21,10 @@ import yaml
 from core.config.settings import Settings
 from core.db.engine import reachable
 from core.errors import DataRefusedError, IntegrityError, NotFoundError, RegistryUnreachableError
-from features.dataset import Row
-from serving.champion.predictor import Latest, Standing, predict
+from features.dataset import DatasetRow
+from serving.champion.predictor import Latest, ServedPrediction, predict
 from training.registry import client as registry
-from training.registry import flavor, versions
-from training.registry import validation as sanity
+from training.registry import flavor, validation, versions
 from training.registry.versions import Version
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class Bundles:
         _check_golden(golden, version)
         return Loaded(model, names)
 
-    def keep(self, standing: Standing) -> None:
+    def keep(self, standing: ServedPrediction) -> None:
         """Writes down what serves now, in one step."""
         latest = standing.latest
         told = {
@@ -117,7 +116,7 @@ class Bundles:
         try:
             told = json.loads(path.read_text())
             version = Version(**_dated(told["version"], "trained_through"))
-            row = Row(**_dated(told["row"], "event_date", "target_date"))
+            row = DatasetRow(**_dated(told["row"], "event_date", "target_date"))
             return LastGood(version, Latest(row=row, **told["latest"]), told["beats_baseline"])
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(f"{path} cannot be read: {error}.", "Delete it; it is written again.") from error
@@ -175,7 +174,7 @@ def _feature_names(folder: Path) -> tuple[str, ...]:
 
 def _check_golden(values: list[float | None], version: Version) -> None:
     """Raises DataRefusedError unless the model repeats the predictions that were recorded when it was trained."""
-    if not sanity.repeats_itself(version, values):
+    if not validation.repeats_itself(version, values):
         raise DataRefusedError(
             f"Version {version.version} of {version.task!r} does not repeat the predictions it was recorded with.",
             "Its libraries may have changed since it was trained: train it again.",

@@ -14,14 +14,14 @@ import sqlalchemy as sa
 
 from core.config.tasks import Task
 from core.errors import DataRefusedError, UnreachableError
+from features.arrays import Floats
 from serving.champion.predictor import Champion, Latest
-from serving.runtime.log_listener import Followed
-from training.event_log import dataset_log as row_log
+from serving.runtime.log_listener import WatchedLog
+from training.event_log import dataset_log
 from training.event_log.store import LearnerKey
 from training.learners.factory import fresh, key, learns
 from training.learners.running_learner import LiveLearner
 from training.ledger import entries as ledger
-from training.models.base import Floats
 from training.registry import versions
 from training.registry.versions import Version
 
@@ -30,7 +30,7 @@ _RETRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Place:
+class LogPosition:
     """Where a version stands in the log, `version_seq` (None: not known), and its live learner (0: there is none)."""
 
     version: int
@@ -78,9 +78,9 @@ class LiveChampion:
 
     engine: sa.Engine
     task: Task
-    watched: MutableMapping[str, Followed]
+    watched: MutableMapping[str, WatchedLog]
     wake: Callable[[], None]
-    place: Place | None = None
+    place: LogPosition | None = None
     _live: LiveLearner | None = field(default=None, init=False)
     _trouble: DataRefusedError | None = field(default=None, init=False)
     _not_before: float = field(default=0.0, init=False)
@@ -92,10 +92,10 @@ class LiveChampion:
         the learner cannot be used: then the version is frozen.
         """
         if not self._learns(version):
-            self.place = Place(version.version)
+            self.place = LogPosition(version.version)
             return
         whose = key(self.task, version.series, version.contender)
-        frozen = Place(version.version, self._seq(version, whose.log))
+        frozen = LogPosition(version.version, self._seq(version, whose.log))
         if self._is_held(version):
             self.place = frozen
             return
@@ -163,10 +163,10 @@ class LiveChampion:
         seq = live.learner.seq
         if self.place is not None and seq and self.place.live_seq == seq:
             return seq, self.place.learned_through
-        return seq, row_log.date_of(self.engine, whose.log, seq)
+        return seq, dataset_log.date_of(self.engine, whose.log, seq)
 
     def _seq(self, version: Version, log: str) -> int | None:
         place = self.place
         if place is not None and place.version == version.version and place.version_seq is not None:
             return place.version_seq
-        return row_log.seq_of(self.engine, log, version.trained_through)
+        return dataset_log.seq_of(self.engine, log, version.trained_through)

@@ -9,19 +9,19 @@ from core.config.settings import Settings
 from core.config.tasks import Task
 from core.errors import ConfigurationError, DatabaseUnreachableError, RegistryUnreachableError
 from core.jobs.clock import Clock
-from serving.champion.follower import ChampionFollower, Heard, Means
+from serving.champion.follower import AliasPoll, ChampionFollower, Dependencies
 from serving.champion.model_cache import Bundles
 from serving.champion.predictor import ALIAS
-from serving.champion.state import Board
-from serving.champion.task_watcher import TaskShelf
+from serving.champion.state import ServingState
+from serving.champion.task_watcher import TaskWatcher
 from serving.runtime.alerts import Alerts
-from serving.runtime.complaints import Complaints
-from serving.runtime.log_listener import Followed
+from serving.runtime.complaints import LogOnce
+from serving.runtime.log_listener import WatchedLog
 from serving.runtime.override_loader import Configured
-from serving.runtime.periodic import Rhythm
+from serving.runtime.periodic import PeriodicThread
 from serving.runtime.prometheus import Metrics
 from serving.runtime.reloads import Reloads
-from training.models import catalog as contenders
+from training.models import catalog
 from training.registry import client as registry
 
 FIRST_POLL_SECONDS = 10.0
@@ -31,25 +31,27 @@ class Follower:
     """Polls every `alias_poll_seconds`. Requests never wait for it: they only read the board."""
 
     def __init__(
-        self, settings: Settings, engine: sa.Engine, clock: Clock, board: Board, metrics: Metrics, alerts: Alerts
+        self, settings: Settings, engine: sa.Engine, clock: Clock, board: ServingState, metrics: Metrics, alerts: Alerts
     ) -> None:
         self._settings = settings
         self._board = board
         self._metrics = metrics
-        self._complaints = Complaints()
+        self._complaints = LogOnce()
         self._alerts = alerts
-        self.watched: dict[str, Followed] = {}
+        self.watched: dict[str, WatchedLog] = {}
         """What is to be told of notices of stored tasks' logs, by the logs' names."""
         bundles = Bundles(settings, engine)
-        self._means = Means(engine, clock, board, bundles, metrics, self._complaints, alerts, self.watched, self.wake)
+        self._means = Dependencies(
+            engine, clock, board, bundles, metrics, self._complaints, alerts, self.watched, self.wake
+        )
         configured = Configured(engine, settings.bundles, self._complaints)
-        self._shelf = TaskShelf(settings.tasks, self._complaints, configured.newest)
+        self._shelf = TaskWatcher(settings.tasks, self._complaints, configured.newest)
         self._reloads = Reloads(engine)
         self._followers: dict[str, ChampionFollower] = {}
         self._warmed: dict[str, Task] | None = None
         self._polled = threading.Event()
-        self._rhythm = Rhythm("follower", settings.alias_poll_seconds, self.poll)
-        self._warming = Rhythm("warming", settings.alias_poll_seconds, self._warm)
+        self._rhythm = PeriodicThread("follower", settings.alias_poll_seconds, self.poll)
+        self._warming = PeriodicThread("warming", settings.alias_poll_seconds, self._warm)
 
     def start(self) -> None:
         """Serves the last good models from disk, then begins to poll; returns after the first poll, or after 10 s."""
@@ -77,7 +79,7 @@ class Follower:
         for name, follower in self._followers.items():
             if name in due:
                 follower.begin_anew()
-            follower.follow(heard.get(name, Heard(reached=False)))
+            follower.follow(heard.get(name, AliasPoll(reached=False)))
         self._polled.set()
 
     def _due(self) -> frozenset[str]:
@@ -87,12 +89,12 @@ class Follower:
         except DatabaseUnreachableError:
             return frozenset()  # asked again at the next poll; `Configured` tells of it
 
-    def _hear(self) -> dict[str, Heard]:
-        heard: dict[str, Heard] = {}
+    def _hear(self) -> dict[str, AliasPoll]:
+        heard: dict[str, AliasPoll] = {}
         try:
             for name in self._followers:
                 standing = registry.aliases(self._settings, name) or {}
-                heard[name] = Heard(reached=True, version=standing.get(ALIAS))
+                heard[name] = AliasPoll(reached=True, version=standing.get(ALIAS))
         except (RegistryUnreachableError, ConfigurationError) as error:
             self._complaints.open("registry", "The registry does not answer; the champions serve on.", error.problem)
         else:
@@ -107,7 +109,7 @@ class Follower:
             return
         self._warmed = self._board.tasks
         for task in self._warmed.values():
-            contenders.warm(task)
+            catalog.warm(task)
 
     def _take_tasks(self, *, restore: bool) -> None:
         """Notices tasks that are new or changed."""

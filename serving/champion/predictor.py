@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from core.config.tasks import Task
 from core.errors import ContenderError, DataRefusedError
-from features.dataset import Row
+from features.dataset import DatasetRow
 from training.registry.versions import Version
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Champion:
 class Latest:
     """The newest feature row of a task: `as_of` says of which data, `data_hash` of which exactly."""
 
-    row: Row
+    row: DatasetRow
     series: str
     source: str
     data_hash: str
@@ -82,7 +82,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ServedPrediction:
     """A champion, the data it looks at, and its prediction of them: computed once, answered from many times.
 
     `replies` keeps what `serving.http.responses` made of it: it goes when the standing goes, so nothing in it can be
@@ -148,7 +148,7 @@ def predict(model: "Model", features: list[list[float]]) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
 
 
-def stand(task: Task, champion: Champion, latest: Latest, beats_baseline: str) -> Standing:
+def stand(task: Task, champion: Champion, latest: Latest, beats_baseline: str) -> ServedPrediction:
     """Computes the champion's one prediction of the latest data. Raises DataRefusedError when the two do not fit."""
     if champion.feature_names != tuple(latest.row.features):
         raise DataRefusedError(
@@ -158,4 +158,4 @@ def stand(task: Task, champion: Champion, latest: Latest, beats_baseline: str) -
     (value,) = predict(champion.live or champion.model, [list(latest.row.features.values())])
     if value is not None and task.is_classification and not 0 <= value <= 1:
         raise DataRefusedError(f"The model gave {value} where a probability is due.")
-    return Standing(task, champion, latest, value, beats_baseline)
+    return ServedPrediction(task, champion, latest, value, beats_baseline)

@@ -2,7 +2,7 @@
 
 from core.config.tasks import Task
 from core.errors import ContenderError, NotFoundError
-from serving.champion.predictor import Champion, Standing
+from serving.champion.predictor import Champion, ServedPrediction
 
 
 class NoChampionError(ContenderError):
@@ -13,7 +13,7 @@ class NoDataError(ContenderError):
     """A task with a champion and nothing to predict from."""
 
 
-class Board:
+class ServingState:
     """What every task can be answered with at present. Written by the follower's thread, read by every request.
 
     Each write puts a whole new dictionary in place, so a reader sees all of the old state or all of the new.
@@ -22,13 +22,13 @@ class Board:
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
         self.champions: dict[str, Champion] = {}
-        self.standings: dict[str, Standing] = {}
+        self.standings: dict[str, ServedPrediction] = {}
         self.registry_heard: float | None = None
         """When the registry answered last (monotonic seconds); None: never."""
         self.database_heard: float | None = None
         """The same of Postgres."""
 
-    def standing(self, name: str) -> Standing:
+    def standing(self, name: str) -> ServedPrediction:
         """The standing of a task. NotFoundError, NoChampionError or NoDataError say why there is none."""
         standing = self.standings.get(name)
         if standing is not None:
@@ -48,7 +48,7 @@ class Board:
             "the API follows by itself.",
         )
 
-    def publish(self, standing: Standing) -> None:
+    def publish(self, standing: ServedPrediction) -> None:
         """Puts a standing in place of the task's old one."""
         name = standing.task.name
         self.champions = {**self.champions, name: standing.champion}

@@ -7,15 +7,15 @@ from core.config.task_files import task_names
 from core.config.task_overrides import Configuration
 from core.config.tasks import Task
 from core.errors import ContenderError
-from serving.runtime.complaints import Complaints
+from serving.runtime.complaints import LogOnce
 from training.models.task_check import load
 
 
-class TaskShelf:
+class TaskWatcher:
     """The tasks of a folder as they stood when they last made sense. `configured` says what replaced their files."""
 
     def __init__(
-        self, folder: Path, complaints: Complaints, configured: Callable[[], Mapping[str, Configuration]] = dict
+        self, folder: Path, complaints: LogOnce, configured: Callable[[], Mapping[str, Configuration]] = dict
     ) -> None:
         self._folder = folder
         self._complaints = complaints

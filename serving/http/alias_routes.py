@@ -12,8 +12,8 @@ from core.auth.tokens import Role
 from serving.http.management import CHANGES, READS_TASK, Body, LimitQuery, ManagementContext, Number, route, tell
 from serving.http.schemas import TaskPath
 from training.ledger import entries as ledger
-from training.ledger import manual as forced
-from training.ledger.manual import Asked
+from training.ledger import manual
+from training.ledger.manual import PromotionRequest
 from training.ledger.rollback import roll_back
 from training.registry import registered
 from web.roles import principal, require
@@ -21,7 +21,7 @@ from web.roles import principal, require
 _BUSY = "A job is at work on the task's aliases (`busy`): nothing was moved."
 
 
-class Recorded(BaseModel):
+class MoveResponse(BaseModel):
     """What Postgres knows of a version since it was trained."""
 
     contender: str
@@ -41,7 +41,7 @@ class VersionItem(BaseModel):
     run_id: str
     aliases: list[str]
     tags: dict[str, str] = Field(description="In MLflow; `contender` and `trained_through` are among them.")
-    recorded: Recorded | None = Field(description="Null: this installation did not make it, and never serves it.")
+    recorded: MoveResponse | None = Field(description="Null: this installation did not make it, and never serves it.")
 
 
 class VersionList(BaseModel):
@@ -127,8 +127,8 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     @require(Role.ADMIN)
     def promote(path: TaskPath, body: PromoteBody) -> Response:
         task = context.require(path.task)
-        asked = Asked(task, body.alias, body.version, principal().who, body.why, ledger.PROMOTED)
-        return tell(MoveMade(**asdict(forced.promote(context.engine, context.settings, asked, context.clock))))
+        asked = PromotionRequest(task, body.alias, body.version, principal().who, body.why, ledger.PROMOTED)
+        return tell(MoveMade(**asdict(manual.promote(context.engine, context.settings, asked, context.clock))))
 
     @app.post(
         f"{base}/rollback",

@@ -26,7 +26,7 @@ from serving.http.schemas import PushedTaskPath, TaskPath
 from serving.pushed import control as learning_control
 from serving.pushed.control import Turn
 from serving.runtime import reloads
-from training.event_log import quarantine as quarantined
+from training.event_log import quarantine
 from web.roles import principal, require
 
 _NOT_PUSHED = "The task's rows come from a source (`not_pushed`)."
@@ -170,7 +170,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     @require(Role.ADMIN)
     def list_quarantine(path: PushedTaskPath, query: QuarantineQuery) -> Response:
         live = learning_control.pushed(context.learning, context.settings, context.require(path.task))
-        rows = quarantined.listed(context.engine, live.log, waiting_only=not query.all, limit=query.limit)
+        rows = quarantine.listed(context.engine, live.log, waiting_only=not query.all, limit=query.limit)
         return tell(QuarantineList(task=path.task, rows=[QuarantinedRow(**asdict(row)) for row in rows]))
 
     @app.post(

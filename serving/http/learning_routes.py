@@ -26,8 +26,7 @@ from serving.http.learning_schemas import (
 from serving.pushed import feedback
 from serving.pushed.learning import Learning, Said, encode
 from serving.pushed.parsing import Action
-from web import rate_limits as limits
-from web import roles as guard
+from web import rate_limits, roles
 from web.problems import documented
 
 LEARNING = Tag(name="learning", description="Models that learn as rows are pushed.")
@@ -37,7 +36,7 @@ _PROBLEMS: dict[str | int, Any] = {
     "404": documented("There is no such pushed task (`not_found`)."),
     "413": documented("The body, the list or the number of steps is too large (`too_large`)."),
     "415": documented("The body is not sent as JSON (`unsupported_media_type`)."),
-    **limits.RESPONSES,
+    **rate_limits.RESPONSES,
     "503": documented("Postgres does not answer (`unreachable`), or the learner cannot be used (`integrity`)."),
 }
 _TAKES: dict[str | int, Any] = {
@@ -45,7 +44,7 @@ _TAKES: dict[str | int, Any] = {
     "409": documented("The id was used before with other content (`conflict`)."),
     "422": documented("A row does not fit (`invalid`) or was put into quarantine (`quarantined`)."),
 }
-_ACCESS: dict[str | int, Any] = {status: guard.RESPONSES[status] for status in ("401", "403")}
+_ACCESS: dict[str | int, Any] = {status: roles.RESPONSES[status] for status in ("401", "403")}
 _LEARNS = _TAKES | _ACCESS
 _PREDICTED: dict[str | int, Any] = {"200": Predicted, "207": learning_schemas.partly(OnePrediction)}
 _TRAINED: dict[str | int, Any] = {"200": Trained, "207": learning_schemas.partly(OneTrained)}
@@ -65,8 +64,8 @@ def add(app: OpenAPI, learning: Learning) -> None:
     def predict(query: PushedTaskQuery) -> Response:
         return act("predict", query)
 
-    @app.post("/train", tags=[LEARNING], summary="Learn", security=guard.SECURITY, responses={**_TRAINED, **_LEARNS})
-    @guard.require(Role.TRAINER)
+    @app.post("/train", tags=[LEARNING], summary="Learn", security=roles.SECURITY, responses={**_TRAINED, **_LEARNS})
+    @roles.require(Role.TRAINER)
     def train(query: PushedTaskQuery) -> Response:
         return act("train", query)
 
@@ -75,9 +74,9 @@ def add(app: OpenAPI, learning: Learning) -> None:
         tags=[LEARNING],
         summary="Predict, then learn",
         responses={**_PREDICTED, **_LEARNS},
-        security=guard.SECURITY,
+        security=roles.SECURITY,
     )
-    @guard.require(Role.TRAINER)
+    @roles.require(Role.TRAINER)
     def predict_learn(query: PushedTaskQuery) -> Response:
         return act("predict_learn", query)
 
@@ -99,10 +98,10 @@ def add(app: OpenAPI, learning: Learning) -> None:
         "/feedback",
         tags=[LEARNING],
         summary="Say something of a prediction",
-        security=guard.SECURITY,
+        security=roles.SECURITY,
         responses={"200": FeedbackKept, **_PROBLEMS, **_ACCESS},
     )
-    @guard.require(Role.TRAINER)
+    @roles.require(Role.TRAINER)
     def post_feedback(query: PushedTaskQuery, body: FeedbackBody) -> dict[str, Any]:
         number = feedback.keep(
             learning.engine, learning.live(query.task).log, body.message, body.prediction_id, body.rating

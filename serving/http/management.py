@@ -16,8 +16,7 @@ from core.jobs.clock import Clock
 from serving.pushed.control import NotPushedError, ReleasedError
 from serving.pushed.learning import Learning
 from training.override_commands import DeclarationError, require_task
-from web import rate_limits as limits
-from web import roles as guard
+from web import rate_limits, roles
 from web.problems import Kind, documented
 
 MANAGEMENT = Tag(name="management", description="For administrators: a bearer token of the role `admin`, always.")
@@ -32,8 +31,8 @@ LARGEST_INTEGER, LARGEST_BIGINT = 2**31 - 1, 2**63 - 1
 Number = Annotated[int, Field(ge=1, le=LARGEST_INTEGER, strict=True)]
 
 READS: dict[str | int, Any] = {
-    **guard.RESPONSES,
-    **limits.RESPONSES,
+    **roles.RESPONSES,
+    **rate_limits.RESPONSES,
     "503": documented(
         "Postgres or MLflow does not answer (`unreachable`), or files are not as recorded (`integrity`)."
     ),
@@ -93,6 +92,6 @@ def route(summary: str, success: Mapping[str, Any], problems: Mapping[str | int,
     return {
         "tags": [MANAGEMENT],
         "summary": summary,
-        "security": guard.SECURITY,
+        "security": roles.SECURITY,
         "responses": {**success, **problems, **own},
     }

@@ -11,16 +11,16 @@ from flask_openapi3.openapi import OpenAPI
 
 from core.config.tasks import Task
 from core.jobs.clock import Clock
-from serving.champion.predictor import Standing
-from serving.champion.state import Board
-from serving.http.responses import Desk
+from serving.champion.predictor import ServedPrediction
+from serving.champion.state import ServingState
+from serving.http.responses import ResponseCache
 from serving.http.schemas import (
     AlertInfo,
-    Health,
-    Info,
+    HealthSchema,
     Prediction,
     PushedTaskInfo,
     Readiness,
+    ServiceInfo,
     TaskInfo,
     TaskList,
     TaskPath,
@@ -42,7 +42,7 @@ _TASK = documented("There is no such task (`not_found`).")
 _NOT_YET = documented("No champion, no data or no prediction yet (`no_champion`, `no_data`, `no_prediction`).")
 
 
-def add_predictions(app: OpenAPI, board: Board, desk: Desk, clock: Clock, alerts: Alerts) -> None:
+def add_predictions(app: OpenAPI, board: ServingState, desk: ResponseCache, clock: Clock, alerts: Alerts) -> None:
     """Adds the tasks, and the two routes that predict. `serving.http.shortcut` answers most of what those are asked."""
 
     def answer(task: str, threshold: float | None) -> Response:
@@ -76,7 +76,7 @@ def add_predictions(app: OpenAPI, board: Board, desk: Desk, clock: Clock, alerts
 
 def add_service(
     app: OpenAPI,
-    board: Board,
+    board: ServingState,
     metrics_of_all: Metrics,
     clock: Clock,
     poll_seconds: float,
@@ -104,13 +104,15 @@ def add_service(
             "alerts": alerts.names(),
         }
 
-    @app.get("/info", tags=[SERVICE], summary="Champions, versions, data, evidence", responses={"200": Info})
+    @app.get("/info", tags=[SERVICE], summary="Champions, versions, data, evidence", responses={"200": ServiceInfo})
     def info() -> dict[str, Any]:
         told = (pushed_info(live, alerts.of(name)) for name, live in sorted(lives.items()))
         pushed = [one.model_dump(mode="json", exclude_none=True) for one in told]
         return {**readiness(), "tasks": all_tasks(board, clock, alerts), "pushed_tasks": pushed}
 
-    @app.get("/health", tags=[SERVICE], summary="The same, and whether models are loaded", responses={"200": Health})
+    @app.get(
+        "/health", tags=[SERVICE], summary="The same, and whether models are loaded", responses={"200": HealthSchema}
+    )
     def health() -> dict[str, Any]:
         return {**readiness(), "model_loaded": all(live.live.is_loaded for live in lives.values())}
 
@@ -146,7 +148,7 @@ def pushed_info(live: LiveTask, alerts: Sequence[Alert]) -> PushedTaskInfo:
     )
 
 
-def all_tasks(board: Board, clock: Clock, alerts: Alerts) -> list[dict[str, Any]]:
+def all_tasks(board: ServingState, clock: Clock, alerts: Alerts) -> list[dict[str, Any]]:
     """Every task and how it is served, as JSON takes it."""
     return [
         task_info(task, board.standings.get(name), clock, alerts.of(name)).model_dump(mode="json", exclude_none=True)
@@ -154,7 +156,7 @@ def all_tasks(board: Board, clock: Clock, alerts: Alerts) -> list[dict[str, Any]
     ]
 
 
-def task_info(task: Task, standing: Standing | None, clock: Clock, alerts: Sequence[Alert]) -> TaskInfo:
+def task_info(task: Task, standing: ServedPrediction | None, clock: Clock, alerts: Sequence[Alert]) -> TaskInfo:
     """A task and how it is served."""
     told: dict[str, Any] = {}
     if standing is not None:

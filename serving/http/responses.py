@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from core.jobs.clock import Clock
-from serving.champion.predictor import Answer, Standing
+from serving.champion.predictor import Answer, ServedPrediction
 from serving.prediction_log.log import PredictionLog
 from serving.prediction_log.logged import LoggedAnswer
 
@@ -33,7 +33,7 @@ class Sent:
     headers: list[tuple[str, str]]
 
 
-class Desk:
+class ResponseCache:
     """Hands out replies, each under an id of its own, and sees that every one is logged."""
 
     def __init__(self, log: PredictionLog, clock: Clock) -> None:
@@ -43,7 +43,7 @@ class Desk:
         self._id_head = str(uuid.uuid4())[:24]
         self._numbers = itertools.count()
 
-    def make(self, standing: Standing, query: str, threshold: float | None) -> Sent:
+    def make(self, standing: ServedPrediction, query: str, threshold: float | None) -> Sent:
         """Makes the reply to a query string, keeps it for the next one who asks the same, and hands it out."""
         now = self._clock.now()
         reply = compose(standing, standing.answer(threshold, now.date()), now)
@@ -52,7 +52,7 @@ class Desk:
         standing.replies[query] = reply
         return self._send(reply, now)
 
-    def known(self, standing: Standing, query: str) -> Sent | None:
+    def known(self, standing: ServedPrediction, query: str) -> Sent | None:
         """The reply that was made of this standing for this query string, today; None when there is none."""
         reply: Reply | None = standing.replies.get(query)
         if reply is None:
@@ -66,7 +66,7 @@ class Desk:
         return Sent(reply.body, [*reply.headers, ("X-Prediction-Id", identity)])
 
 
-def compose(standing: Standing, answer: Answer, now: datetime) -> Reply:
+def compose(standing: ServedPrediction, answer: Answer, now: datetime) -> Reply:
     """The answer as bytes, with the headers that name the version that gave it."""
     body = json.dumps(answer.fields(), allow_nan=False, separators=(",", ":")).encode() + b"\n"
     version = standing.champion.version

@@ -160,7 +160,7 @@ class Readiness(BaseModel):
     alerts: dict[str, list[str]] = Field(description="Alerts by task; `/info` says what to do about them.")
 
 
-class Health(Readiness):
+class HealthSchema(Readiness):
     """The same, and whether the learners of the pushed tasks stand in memory."""
 
     model_loaded: bool
@@ -181,7 +181,7 @@ class PushedTaskInfo(BaseModel):
     alerts: list[AlertInfo] = Field(description="What is wrong with its champion; also in `/metrics`.")
 
 
-class Info(Readiness):
+class ServiceInfo(Readiness):
     """All there is to know of the service."""
 
     tasks: list[TaskInfo]

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any
 
-from serving.champion.state import Board
-from serving.http.responses import Desk
+from serving.champion.state import ServingState
+from serving.http.responses import ResponseCache
 from serving.runtime.prometheus import Metrics
 
 StartResponse = Callable[..., Any]
@@ -20,7 +20,7 @@ _BEFORE, _AFTER = BY_TASK.split("<task>")
 class Shortcut:
     """WSGI middleware: answers the GET of a prediction from its kept reply and leaves all else to Flask."""
 
-    def __init__(self, flask: WSGI, board: Board, desk: Desk, metrics: Metrics) -> None:
+    def __init__(self, flask: WSGI, board: ServingState, desk: ResponseCache, metrics: Metrics) -> None:
         self._flask = flask
         self._board = board
         self._desk = desk

@@ -21,7 +21,7 @@ from serving.http.management import (
     tell,
 )
 from serving.http.schemas import TaskPath
-from training import override_commands as configuring
+from training import override_commands
 from training.override_commands import Changed
 from web.roles import principal, require
 
@@ -93,7 +93,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     @app.get(base, **route("What a task is declared to be", {"200": ConfigurationTold}, READS_TASK))
     @require(Role.ADMIN)
     def read_configuration(path: TaskPath, query: LimitQuery) -> Response:
-        shown = configuring.show(context.engine, context.settings, context.require(path.task), query.limit)
+        shown = override_commands.show(context.engine, context.settings, context.require(path.task), query.limit)
         history = [
             ConfigurationItem(**asdict(one), origin="file" if one.declaration is None else "configuration")
             for one in shown.history
@@ -112,7 +112,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     @require(Role.ADMIN)
     def replace_configuration(path: TaskPath, body: ReplaceBody) -> Response:
         return tell_change(
-            configuring.replace(
+            override_commands.replace(
                 context.engine,
                 context.settings,
                 context.require(path.task),
@@ -131,7 +131,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     @require(Role.ADMIN)
     def restore_configuration(path: TaskPath, body: RestoreBody) -> Response:
         return tell_change(
-            configuring.restore(
+            override_commands.restore(
                 context.engine,
                 context.settings,
                 context.require(path.task),

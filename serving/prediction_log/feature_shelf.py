@@ -9,7 +9,7 @@ from pathlib import Path
 from serving.prediction_log.logged import LoggedFeatures
 
 
-class FeatureShelf:
+class FeatureSpool:
     """The feature rows that wait in a folder. Several processes may share it: the files are named by their content."""
 
     def __init__(self, folder: Path) -> None:

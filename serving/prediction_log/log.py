@@ -16,11 +16,11 @@ import sqlalchemy as sa
 
 from core.errors import DatabaseUnreachableError, DataRefusedError
 from serving.prediction_log import postgres as copying
-from serving.prediction_log.feature_shelf import FeatureShelf
+from serving.prediction_log.feature_shelf import FeatureSpool
 from serving.prediction_log.logged import LoggedAnswer
-from serving.prediction_log.spool import Journal, Segment
-from serving.runtime.complaints import Complaints
-from serving.runtime.periodic import Rhythm
+from serving.prediction_log.spool import PredictionSpool, Segment
+from serving.runtime.complaints import LogOnce
+from serving.runtime.periodic import PeriodicThread
 from serving.runtime.prometheus import Metrics
 
 WRITE_SECONDS = 0.05
@@ -39,16 +39,16 @@ class PredictionLog:
         self._queue: deque[tuple[str, LoggedAnswer, datetime]] = deque()
         self._engine = engine
         self._metrics = metrics
-        self._journal = Journal(spool, limit_bytes)
-        self._features = FeatureShelf(spool)
+        self._journal = PredictionSpool(spool, limit_bytes)
+        self._features = FeatureSpool(spool)
         self._turn = threading.Lock()
         self._shipping = threading.Lock()
         self._closed: deque[Segment] = deque()
         self._open_rows = 0
         self._not_before = self._next_orphans = 0.0
-        self._complaints = Complaints()
-        self._writer = Rhythm("prediction-log-writer", WRITE_SECONDS, self.write)
-        self._shipper = Rhythm("prediction-log-shipper", SHIP_SECONDS, self.ship)
+        self._complaints = LogOnce()
+        self._writer = PeriodicThread("prediction-log-writer", WRITE_SECONDS, self.write)
+        self._shipper = PeriodicThread("prediction-log-shipper", SHIP_SECONDS, self.ship)
 
     def add(self, identity: str, logged: LoggedAnswer, made_at: datetime) -> None:
         """Takes note of one answer: an append to a queue in memory."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from serving.champion.predictor import Answer, Standing
+from serving.champion.predictor import Answer, ServedPrediction
 
 COLUMNS = (
     "id", "made_at", "task", "series", "contender", "version", "alias", "event_date", "target_date", "value",
@@ -33,7 +33,7 @@ class LoggedAnswer:
     features: LoggedFeatures
 
     @classmethod
-    def of(cls, standing: Standing, answer: Answer) -> "LoggedAnswer":
+    def of(cls, standing: ServedPrediction, answer: Answer) -> "LoggedAnswer":
         """What is logged of an answer."""
         version, latest, row = standing.champion.version, standing.latest, standing.latest.row
         values = (

@@ -39,7 +39,7 @@ class Segment:
         return self.path.rename(self.path.with_suffix(".refused"))
 
 
-class Journal:
+class PredictionSpool:
     """The files of one process, and those it inherits. Not for use by two threads at once."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:

@@ -7,21 +7,21 @@ import sqlalchemy as sa
 
 from core.db.engine import reachable
 from core.errors import BusyError, DatabaseUnreachableError
-from core.jobs import leases as locks
+from core.jobs import leases
 from core.jobs.clock import Clock
 from core.logs import get_log
 from serving.pushed.tasks import LiveTask
-from serving.runtime.complaints import Complaints
-from serving.runtime.periodic import Rhythm
-from training.event_log.events import Draft
+from serving.runtime.complaints import LogOnce
+from serving.runtime.periodic import PeriodicThread
+from training.event_log.events import NewEvent
 from training.learners import checkpoints, outbox
-from training.learners.checkpoints import Frozen
+from training.learners.checkpoints import CheckpointData
 
 LOOK_SECONDS = 1.0
 _MEGABYTE = 2**20
 
 
-class Keeper:
+class Checkpointer:
     """Writes checkpoints, lets go of what they hold, and pauses the learning of models that have grown too large.
 
     The first checkpoint of a session (a date, UTC) goes into the outbox, to become a version in MLflow.
@@ -31,9 +31,9 @@ class Keeper:
         self._engine = engine
         self._clock = clock
         self._lives = lives
-        self._complaints = Complaints()
+        self._complaints = LogOnce()
         self._seen: dict[str, tuple[int, float]] = {}
-        self._rhythm = Rhythm("keeper", LOOK_SECONDS, self.look)
+        self._rhythm = PeriodicThread("keeper", LOOK_SECONDS, self.look)
 
     def start(self) -> None:
         """Begins."""
@@ -83,11 +83,11 @@ class Keeper:
 
     def _write(self, name: str, live: LiveTask, stored: int) -> None:
         key = live.live.key
-        with locks.hold(self._engine, f"learner/{key.log}/{key.contender}") as lease:
+        with leases.hold(self._engine, f"learner/{key.log}/{key.contender}") as lease:
             if self._stored(live) > stored:
                 return
             with live.live.as_logged() as learner:
-                frozen = Frozen.of(learner)
+                frozen = CheckpointData.of(learner)
                 is_learning = learner.paused_at is None
             with reachable(), self._engine.begin() as connection:
                 lease.check(connection)
@@ -95,7 +95,7 @@ class Keeper:
                 outbox.ask(connection, key, frozen.seq, self._clock.now().date())
         self._seen[name] = (frozen.seq, monotonic())
         if is_learning and len(frozen.state) > live.task.budget_megabytes * _MEGABYTE:
-            live.intake.take([Draft("pause")])
+            live.intake.take([NewEvent("pause")])
             get_log("serving").error(
                 "A model has outgrown its budget: it learns no more, and serves on.",
                 task=name,

@@ -12,8 +12,8 @@ from core.db.engine import reachable
 from core.errors import BusyError, ContenderError
 from serving.pushed.learning import Learning
 from serving.pushed.tasks import LiveTask
-from training.event_log import quarantine as quarantined
-from training.event_log.events import Draft, EventConflictError
+from training.event_log import quarantine
+from training.event_log.events import EventConflictError, NewEvent
 
 Turn = Literal["pause", "resume"]
 
@@ -53,7 +53,7 @@ def turn(engine: sa.Engine, live: LiveTask, which: Turn, *, who: str, why: str) 
     with live.live.at_head() as learner:
         paused_at = learner.paused_at
     is_so = (paused_at is not None) == (which == "pause")
-    seq = paused_at if is_so else _append(live, Draft(which))
+    seq = paused_at if is_so else _append(live, NewEvent(which))
     detail = {"task": live.task.name, "event_id": seq, "why": why}
     with reachable(), engine.begin() as connection:
         audit.record(connection, who=who, action=which, outcome="nothing to do" if is_so else "done", detail=detail)
@@ -67,20 +67,20 @@ def release(engine: sa.Engine, live: LiveTask, number: int, *, who: str, why: st
     Raises NotFoundError, ReleasedError, and EventConflictError when its id was used since with other content.
     """
     try:
-        row = quarantined.find(engine, live.log, number)
+        row = quarantine.find(engine, live.log, number)
     except BusyError as error:
         raise ReleasedError(error.problem, error.remedy) from None
     draft = row.draft
     event_id = draft.event_id or f"released-{number}"
-    seq = _append(live, Draft(draft.kind, draft.features, draft.target, event_id, draft.series_id))
+    seq = _append(live, NewEvent(draft.kind, draft.features, draft.target, event_id, draft.series_id))
     detail = {"task": live.task.name, "row": number, "event_id": seq, "why": why}
     with reachable(), engine.begin() as connection:
-        quarantined.release(connection, number, seq, who=who, why=why)
+        quarantine.release(connection, number, seq, who=who, why=why)
         audit.record(connection, who=who, action="release", outcome="done", detail=detail)
     return seq
 
 
-def _append(live: LiveTask, draft: Draft) -> int:
+def _append(live: LiveTask, draft: NewEvent) -> int:
     (answer,) = live.intake.take([draft])
     if isinstance(answer, EventConflictError):
         raise answer

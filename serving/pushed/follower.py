@@ -26,17 +26,16 @@ from serving.pushed.served import Choice, FrozenLearner
 from serving.pushed.tasks import LiveTask
 from serving.runtime import alerts
 from serving.runtime.alerts import Alerts
-from serving.runtime.complaints import Complaints
-from serving.runtime.periodic import Rhythm
+from serving.runtime.complaints import LogOnce
+from serving.runtime.periodic import PeriodicThread
 from serving.runtime.reloads import Reloads
 from training.learners import checkpoints, outbox
-from training.learners.outbox import Asked
+from training.learners.outbox import PendingRegistration
 from training.learners.pushed_learners import fresh
 from training.ledger import entries as ledger
 from training.ledger.entries import CHAMPION
 from training.registry import client as registry
-from training.registry import validation as sanity
-from training.registry import versions
+from training.registry import validation, versions
 
 _FIRST_POLL_SECONDS = 5.0
 
@@ -48,14 +47,14 @@ class PushedChampions:
         self._engine = engine
         self._settings = settings
         self._lives = lives
-        self._complaints = Complaints()
+        self._complaints = LogOnce()
         self._alerts = sounded
         for name in lives:
             sounded.watch(name)
         self._reloads = Reloads(engine)
         self._anew: set[str] = set()
         self._polled = threading.Event()
-        self._rhythm = Rhythm("pushed-champions", settings.alias_poll_seconds, self.poll)
+        self._rhythm = PeriodicThread("pushed-champions", settings.alias_poll_seconds, self.poll)
         self.heard: Mapping[str, int | None] = {}
         """Where the alias of each task stood at the last poll; empty when the registry did not answer."""
 
@@ -167,7 +166,7 @@ class PushedChampions:
         standing = ledger.standing(self._engine, log).get(CHAMPION)
         return standing is None or standing.pinned or standing.version != number
 
-    def _freeze(self, live: LiveTask, asked: Asked, number: int) -> FrozenLearner:
+    def _freeze(self, live: LiveTask, asked: PendingRegistration, number: int) -> FrozenLearner:
         """The learner of a version, which repeats what it said when the version was made."""
         learner = checkpoints.at(self._engine, asked.key, asked.last_seq, fresh(live.task, asked.key))
         version = versions.find(self._engine, live.log, number)
@@ -175,7 +174,7 @@ class PushedChampions:
             return FrozenLearner(learner)
         golden = version.golden
         said = [learner.ask(row, series) for row, series in zip(golden["rows"], golden["series"], strict=True)]
-        if not sanity.repeats_itself(version, said):
+        if not validation.repeats_itself(version, said):
             raise DataRefusedError(
                 f"Version {number} of {live.log!r} does not repeat the predictions it was recorded with.",
                 "Its libraries may have changed since: move the alias to another version.",

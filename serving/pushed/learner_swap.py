@@ -15,11 +15,11 @@ from core.errors import ContenderError, DatabaseUnreachableError
 from core.logs import get_log
 from serving.pushed import tasks as live_tasks
 from serving.pushed.tasks import LiveTask
-from serving.runtime.complaints import Complaints
+from serving.runtime.complaints import LogOnce
 from serving.runtime.override_loader import Configured
-from serving.runtime.periodic import Rhythm
+from serving.runtime.periodic import PeriodicThread
 from serving.runtime.reloads import Reloads
-from training.event_log.validation import Admission
+from training.event_log.validation import RowValidator
 from training.learners.pushed_learners import key
 
 
@@ -32,7 +32,7 @@ class LiveShelf:
         settings: Settings,
         lives: MutableMapping[str, LiveTask],
         configured: Configured,
-        complaints: Complaints,
+        complaints: LogOnce,
     ) -> None:
         self._engine = engine
         self._settings = settings
@@ -42,7 +42,7 @@ class LiveShelf:
         self._reloads = Reloads(engine)
         self._due: set[str] = set()
         self._read_at: dict[str, tuple[int, int]] = {}
-        self._rhythm = Rhythm("live-tasks", settings.alias_poll_seconds, self.look)
+        self._rhythm = PeriodicThread("live-tasks", settings.alias_poll_seconds, self.look)
 
     def start(self) -> None:
         """Begins."""
@@ -81,7 +81,7 @@ class LiveShelf:
         task, contender = live_tasks.declared(self._settings, name, replaced)
         is_due, is_same = name in self._due, key(task, contender) == old.live.key
         if not is_due and is_same:
-            self._lives[name] = replace(old, task=task, admission=Admission(task))
+            self._lives[name] = replace(old, task=task, admission=RowValidator(task))
             return
         new = live_tasks.open_task(self._engine, task, contender)
         new.live.follow(None)

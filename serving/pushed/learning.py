@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from core.errors import ContenderError, NotFoundError
 from serving.pushed.parsing import Action, Ahead, InvalidRowsError, Rows, read_ahead, read_rows
 from serving.pushed.tasks import LiveTask
-from training.event_log import quarantine as quarantined
+from training.event_log import quarantine
 from training.event_log import store as event_log
-from training.event_log.events import Draft, EventConflictError
-from training.event_log.validation import Refusal
-from training.learners.group_commit import Taken
+from training.event_log.events import EventConflictError, NewEvent
+from training.event_log.validation import Rejection
+from training.learners.group_commit import Ack
 from training.models.online import DEFAULT_SERIES
 
 TRAINED = {"message": "Model trained successfully"}
@@ -24,7 +24,7 @@ class QuarantinedError(ContenderError):
     """A row that was refused: it is kept with its reason, and not learned."""
 
 
-Outcome = float | None | ContenderError
+LearnResult = float | None | ContenderError
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Learning:
             report = learner.report() or {DEFAULT_SERIES: learner.empty_report()}
             return {**report, "model_info": _info(live)}
 
-    def _take(self, live: LiveTask, rows: Rows, action: Action) -> Sequence[Outcome]:
+    def _take(self, live: LiveTask, rows: Rows, action: Action) -> Sequence[LearnResult]:
         drafts = rows.drafts
         if action == "predict" and not any(draft.event_id for draft in drafts):
             return [self._predict(live, draft) for draft in drafts]
@@ -96,7 +96,7 @@ class Learning:
         admitted = [draft for draft, found in zip(drafts, refusals, strict=True) if found is None]
         refused = [(draft, found) for draft, found in zip(drafts, refusals, strict=True) if found is not None]
         if refused:
-            quarantined.keep(self.engine, live.log, refused)
+            quarantine.keep(self.engine, live.log, refused)
         answers = iter(live.intake.take(admitted) if admitted else ())
         return [
             _refused(draft, found) if found else _outcome(next(answers))
@@ -104,8 +104,8 @@ class Learning:
         ]
 
     def _but_for_the_known(
-        self, live: LiveTask, drafts: Sequence[Draft], refusals: Sequence[Refusal | None]
-    ) -> list[Refusal | None]:
+        self, live: LiveTask, drafts: Sequence[NewEvent], refusals: Sequence[Rejection | None]
+    ) -> list[Rejection | None]:
         """The refusals without those of rows that are in the log already: they let nothing new in, and have answers."""
         if not any(found and draft.event_id for draft, found in zip(drafts, refusals, strict=True)):
             return list(refusals)
@@ -113,7 +113,7 @@ class Learning:
             known = event_log.holding(connection, live.log, drafts)
         return [None if is_known else found for found, is_known in zip(refusals, known, strict=True)]
 
-    def _predict(self, live: LiveTask, draft: Draft) -> Outcome:
+    def _predict(self, live: LiveTask, draft: NewEvent) -> LearnResult:
         """A prediction of which nothing is kept: it is not held against what came before, for it teaches nothing."""
         found = live.admission.undeclared(draft)
         return InvalidRowsError(found.detail) if found else live.live.predict(draft.features or {}, draft.series_id)
@@ -124,11 +124,11 @@ def encode(body: Any) -> bytes:
     return msgspec.json.encode(body) + b"\n"
 
 
-def _outcome(answer: Taken | EventConflictError) -> Outcome:
+def _outcome(answer: Ack | EventConflictError) -> LearnResult:
     return answer if isinstance(answer, EventConflictError) else answer.prediction
 
 
-def _as_served(live: LiveTask, rows: Rows, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+def _as_served(live: LiveTask, rows: Rows, outcomes: Sequence[LearnResult]) -> Sequence[LearnResult]:
     """What a frozen champion says instead of the live learner, whose predictions are those that the log keeps."""
     served = live.served()
     if served.mode == "live":
@@ -141,7 +141,7 @@ def _as_served(live: LiveTask, rows: Rows, outcomes: Sequence[Outcome]) -> Seque
     ]
 
 
-def _refused(draft: Draft, found: Refusal) -> QuarantinedError:
+def _refused(draft: NewEvent, found: Rejection) -> QuarantinedError:
     name = f" {draft.event_id}" if draft.event_id else ""
     return QuarantinedError(
         f"The row{name} is refused ({found.reason}) and was not learned. {found.detail}",

@@ -7,7 +7,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from core.errors import ContenderError
-from training.event_log.events import Draft, Features
+from features.arrays import FeatureRow
+from training.event_log.events import NewEvent
 
 MOST_ROWS = 1_000
 MOST_STEPS = 1_000
@@ -26,7 +27,7 @@ class TooManyRowsError(ContenderError):
 
 
 class _Row(msgspec.Struct, gc=False):
-    features: Features | UnsetType = UNSET
+    features: FeatureRow | UnsetType = UNSET
     target: float | bool | UnsetType = UNSET
     id: str | int | UnsetType | None = UNSET
     series_id: str | UnsetType | None = UNSET
@@ -40,7 +41,7 @@ class _Ahead(_Row, gc=False):
 class Rows:
     """The drafts of a request; `is_list` says whether a list was sent, which is answered by a list."""
 
-    drafts: list[Draft]
+    drafts: list[NewEvent]
     is_list: bool
 
 
@@ -48,7 +49,7 @@ class Rows:
 class Ahead:
     """What a forecast is asked of."""
 
-    features: Features
+    features: FeatureRow
     series_id: str | None
     steps: int
 
@@ -91,21 +92,21 @@ def read_ahead(body: bytes) -> Ahead:
     return Ahead(features, series, asked.steps)
 
 
-def _draft(row: _Row, action: Action, number: int) -> Draft:
+def _draft(row: _Row, action: Action, number: int) -> NewEvent:
     """One row; `number` is its place in a list, 0 for a row that came alone."""
     event_id = None if row.id is UNSET else _text(row.id, "id", number)
     series = None if row.series_id is UNSET else _text(row.series_id, "series_id", number)
     if action == "predict":
         if row.features is UNSET:
             raise InvalidRowsError(f"features{_of(number)} is missing.")
-        return Draft("predict", row.features, None, event_id, series)
+        return NewEvent("predict", row.features, None, event_id, series)
     if row.target is UNSET:
         raise InvalidRowsError(f"target{_of(number)} is missing.")
     # Plus zero: true is 1.0, and a zero below zero, which the log does not tell from the other, is the other.
     if row.features is not UNSET:
-        return Draft("row", row.features, row.target + 0.0, event_id, series)
+        return NewEvent("row", row.features, row.target + 0.0, event_id, series)
     if action == "train" and event_id is not None:
-        return Draft("label", None, row.target + 0.0, event_id, series)
+        return NewEvent("label", None, row.target + 0.0, event_id, series)
     raise InvalidRowsError(
         f"features{_of(number)} is missing.",
         "Only /train takes a target alone, with the id under which its features were or will be sent.",

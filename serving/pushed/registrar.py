@@ -15,13 +15,13 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings, child_environment
 from core.errors import BusyError, DatabaseUnreachableError, RegistryUnreachableError
-from core.jobs import leases as locks
+from core.jobs import leases
 from serving.pushed.follower import PushedChampions
 from serving.pushed.tasks import LiveTask
-from serving.runtime.complaints import Complaints
-from serving.runtime.periodic import Rhythm
+from serving.runtime.complaints import LogOnce
+from serving.runtime.periodic import PeriodicThread
 from training.learners import outbox
-from training.ledger import auto_promote as crowning
+from training.ledger import auto_promote
 from training.ledger import entries as ledger
 from training.ledger.entries import CHAMPION
 from training.registry import client as registry
@@ -43,10 +43,10 @@ class Registrar:
         self._settings = settings
         self._lives = lives
         self._champions = champions
-        self._complaints = Complaints()
+        self._complaints = LogOnce()
         self._stopped = threading.Event()
         self._not_before = 0.0
-        self._rhythm = Rhythm("registrar", LOOK_SECONDS, self.look)
+        self._rhythm = PeriodicThread("registrar", LOOK_SECONDS, self.look)
 
     def start(self) -> None:
         """Begins, where an MLflow is configured."""
@@ -64,7 +64,7 @@ class Registrar:
             return
         try:
             if self.is_due():
-                with locks.hold(self._engine, _LEASE):
+                with leases.hold(self._engine, _LEASE):
                     self._work()
         except BusyError:
             return  # another worker has started it
@@ -81,7 +81,7 @@ class Registrar:
         )
 
     def _is_astray(self, live: LiveTask, stands: int | None) -> bool:
-        if crowning.is_due(self._engine, live.task, live.contender):
+        if auto_promote.is_due(self._engine, live.task, live.contender):
             return True
         if stands == self._known(live.log):
             return False

@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from training.event_log.events import Features
+from features.arrays import FeatureRow
 from training.learners.learner import Learner
 from training.models.online import DEFAULT_SERIES
 
@@ -17,11 +17,11 @@ class Answering(Protocol):
         """The learner behind the answers."""
         ...
 
-    def predict(self, features: Features, series: str | None) -> float | None:
+    def predict(self, features: FeatureRow, series: str | None) -> float | None:
         """What it says of a row; nothing is kept of it."""
         ...
 
-    def forecast(self, features: Features, series: str | None, steps: int) -> list[float | None]:
+    def forecast(self, features: FeatureRow, series: str | None, steps: int) -> list[float | None]:
         """The next `steps` values."""
         ...
 
@@ -33,19 +33,19 @@ class FrozenLearner:
         self.learner = learner
         self._lock = threading.Lock()
 
-    def predict(self, features: Features, series: str | None) -> float | None:
+    def predict(self, features: FeatureRow, series: str | None) -> float | None:
         """What it says of a row."""
         with self._lock:
             return self.learner.ask(features, series or DEFAULT_SERIES)
 
-    def forecast(self, features: Features, series: str | None, steps: int) -> list[float | None]:
+    def forecast(self, features: FeatureRow, series: str | None, steps: int) -> list[float | None]:
         """The next `steps` values."""
         with self._lock:
             return self.learner.model.forecast(features, series or DEFAULT_SERIES, steps)
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedModel:
     """Who answers, and the version in MLflow that it is (`frozen`) or was last registered as (`live`; None: never)."""
 
     mode: Literal["live", "frozen"]

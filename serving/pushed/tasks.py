@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from core.config import task_overrides as configurations
+from core.config import task_overrides
 from core.config.pushed_tasks import PushedTask
 from core.config.settings import Settings
 from core.config.task_files import pushed_names
 from core.config.task_overrides import Configuration, pushed_task
 from core.error_translation import explained
 from core.errors import ContenderError
-from serving.pushed.served import Chosen, Served
-from serving.runtime.complaints import Complaints
+from serving.pushed.served import Chosen, ServedModel
+from serving.runtime.complaints import LogOnce
 from serving.runtime.override_loader import last_heard
-from training.event_log.validation import Admission
-from training.learners.group_commit import Intake
+from training.event_log.validation import RowValidator
+from training.learners.group_commit import GroupCommitter
 from training.learners.pushed_learners import fresh, key
 from training.learners.running_learner import LiveLearner
 from training.models.task_check import NAMED_BY_ENVIRONMENT, chosen, procedure
@@ -28,8 +28,8 @@ class LiveTask:
 
     task: PushedTask
     contender: str
-    intake: Intake
-    admission: Admission
+    intake: GroupCommitter
+    admission: RowValidator
     chosen: Chosen = field(default_factory=Chosen)
 
     @property
@@ -47,12 +47,12 @@ class LiveTask:
         """Whether predictions are probabilities."""
         return self.task.target.kind == "binary"
 
-    def served(self) -> Served:
+    def served(self) -> ServedModel:
         """Who answers /predict and /predict_many, as the champion alias was understood last (`pushed_champion`)."""
         held = self.chosen.held
         if held is None or held.frozen is None:
-            return Served("live", None if held is None else held.version, self.live)
-        return Served("frozen", held.version, held.frozen)
+            return ServedModel("live", None if held is None else held.version, self.live)
+        return ServedModel("frozen", held.version, held.frozen)
 
 
 def check(settings: Settings) -> None:
@@ -68,7 +68,7 @@ def check(settings: Settings) -> None:
 def _known(settings: Settings, name: str) -> Configuration | None:
     if settings.database_url:
         try:
-            return configurations.in_force(settings, name)
+            return task_overrides.in_force(settings, name)
         except Exception as error:
             if explained(error) is None:
                 raise
@@ -76,7 +76,7 @@ def _known(settings: Settings, name: str) -> Configuration | None:
 
 
 def open_tasks(
-    engine: sa.Engine, settings: Settings, complaints: Complaints, configured: Mapping[str, Configuration]
+    engine: sa.Engine, settings: Settings, complaints: LogOnce, configured: Mapping[str, Configuration]
 ) -> dict[str, LiveTask]:
     """Every pushed task with the contender that learns it; one that cannot be used is passed over, and told.
 
@@ -100,4 +100,6 @@ def open_task(engine: sa.Engine, task: PushedTask, contender: str) -> LiveTask:
     """The task with a learner that is restored when it is first needed."""
     procedure(task, contender)  # what cannot be made is told now, not at the first row
     learns = key(task, contender)
-    return LiveTask(task, contender, Intake(engine, LiveLearner(engine, learns, fresh(task, learns))), Admission(task))
+    return LiveTask(
+        task, contender, GroupCommitter(engine, LiveLearner(engine, learns, fresh(task, learns))), RowValidator(task)
+    )

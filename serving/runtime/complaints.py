@@ -3,7 +3,7 @@
 from core.logs import get_log
 
 
-class Complaints:
+class LogOnce:
     """What is wrong at present, by subject."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from core.errors import ContenderError, DatabaseUnreachableError
-from serving.runtime.complaints import Complaints
+from serving.runtime.complaints import LogOnce
 from training.event_log import store as event_log
 
 LOOK_SECONDS = 1.0
@@ -25,7 +25,7 @@ class Following(Protocol):
         ...
 
 
-class Followed(Protocol):
+class WatchedLog(Protocol):
     """What has a learner that follows a log."""
 
     @property
@@ -37,10 +37,10 @@ class Followed(Protocol):
 class LogWatch:
     """Keeps every learner at the head of its log, whoever appends. `lives`: learners by the names of their logs."""
 
-    def __init__(self, engine: sa.Engine, *lives: Mapping[str, Followed]) -> None:
+    def __init__(self, engine: sa.Engine, *lives: Mapping[str, WatchedLog]) -> None:
         self._lives = lives
-        self._line = event_log.Line(engine)
-        self._complaints = Complaints()
+        self._line = event_log.PinnedConnection(engine)
+        self._complaints = LogOnce()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-watch", daemon=True)
 
@@ -93,7 +93,7 @@ class LogWatch:
             for name, live in list(lives.items()):
                 self._follow(name, live, None)
 
-    def _follow(self, name: str, live: Followed, head: int | None) -> None:
+    def _follow(self, name: str, live: WatchedLog, head: int | None) -> None:
         """Brings a learner up to an event, or to the newest."""
         try:
             live.live.follow(head)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from core.config import task_overrides as configurations
+from core.config import task_overrides
 from core.config.task_overrides import Configuration
 from core.error_translation import explained
-from serving.runtime.complaints import Complaints
+from serving.runtime.complaints import LogOnce
 
 _NOTE = "configurations.json"
 _SUBJECT = "configurations"
@@ -21,7 +21,7 @@ _SUBJECT = "configurations"
 class Configured:
     """What was heard last lies on disk as well, for a worker that starts while the database is away."""
 
-    def __init__(self, engine: sa.Engine, folder: Path, complaints: Complaints) -> None:
+    def __init__(self, engine: sa.Engine, folder: Path, complaints: LogOnce) -> None:
         self._engine = engine
         self._note = folder / _NOTE
         self._complaints = complaints
@@ -30,7 +30,7 @@ class Configured:
     def newest(self) -> Mapping[str, Configuration]:
         """The newest configuration of each task that has one."""
         try:
-            heard = configurations.newest(self._engine)
+            heard = task_overrides.newest(self._engine)
         except Exception as error:
             told = explained(error)
             if told is None:

@@ -7,7 +7,7 @@ from time import monotonic
 from core.logs import get_log
 
 
-class Rhythm:
+class PeriodicThread:
     """Calls `beat` every `seconds`, from a thread of its own, until stopped.
 
     A fault of a beat is logged once per cause, and the next beat comes all the same: a thread that died unseen would

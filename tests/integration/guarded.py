@@ -9,12 +9,12 @@ from flask.testing import FlaskClient
 from pydantic import BaseModel
 
 from core.auth import tokens
-from core.auth.token_cache import Keyring
+from core.auth.token_cache import TokenCache
 from core.auth.tokens import Role
 from core.config.settings import load_settings
 from core.db.engine import connect
 from web import app as web
-from web import roles as guard
+from web import roles
 from web.app import add_liveness
 from web.auth import Access
 from web.rate_limits import Limits
@@ -64,10 +64,10 @@ def guarded(
 ) -> Guarded:
     """A service that asks the database anew for every request, unless told otherwise."""
     app = web.create_app(
-        "guarded", title="", description="", version="1", home_page="", security_schemes=guard.SECURITY_SCHEMES
+        "guarded", title="", description="", version="1", home_page="", security_schemes=roles.SECURITY_SCHEMES
     )
-    access = Access(engine, host, keyring=Keyring(engine, fresh_seconds=fresh_seconds))
-    guard.install(app, access)
+    access = Access(engine, host, keyring=TokenCache(engine, fresh_seconds=fresh_seconds))
+    roles.install(app, access)
     limits = Limits(app, rate, access, storage)
     add_liveness(app)
 
@@ -79,17 +79,17 @@ def guarded(
     def predict() -> dict[str, str]:
         return {}
 
-    @app.post("/train", security=guard.SECURITY, responses=guard.RESPONSES)
+    @app.post("/train", security=roles.SECURITY, responses=roles.RESPONSES)
     @require(Role.TRAINER)
     def train(body: Row) -> dict[str, str | float]:
         return {"who": principal().who, "target": body.target}
 
-    @app.get("/next", security=guard.SECURITY, responses=guard.RESPONSES)
+    @app.get("/next", security=roles.SECURITY, responses=roles.RESPONSES)
     @require(Role.TRAINER)
     def following() -> dict[str, str]:
         return {"who": principal().who}
 
-    @app.get("/management/audit", security=guard.SECURITY, responses=guard.RESPONSES)
+    @app.get("/management/audit", security=roles.SECURITY, responses=roles.RESPONSES)
     @require(Role.ADMIN)
     def audit() -> dict[str, str]:
         return {"who": principal().who}

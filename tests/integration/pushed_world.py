@@ -13,13 +13,14 @@ from core.config.pushed_tasks import Checkpointing, OnlineContender, PushedTarge
 from core.config.settings import Settings
 from core.db.event_tables import registrations
 from core.jobs.clock import FixedClock
-from serving.pushed.checkpointer import Keeper
+from features.arrays import FeatureRow
+from serving.pushed.checkpointer import Checkpointer
 from serving.pushed.follower import PushedChampions
 from serving.pushed.tasks import LiveTask, open_task
 from serving.runtime.alerts import Alerts
 from serving.runtime.prometheus import Metrics
 from training import register
-from training.event_log.events import Draft, Features
+from training.event_log.events import NewEvent
 from training.learners.learner import Learner
 from training.ledger.entries import CHAMPION
 from training.register import RegisterReport
@@ -44,16 +45,16 @@ def a_pushed_task(**changes: object) -> PushedTask:
     ).model_copy(update=changes)
 
 
-def features(number: int) -> Features:
+def features(number: int) -> FeatureRow:
     """Two features of three, so that none is in every row."""
     every = {"in_1": number % 7 * 1.1, "in_2": number % 5 * 0.7, "in_3": number % 3 * 1.3}
     return {name: value for name, value in every.items() if name != f"in_{number % 3 + 1}"}
 
 
-def rows(begin: int, count: int) -> list[Draft]:
+def rows(begin: int, count: int) -> list[NewEvent]:
     """Rows that a model can learn something from."""
     numbers = range(begin, begin + count)
-    return [Draft("row", features(n), n % 2 if n % 2 else n % 7 * 2.0 + n % 5) for n in numbers]
+    return [NewEvent("row", features(n), n % 2 if n % 2 else n % 7 * 2.0 + n % 5) for n in numbers]
 
 
 @dataclass
@@ -94,7 +95,7 @@ class PushedWorld:
         """Learns so many rows, and writes a checkpoint."""
         self.live.intake.take(rows(self.learned, count))
         self.learned += count
-        Keeper(self.engine, self.lives, self.clock).look()
+        Checkpointer(self.engine, self.lives, self.clock).look()
 
     def register(self, **changes: object) -> RegisterReport:
         """Runs the job."""

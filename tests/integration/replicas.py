@@ -7,11 +7,11 @@ import sqlalchemy as sa
 from river import linear_model, preprocessing
 
 from training.event_log import store as event_log
-from training.event_log.events import Draft
+from training.event_log.events import NewEvent
 from training.event_log.store import LearnerKey
 from training.learners import checkpoints
-from training.learners.checkpoints import Frozen
-from training.learners.group_commit import Intake
+from training.learners.checkpoints import CheckpointData
+from training.learners.group_commit import GroupCommitter
 from training.learners.learner import Learner
 from training.learners.running_learner import LiveLearner
 from training.models.online import Regressor
@@ -24,25 +24,25 @@ def fresh() -> Learner:
 
 
 @contextmanager
-def replicas(engine: sa.Engine) -> Iterator[Callable[[], Intake]]:
+def replicas(engine: sa.Engine) -> Iterator[Callable[[], GroupCommitter]]:
     """Makes replicas, which are closed at the end."""
     with ExitStack() as opened:
 
-        def make() -> Intake:
-            intake = Intake(engine, LiveLearner(engine, KEY, fresh))
+        def make() -> GroupCommitter:
+            intake = GroupCommitter(engine, LiveLearner(engine, KEY, fresh))
             opened.callback(intake.close)
             return intake
 
         yield make
 
 
-def row(i: int, **changes: object) -> Draft:
-    return Draft("row", {"in_1": float(i % 7), "in_2": float(i % 5)}, float(i % 7 * 2 + i % 5), **changes)  # type: ignore[arg-type]
+def row(i: int, **changes: object) -> NewEvent:
+    return NewEvent("row", {"in_1": float(i % 7), "in_2": float(i % 5)}, float(i % 7 * 2 + i % 5), **changes)  # type: ignore[arg-type]
 
 
 def checkpoint(engine: sa.Engine, live: LiveLearner) -> None:
     with live.at_head() as learner:
-        frozen = Frozen.of(learner)
+        frozen = CheckpointData.of(learner)
     with engine.begin() as connection:
         checkpoints.write(connection, KEY, frozen)
     with live.lock:

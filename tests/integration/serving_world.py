@@ -17,7 +17,7 @@ from core.config.settings import Settings
 from core.config.tasks import Feature
 from core.db.pipeline_tables import predictions
 from core.jobs.clock import Clock
-from serving.app import EXTENSION, Service, create_app
+from serving.app import EXTENSION, PredictionService, create_app
 from tests.integration.stage import Stage, a_task
 from training.registry import client as registry
 from training.registry.versions import Version
@@ -74,7 +74,7 @@ class Api:
     """The API of one worker in this process."""
 
     client: FlaskClient
-    service: Service
+    service: PredictionService
 
     def ask(self, path: str) -> dict[str, Any]:
         """The JSON of a path."""
@@ -91,7 +91,7 @@ class Api:
 def open_api(settings: Settings, clock: Clock | None = None) -> Iterator[Api]:
     """The API in this process, stopped at the end."""
     app = create_app(settings, clock)
-    service: Service = app.extensions[EXTENSION]
+    service: PredictionService = app.extensions[EXTENSION]
     try:
         yield Api(app.test_client(), service)
     finally:

@@ -13,9 +13,9 @@ import features.job
 from core.config.settings import Settings
 from core.config.tasks import Contender, Feature, Gate, Target, Task
 from core.db.event_tables import events
-from core.jobs import leases as locks
+from core.jobs import leases
 from core.jobs.clock import FixedClock
-from core.jobs.context import Workplace
+from core.jobs.context import JobContext
 from features import lake
 from features.dataset import Dataset, content_hash, declaration_hash
 from ingestion.store import observations
@@ -24,7 +24,7 @@ from training import promote, train
 from training.backtest.state import BEGINNING
 from training.backtest.walk_forward import Walk
 from training.evaluation import outcomes, predictions
-from training.event_log import dataset_log as row_log
+from training.event_log import dataset_log
 from training.models.fitted import Linear
 from training.promote_summary import PromoteReport
 from training.registry import client as registry
@@ -120,9 +120,9 @@ class Stage:
         """Does what a person does in MLflow's pages."""
         registry.set_alias(self.settings, self.task.name, alias, version)
 
-    def workplace(self, lease: locks.Lease) -> Workplace:
+    def workplace(self, lease: leases.Lease) -> JobContext:
         """What a job works with that holds this lease."""
-        return Workplace(self.settings, self.engine, lease, self.clock)
+        return JobContext(self.settings, self.engine, lease, self.clock)
 
     def came_true(self, labels: Sequence[float], **said: Sequence[float | None]) -> None:
         """The next months' labels, and what contenders said of them before."""
@@ -173,7 +173,7 @@ class Stage:
             )
             for index, name in enumerate(contenders)
         }
-        with locks.hold(self.engine, f"train/{self.task.name}") as lease:
+        with leases.hold(self.engine, f"train/{self.task.name}") as lease:
             at = self.workplace(lease)
             unscored = replace(self.dataset(table, series), as_of=known(-1))
             return registration.register(at, self.task, unscored, walks)
@@ -182,7 +182,7 @@ class Stage:
 def logged(stage: Stage, series: str = SERIES) -> list[sa.Row[tuple[object, ...]]]:
     """What the task's log holds, in its order."""
     columns = [events.c[name] for name in ("seq", "kind", "event_id", "features", "target")]
-    statement = sa.select(*columns).where(events.c.log == row_log.name(stage.task, series)).order_by(events.c.seq)
+    statement = sa.select(*columns).where(events.c.log == dataset_log.name(stage.task, series)).order_by(events.c.seq)
     with stage.engine.connect() as connection:
         return list(connection.execute(statement))
 

@@ -11,9 +11,8 @@ import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from contender.servers.processes import Postgres
-from core.auth import token_cache as keyring
-from core.auth import tokens
-from core.auth.token_cache import Keyring
+from core.auth import token_cache, tokens
+from core.auth.token_cache import TokenCache
 from core.auth.tokens import Role
 from core.db.engine import connect, migrate
 from core.errors import UnreachableError
@@ -161,15 +160,15 @@ def test_a_secret_is_held_against_every_token_whatever_it_is(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secrets = [token(engine, f"t{number}") for number in range(5)]
-    ring = Keyring(engine, fresh_seconds=60)
+    ring = TokenCache(engine, fresh_seconds=60)
     compared: list[int] = []
-    compare: Callable[[bytes, bytes], bool] = keyring.hmac.compare_digest
+    compare: Callable[[bytes, bytes], bool] = token_cache.hmac.compare_digest
 
     def counting(one: bytes, other: bytes) -> bool:
         compared.append(len(other))
         return compare(one, other)
 
-    monkeypatch.setattr(keyring.hmac, "compare_digest", counting)
+    monkeypatch.setattr(token_cache.hmac, "compare_digest", counting)
 
     for secret in (secrets[0], secrets[4], "", "ct_wrong", "x" * 10_000):
         compared.clear()
@@ -180,7 +179,7 @@ def test_a_secret_is_held_against_every_token_whatever_it_is(
 
 def test_checking_costs_no_query_until_the_knowledge_is_two_seconds_old(engine: sa.Engine) -> None:
     now = [100.0]
-    ring = Keyring(engine, monotonic=lambda: now[0])
+    ring = TokenCache(engine, monotonic=lambda: now[0])
     lasting, short = token(engine, "lasting"), token(engine, "short", lifetime=timedelta(seconds=60))
     queries: list[str] = []
     sa.event.listen(engine, "before_cursor_execute", lambda _c, _k, statement, *_: queries.append(statement))
@@ -190,7 +189,7 @@ def test_checking_costs_no_query_until_the_knowledge_is_two_seconds_old(engine: 
     assert len(queries) == 2
 
     tokens.revoke(engine, "lasting", who=WHO)
-    now[0] += keyring.FRESH_SECONDS - 0.01
+    now[0] += token_cache.FRESH_SECONDS - 0.01
     key = ring.find(lasting)
     assert key is not None
     assert not key.is_revoked
@@ -208,7 +207,7 @@ def test_checking_costs_no_query_until_the_knowledge_is_two_seconds_old(engine: 
 
 def test_many_requests_at_once_ask_the_database_once(engine: sa.Engine) -> None:
     secret = token(engine, "ci")
-    ring = Keyring(engine, fresh_seconds=60)
+    ring = TokenCache(engine, fresh_seconds=60)
     queries: list[str] = []
     sa.event.listen(engine, "before_cursor_execute", lambda _c, _k, statement, *_: queries.append(statement))
     found: list[object] = []
@@ -231,14 +230,14 @@ def test_without_the_database_nobody_is_let_in_on_old_knowledge(tmp_path: Path) 
     now = [0.0]
     trainer, admin = token(engine, "ci"), token(engine, "anna", Role.ADMIN)
     service = guarded(engine)
-    service.access = Access(engine, OUTSIDE, keyring=Keyring(engine, monotonic=lambda: now[0]))
+    service.access = Access(engine, OUTSIDE, keyring=TokenCache(engine, monotonic=lambda: now[0]))
     environ = {"HTTP_AUTHORIZATION": f"Bearer {trainer}", "REMOTE_ADDR": "10.0.0.1", "PATH_INFO": "/train"}
     try:
         assert service.access.admit(environ, Role.TRAINER).who == "ci"
         server.stop()
         assert service.access.admit(environ, Role.TRAINER).who == "ci", "what is known is a moment old"
 
-        now[0] += keyring.FRESH_SECONDS
+        now[0] += token_cache.FRESH_SECONDS
         for _ in range(3):
             with pytest.raises(UnreachableError, match="Postgres"):
                 service.access.admit(environ, Role.TRAINER)

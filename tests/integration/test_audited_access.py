@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from contender.servers.processes import Postgres
 from core.auth import audit
-from core.auth.access_counter import LINES, OTHERS, PERIOD_SECONDS, Happening, Tally
+from core.auth.access_counter import LINES, OTHERS, PERIOD_SECONDS, AccessCounter, Happening
 from core.auth.tokens import Role
 from core.db.engine import connect, migrate
 from core.errors import UnreachableError
@@ -61,7 +61,7 @@ def test_every_use_and_refusal_is_told_with_who_what_and_from_where(engine: sa.E
 
 def test_a_flood_from_one_address_is_a_row_a_minute(engine: sa.Engine) -> None:
     clock = Hand()
-    tally = Tally(engine, monotonic=clock)
+    tally = AccessCounter(engine, monotonic=clock)
     for second in range(180):
         clock.now = float(second)
         for _ in range(100):
@@ -75,7 +75,7 @@ def test_a_flood_from_one_address_is_a_row_a_minute(engine: sa.Engine) -> None:
 
 def test_a_flood_from_everywhere_is_bounded_and_counted_in_full(engine: sa.Engine) -> None:
     clock = Hand()
-    tally = Tally(engine, monotonic=clock)
+    tally = AccessCounter(engine, monotonic=clock)
     tally.count(wrong("10.9.9.9", "allowed"), "'/train'")
 
     for number in range(5000):
@@ -140,7 +140,7 @@ def test_counts_wait_while_the_database_is_away(tmp_path: Path) -> None:
     server = Postgres(tmp_path / "postgres" / "data")
     engine = connect(server.database("contender"))
     migrate(engine)
-    tally = Tally(engine)
+    tally = AccessCounter(engine)
     server.stop()
     try:
         for _ in range(7):

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from core.errors import BusyError
-from core.jobs import leases as locks
+from core.jobs import leases
 from tests.integration.pushed_world import PushedWorld, rows
 from training import checkpoint
 from training.learners import checkpoints
@@ -50,7 +50,7 @@ def test_while_another_process_stores_the_learner_it_is_tried_again(
     send(world)
     key = world.live.live.key
 
-    with locks.hold(world.engine, f"learner/{key.log}/{key.contender}"), pytest.raises(BusyError):
+    with leases.hold(world.engine, f"learner/{key.log}/{key.contender}"), pytest.raises(BusyError):
         checkpoint.store(world.settings, world.clock)
 
     assert checkpoint.store(world.settings, world.clock).stored == {f"{world.task.name}/linear": 7}

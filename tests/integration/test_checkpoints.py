@@ -9,19 +9,19 @@ import sqlalchemy as sa
 from core.db.event_tables import checkpoints
 from core.errors import DatabaseUnreachableError, IntegrityError
 from tests.integration.replicas import KEY, checkpoint, image, replicas, row, straight
-from training.event_log.events import Draft
+from training.event_log.events import NewEvent
 from training.learners import checkpoints as store
-from training.learners.group_commit import Intake, Taken
+from training.learners.group_commit import Ack, GroupCommitter
 
 
 @pytest.fixture
-def replica(engine: sa.Engine) -> Iterator[Callable[[], Intake]]:
+def replica(engine: sa.Engine) -> Iterator[Callable[[], GroupCommitter]]:
     with replicas(engine) as make:
         yield make
 
 
 def test_a_replica_that_starts_from_a_checkpoint_is_the_one_that_never_stopped(
-    engine: sa.Engine, replica: Callable[[], Intake]
+    engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
     first = replica()
     first.take([row(i, event_id=str(i)) for i in range(40)])
@@ -33,18 +33,18 @@ def test_a_replica_that_starts_from_a_checkpoint_is_the_one_that_never_stopped(
     with second.live.at_head() as learner:
         assert image(learner) == image(straight(engine))
     again = second.take([row(5, event_id="5"), row(55, event_id="55")])
-    assert [answer.prediction for answer in again if isinstance(answer, Taken)] == [
+    assert [answer.prediction for answer in again if isinstance(answer, Ack)] == [
         straight(engine).said[6],
         straight(engine).said[56],
     ]
-    assert not any(answer.is_new for answer in again if isinstance(answer, Taken))
+    assert not any(answer.is_new for answer in again if isinstance(answer, Ack))
 
 
 def test_what_was_said_is_found_again_in_whatever_block_of_whichever_checkpoint(
-    engine: sa.Engine, replica: Callable[[], Intake]
+    engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
     intake = replica()
-    asked = [Draft("predict", {"in_1": float(i)}, None, str(i)) for i in range(300)]
+    asked = [NewEvent("predict", {"in_1": float(i)}, None, str(i)) for i in range(300)]
     for begin in range(0, 300, 60):
         intake.take([row(begin), *asked[begin : begin + 60]])
         checkpoint(engine, intake.live)
@@ -52,7 +52,7 @@ def test_what_was_said_is_found_again_in_whatever_block_of_whichever_checkpoint(
     assert all(store.stored_prediction(engine, KEY, seq) == value for seq, value in said.items())
 
     other = replica()
-    other.take([Draft("label", None, float(i), str(i)) for i in range(300)])
+    other.take([NewEvent("label", None, float(i), str(i)) for i in range(300)])
 
     assert other.live.learner.scores["default"].report()["count"] == 300 + 4
     assert image(other.live.learner) == image(straight(engine))
@@ -69,7 +69,7 @@ def test_what_is_stored_of_predictions_stays_whoever_stores_it_again(engine: sa.
 
 
 def test_a_backup_that_is_put_back_under_a_running_worker_takes_its_learner_back_too(
-    engine: sa.Engine, replica: Callable[[], Intake]
+    engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
     """What was learned of rows that are gone is forgotten, though the log has grown past them meanwhile."""
     intake, follower = replica(), replica().live
@@ -92,11 +92,13 @@ def test_a_backup_that_is_put_back_under_a_running_worker_takes_its_learner_back
     follower.follow(80)
 
     said = straight(engine).said
-    assert answers == [Taken(seq, said[seq], is_new=True) for seq in range(21, 81)]
+    assert answers == [Ack(seq, said[seq], is_new=True) for seq in range(21, 81)]
     assert image(intake.live.learner) == image(follower.learner) == image(straight(engine))
 
 
-def test_a_checkpoint_of_other_libraries_is_rebuilt_by_replay(engine: sa.Engine, replica: Callable[[], Intake]) -> None:
+def test_a_checkpoint_of_other_libraries_is_rebuilt_by_replay(
+    engine: sa.Engine, replica: Callable[[], GroupCommitter]
+) -> None:
     intake = replica()
     intake.take([row(i) for i in range(30)])
     checkpoint(engine, intake.live)
@@ -109,7 +111,7 @@ def test_a_checkpoint_of_other_libraries_is_rebuilt_by_replay(engine: sa.Engine,
     assert image(learner) == image(straight(engine))
 
 
-def test_a_replay_that_says_otherwise_is_refused(engine: sa.Engine, replica: Callable[[], Intake]) -> None:
+def test_a_replay_that_says_otherwise_is_refused(engine: sa.Engine, replica: Callable[[], GroupCommitter]) -> None:
     intake = replica()
     intake.take([row(i) for i in range(30)])
     checkpoint(engine, intake.live)
@@ -121,7 +123,9 @@ def test_a_replay_that_says_otherwise_is_refused(engine: sa.Engine, replica: Cal
         _ = replica().live.learner
 
 
-def test_a_checkpoint_that_was_changed_is_not_unpickled(engine: sa.Engine, replica: Callable[[], Intake]) -> None:
+def test_a_checkpoint_that_was_changed_is_not_unpickled(
+    engine: sa.Engine, replica: Callable[[], GroupCommitter]
+) -> None:
     intake = replica()
     intake.take([row(1)])
     checkpoint(engine, intake.live)

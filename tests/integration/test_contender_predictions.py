@@ -10,8 +10,7 @@ import sqlalchemy as sa
 from core.config.tasks import Task
 from features.dataset import Dataset
 from tests.integration.stage import a_task
-from training.evaluation import outcomes, predictions
-from training.evaluation import scoreboard as boards
+from training.evaluation import outcomes, predictions, scoreboard
 from training.promotion.collect import scope
 
 NOW = datetime(2021, 1, 1, tzinfo=UTC)
@@ -60,7 +59,7 @@ def put(engine: sa.Engine, task: Task, contender: str, rows: pl.DataFrame, made_
         return predictions.record(connection, task, "s", contender, rows, made_at)
 
 
-def learn(engine: sa.Engine, task: Task, dataset: Dataset) -> outcomes.Recorded:
+def learn(engine: sa.Engine, task: Task, dataset: Dataset) -> outcomes.LabelWrite:
     with engine.begin() as connection:
         return outcomes.record(connection, task, dataset)
 
@@ -105,19 +104,19 @@ def test_labels_join_when_they_are_known_late_or_out_of_order(engine: sa.Engine,
 
     recorded = learn(engine, task, labelled(task, [4.0, 5.0, None]))
 
-    assert recorded == outcomes.Recorded(new=1, restated=0)
+    assert recorded == outcomes.LabelWrite(new=1, restated=0)
     assert predictions.scoreboard(engine, task, "s")["label"].to_list() == [4.0, 5.0, None]
 
 
 def test_a_label_sent_twice_is_one_and_a_restated_one_is_a_new_row(engine: sa.Engine, task: Task) -> None:
     first = labelled(task, [1.0, 0.0])
-    assert learn(engine, task, first) == outcomes.Recorded(2, 0)
-    assert learn(engine, task, first) == outcomes.Recorded(0, 0)
+    assert learn(engine, task, first) == outcomes.LabelWrite(2, 0)
+    assert learn(engine, task, first) == outcomes.LabelWrite(0, 0)
     later = NOW + timedelta(days=30)
 
     restated = learn(engine, task, labelled(task, [1.0, 1.0], later))
 
-    assert restated == outcomes.Recorded(0, 1)
+    assert restated == outcomes.LabelWrite(0, 1)
     with engine.connect() as connection:
         assert outcomes.newest(connection, task, "s")["label"].to_list() == [1.0, 1.0]
         assert outcomes.newest(connection, task, "s", NOW)["label"].to_list() == [1.0, 0.0]
@@ -129,7 +128,7 @@ def test_an_older_view_of_the_data_restates_nothing(engine: sa.Engine, task: Tas
     learn(engine, task, labelled(task, [1.0, 0.0]))
     learn(engine, task, labelled(task, [1.0, 1.0], NOW + timedelta(days=30)))
 
-    assert learn(engine, task, labelled(task, [1.0, 0.0])) == outcomes.Recorded(0, 0)
+    assert learn(engine, task, labelled(task, [1.0, 0.0])) == outcomes.LabelWrite(0, 0)
 
     with engine.connect() as connection:
         assert outcomes.newest(connection, task, "s")["label"].to_list() == [1.0, 1.0]
@@ -144,7 +143,7 @@ def test_the_first_dates_of_a_task_are_predicted_and_not_scored(engine: sa.Engin
     scored = predictions.scored(starts_late, predictions.scoreboard(engine, starts_late, "s"))
 
     assert scored["target_date"].unique().sort().to_list() == days(3)[1:]
-    board = boards.read(engine, scope(starts_late, "s"), LATER)
+    board = scoreboard.read(engine, scope(starts_late, "s"), LATER)
     assert board.target_dates.tolist() == days(3)[1:]
     assert board.labels.tolist() == [1.0, 1.0]
     assert board.tracks["ridge"].values.tolist() == [2.0, 3.0]
@@ -156,7 +155,7 @@ def test_a_contender_that_began_later_has_no_value_before(engine: sa.Engine, tas
     put(engine, task, "ridge", said([9.0], begin=2))
     learn(engine, task, labelled(task, [1.0, 1.0, 1.0]))
 
-    board = boards.read(engine, scope(task, "s"), LATER)
+    board = scoreboard.read(engine, scope(task, "s"), LATER)
 
     assert np.isnan(board.tracks["ridge"].values).tolist() == [True, True, False]
 

@@ -16,8 +16,7 @@ from alembic.migration import MigrationContext
 from core.db.engine import connect, migrate, reachable
 from core.db.pipeline_tables import metadata, observations
 from core.errors import BusyError, DatabaseUnreachableError
-from core.jobs import leases as locks
-from core.jobs import run_keys as runs
+from core.jobs import leases, run_keys
 from core.jobs.run_keys import RunKey
 from tests import tables
 from tests.conftest import REPOSITORY
@@ -131,17 +130,17 @@ def test_an_unreachable_database_is_told_as_such() -> None:
 
 def test_a_lease_has_one_holder_and_its_token_grows(engine: sa.Engine) -> None:
     with (
-        locks.hold(engine, "train/spy") as first,
+        leases.hold(engine, "train/spy") as first,
         pytest.raises(BusyError, match="train/spy"),
-        locks.hold(engine, "train/spy"),
+        leases.hold(engine, "train/spy"),
     ):
         pass
-    with locks.hold(engine, "train/spy") as second:
+    with leases.hold(engine, "train/spy") as second:
         assert second.token > first.token
 
 
 def test_a_late_holder_is_told_that_its_lease_was_taken_over(engine: sa.Engine) -> None:
-    with locks.hold(engine, "train/spy") as late:
+    with leases.hold(engine, "train/spy") as late:
         with engine.begin() as connection:
             connection.execute(sa.text("UPDATE leases SET token = token + 1"))
 
@@ -153,7 +152,7 @@ def test_who_waits_for_a_lease_gets_it_when_it_is_given_back(engine: sa.Engine) 
     entered, release = threading.Event(), threading.Event()
 
     def first() -> None:
-        with locks.hold(engine, "promote/spy"):
+        with leases.hold(engine, "promote/spy"):
             entered.set()
             release.wait(10)
 
@@ -162,16 +161,16 @@ def test_who_waits_for_a_lease_gets_it_when_it_is_given_back(engine: sa.Engine) 
     entered.wait(10)
     threading.Timer(0.2, release.set).start()
 
-    with locks.hold(engine, "promote/spy", wait_seconds=10) as lease:
+    with leases.hold(engine, "promote/spy", wait_seconds=10) as lease:
         assert lease.token == 2
     thread.join()
 
 
 def test_settled_work_is_found_by_its_run_key_and_of_work_done_again_the_last_report(engine: sa.Engine) -> None:
     key = RunKey("spy", "train", "2018-12-31", "abc")
-    assert runs.settled(engine, key) is None
+    assert run_keys.settled(engine, key) is None
 
     for count in (5, 6):
         with engine.begin() as connection:
-            runs.settle(connection, key, {"versions": count})
-        assert runs.settled(engine, key) == {"versions": count}
+            run_keys.settle(connection, key, {"versions": count})
+        assert run_keys.settled(engine, key) == {"versions": count}

@@ -7,26 +7,26 @@ import sqlalchemy as sa
 
 from core.errors import DatabaseUnreachableError
 from training.event_log import store as event_log
-from training.event_log.events import Draft, EventConflictError, Placed
+from training.event_log.events import EventConflictError, NewEvent, Placed
 from training.event_log.store import LearnerKey
 
 KEY = LearnerKey("live", "linear", "0" * 16)
 
 
-def append(engine: sa.Engine, *drafts: Draft, log: str = "live") -> list[Placed | EventConflictError]:
+def append(engine: sa.Engine, *drafts: NewEvent, log: str = "live") -> list[Placed | EventConflictError]:
     with event_log.session(engine) as connection:
         return event_log.append(connection, log, drafts).answers
 
 
-def rows(n: int, begin: int = 0) -> list[Draft]:
-    return [Draft("row", {"in_1": float(begin + i)}, 0.1 * (begin + i), f"e{begin + i}") for i in range(n)]
+def rows(n: int, begin: int = 0) -> list[NewEvent]:
+    return [NewEvent("row", {"in_1": float(begin + i)}, 0.1 * (begin + i), f"e{begin + i}") for i in range(n)]
 
 
 def test_what_is_appended_is_read_back_to_the_bit_and_in_order(engine: sa.Engine) -> None:
     drafts = [
-        Draft("row", {"b": 0.1 + 0.2, "a": -1e-300}, 1 / 3, "x\t\\1", "air\nline"),
-        Draft("row", {}, 5e-324),
-        Draft("pause"),
+        NewEvent("row", {"b": 0.1 + 0.2, "a": -1e-300}, 1 / 3, "x\t\\1", "air\nline"),
+        NewEvent("row", {}, 5e-324),
+        NewEvent("pause"),
     ]
 
     append(engine, *drafts)
@@ -55,7 +55,7 @@ def test_a_row_sent_twice_stands_in_the_log_once(engine: sa.Engine) -> None:
 def test_an_id_with_other_content_is_a_conflict_and_costs_the_rest_of_the_group_nothing(engine: sa.Engine) -> None:
     append(engine, *rows(1))
 
-    other, fine = append(engine, Draft("row", {"in_1": 7.0}, 0.0, "e0"), Draft("row", {"in_1": 1.0}, 0.0, "new"))
+    other, fine = append(engine, NewEvent("row", {"in_1": 7.0}, 0.0, "e0"), NewEvent("row", {"in_1": 1.0}, 0.0, "new"))
 
     assert isinstance(other, EventConflictError)
     assert fine == Placed(2, 2, is_new=True)
@@ -63,10 +63,10 @@ def test_an_id_with_other_content_is_a_conflict_and_costs_the_rest_of_the_group_
 
 @pytest.mark.parametrize("order", [("predict", "label"), ("label", "predict")])
 def test_the_halves_of_a_row_find_each_other_in_either_order(engine: sa.Engine, order: tuple[str, str]) -> None:
-    halves = {"predict": Draft("predict", {"in_1": 3.0}, None, "a"), "label": Draft("label", None, 4.0, "a")}
+    halves = {"predict": NewEvent("predict", {"in_1": 3.0}, None, "a"), "label": NewEvent("label", None, 4.0, "a")}
 
     append(engine, halves[order[0]])
-    append(engine, Draft("row", {"in_1": 9.0}, 9.0))
+    append(engine, NewEvent("row", {"in_1": 9.0}, 9.0))
     append(engine, halves[order[1]])
 
     with event_log.session(engine) as connection:
@@ -77,7 +77,11 @@ def test_the_halves_of_a_row_find_each_other_in_either_order(engine: sa.Engine, 
 def test_many_writers_at_once_leave_no_gap_and_no_double(engine: sa.Engine) -> None:
     def write(writer: int) -> None:
         for i in range(20):
-            append(engine, Draft("row", {"w": float(writer)}, float(i)), Draft("row", {"w": -1.0}, 0.0, f"shared-{i}"))
+            append(
+                engine,
+                NewEvent("row", {"w": float(writer)}, float(i)),
+                NewEvent("row", {"w": -1.0}, 0.0, f"shared-{i}"),
+            )
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(write, range(6)))
@@ -98,7 +102,7 @@ def test_logs_are_apart(engine: sa.Engine) -> None:
 
 
 def test_a_lost_connection_is_told_as_an_unreachable_database(engine: sa.Engine) -> None:
-    line = event_log.Line(engine)
+    line = event_log.PinnedConnection(engine)
     with line.talk() as connection, engine.connect() as other:
         other.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": connection.info.backend_pid})
 

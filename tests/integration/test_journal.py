@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.prediction_log.spool import SEGMENT_BYTES, Journal
+from serving.prediction_log.spool import SEGMENT_BYTES, PredictionSpool
 
 
 def test_a_journal_keeps_whole_lines_and_closes_large_files(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, limit_bytes=10 * SEGMENT_BYTES)
+    journal = PredictionSpool(tmp_path, limit_bytes=10 * SEGMENT_BYTES)
     assert journal.close_segment() is None
 
     assert journal.append(b"one\ntwo\n", 2)
@@ -25,7 +25,7 @@ def test_a_journal_keeps_whole_lines_and_closes_large_files(tmp_path: Path) -> N
 
 
 def test_the_files_of_a_living_process_are_left_alone(tmp_path: Path) -> None:
-    living, other = Journal(tmp_path, 1000), Journal(tmp_path, 1000)
+    living, other = PredictionSpool(tmp_path, 1000), PredictionSpool(tmp_path, 1000)
     living.append(b"mine\n", 1)
 
     assert list(other.orphans()) == []
@@ -37,10 +37,10 @@ def test_the_files_of_a_living_process_are_left_alone(tmp_path: Path) -> None:
 
 def test_the_bound_holds_between_two_counts_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[int] = []
-    size_bytes = Journal.size_bytes
-    monkeypatch.setattr(Journal, "size_bytes", lambda journal: counts.append(1) or size_bytes(journal))
+    size_bytes = PredictionSpool.size_bytes
+    monkeypatch.setattr(PredictionSpool, "size_bytes", lambda journal: counts.append(1) or size_bytes(journal))
     monkeypatch.setattr("serving.prediction_log.spool.monotonic", lambda: 100.0)
-    journal = Journal(tmp_path, limit_bytes=10)
+    journal = PredictionSpool(tmp_path, limit_bytes=10)
 
     taken = [journal.append(b"abc\n", 1) for _ in range(4)]
     segment = journal.close_segment()

@@ -11,7 +11,7 @@ from core.config.task_files import load_task
 from features.dataset import Dataset, build
 from ingestion.sources.samples import Airline, Sample
 from training.backtest.walk_forward import walk
-from training.evaluation import losses as scoring
+from training.evaluation import losses
 
 TASKS = Path(__file__).parent.parent.parent / "tasks"
 NOW = datetime(2020, 1, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ def metrics(data: Dataset, contender: str) -> dict[str, float]:
     table = data.table.slice(task.scored_from).filter(pl.col("label").is_not_null())
     values = walk(task, contender, data, None).predictions["value"].slice(task.scored_from, len(table))
     assert values.null_count() == 0
-    return scoring.metrics(task, table["label"].to_numpy(), values.to_numpy())
+    return losses.metrics(task, table["label"].to_numpy(), values.to_numpy())
 
 
 @pytest.fixture(scope="module")

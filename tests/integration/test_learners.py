@@ -12,18 +12,18 @@ from river import linear_model, preprocessing
 from serving.pushed.parsing import read_rows
 from tests.integration.replicas import KEY, checkpoint, fresh, image, replicas, row, straight
 from training.event_log import store as event_log
-from training.event_log.events import Draft, EventConflictError
-from training.learners.group_commit import Intake, Taken
+from training.event_log.events import EventConflictError, NewEvent
+from training.learners.group_commit import Ack, GroupCommitter
 
 
 @pytest.fixture
-def replica(engine: sa.Engine) -> Iterator[Callable[[], Intake]]:
+def replica(engine: sa.Engine) -> Iterator[Callable[[], GroupCommitter]]:
     with replicas(engine) as make:
         yield make
 
 
 def test_an_answer_is_the_prediction_of_the_model_that_learned_all_rows_before(
-    engine: sa.Engine, replica: Callable[[], Intake]
+    engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
     answers = replica().take([row(i) for i in range(50)])
 
@@ -33,11 +33,11 @@ def test_an_answer_is_the_prediction_of_the_model_that_learned_all_rows_before(
         draft = row(i)
         expected.append(by_hand.predict_one(draft.features) if i else None)
         by_hand.learn_one(draft.features, draft.target)
-    assert answers == [Taken(i + 1, said, is_new=True) for i, said in enumerate(expected)]
+    assert answers == [Ack(i + 1, said, is_new=True) for i, said in enumerate(expected)]
 
 
 def test_replicas_that_take_rows_at_the_same_time_hold_the_same_model(
-    engine: sa.Engine, replica: Callable[[], Intake]
+    engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
     replicas = [replica() for _ in range(3)]
 
@@ -58,11 +58,11 @@ def test_replicas_that_take_rows_at_the_same_time_hold_the_same_model(
 @pytest.mark.parametrize("with_checkpoint", [False, True])
 @pytest.mark.parametrize("order", [("predict", "label"), ("label", "predict")])
 def test_halves_sent_apart_are_learned_once_and_scored_only_when_predicted_first(
-    engine: sa.Engine, replica: Callable[[], Intake], order: tuple[str, str], with_checkpoint: bool
+    engine: sa.Engine, replica: Callable[[], GroupCommitter], order: tuple[str, str], with_checkpoint: bool
 ) -> None:
     intake = replica()
     intake.take([row(i) for i in range(10)])
-    halves = {"predict": Draft("predict", {"in_1": 3.0}, None, "a"), "label": Draft("label", None, 4.0, "a")}
+    halves = {"predict": NewEvent("predict", {"in_1": 3.0}, None, "a"), "label": NewEvent("label", None, 4.0, "a")}
     scored_before = intake.live.learner.scores["default"].report()["count"]
 
     intake.take([halves[order[0]]])
@@ -77,22 +77,22 @@ def test_halves_sent_apart_are_learned_once_and_scored_only_when_predicted_first
     assert image(learner) == image(straight(engine))
 
 
-def test_a_conflict_is_answered_alone(replica: Callable[[], Intake]) -> None:
+def test_a_conflict_is_answered_alone(replica: Callable[[], GroupCommitter]) -> None:
     intake = replica()
     intake.take([row(1, event_id="a")])
 
     conflict, fine = intake.take([row(2, event_id="a"), row(2, event_id="b")])
 
     assert isinstance(conflict, EventConflictError)
-    assert isinstance(fine, Taken)
+    assert isinstance(fine, Ack)
 
 
 def test_while_learning_is_paused_rows_are_predicted_and_when_it_goes_on_they_are_learned(
-    engine: sa.Engine, replica: Callable[[], Intake]
+    engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
     intake = replica()
     intake.take([row(i) for i in range(10)])
-    intake.take([Draft("pause")])
+    intake.take([NewEvent("pause")])
     frozen = intake.live.predict({"in_1": 1.0, "in_2": 1.0}, None)
     intake.take([row(i) for i in range(10, 20)])
     assert intake.live.predict({"in_1": 1.0, "in_2": 1.0}, None) == frozen
@@ -100,7 +100,7 @@ def test_while_learning_is_paused_rows_are_predicted_and_when_it_goes_on_they_ar
 
     checkpoint(engine, intake.live)
     intake = replica()
-    intake.take([Draft("resume")])
+    intake.take([NewEvent("resume")])
 
     plain = fresh()
     with event_log.session(engine) as connection:
@@ -111,17 +111,17 @@ def test_while_learning_is_paused_rows_are_predicted_and_when_it_goes_on_they_ar
     )
 
 
-def test_an_intake_that_was_closed_opens_for_whoever_comes_late(replica: Callable[[], Intake]) -> None:
+def test_an_intake_that_was_closed_opens_for_whoever_comes_late(replica: Callable[[], GroupCommitter]) -> None:
     intake = replica()
     for i in range(3):
         (answer,) = intake.take([row(i)])
         intake.close()
-        assert isinstance(answer, Taken)
+        assert isinstance(answer, Ack)
         assert answer.seq == i + 1
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("intake")]
 
 
-def test_an_intake_that_is_closed_while_rows_come_answers_all_of_them(replica: Callable[[], Intake]) -> None:
+def test_an_intake_that_is_closed_while_rows_come_answers_all_of_them(replica: Callable[[], GroupCommitter]) -> None:
     intake = replica()
 
     def send(_: int) -> int:
@@ -135,7 +135,9 @@ def test_an_intake_that_is_closed_while_rows_come_answers_all_of_them(replica: C
     assert intake.live.learner.seq == 120
 
 
-def test_zeros_of_either_sign_leave_writer_and_reader_alike(engine: sa.Engine, replica: Callable[[], Intake]) -> None:
+def test_zeros_of_either_sign_leave_writer_and_reader_alike(
+    engine: sa.Engine, replica: Callable[[], GroupCommitter]
+) -> None:
     (draft,) = read_rows(b'{"features": {"in_1": -0.0}, "target": -0.0}', "train").drafts
     intake = replica()
 
@@ -145,9 +147,9 @@ def test_zeros_of_either_sign_leave_writer_and_reader_alike(engine: sa.Engine, r
     assert image(intake.live.learner) == image(straight(engine))
 
 
-def test_a_row_that_the_model_cannot_take_is_passed_over_and_told(replica: Callable[[], Intake]) -> None:
+def test_a_row_that_the_model_cannot_take_is_passed_over_and_told(replica: Callable[[], GroupCommitter]) -> None:
     intake = replica()
 
-    intake.take([Draft("row", {"in_1": 1e308}, 1e308), Draft("row", {"in_1": -1e308}, -1e308), row(3)])
+    intake.take([NewEvent("row", {"in_1": 1e308}, 1e308), NewEvent("row", {"in_1": -1e308}, -1e308), row(3)])
 
     assert intake.live.learner.seq == 3

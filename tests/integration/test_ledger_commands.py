@@ -13,7 +13,7 @@ from tests.integration.promotions import crowned, decided, phases
 from tests.integration.pushed_world import PushedWorld
 from tests.integration.stage import Stage
 from tests.integration.terminal import AWAY, Terminal, declared
-from training.ledger import history as chronicle
+from training.ledger import history
 from training.ledger.entries import CHALLENGER, CHAMPION
 
 
@@ -242,7 +242,7 @@ def test_a_move_that_died_half_way_is_shown_as_such_and_not_as_one_of_others(
     *_, last = rows(contender("history", name)[1])
 
     assert last[-1] == "not finished; the next job ends it: it raves"
-    assert chronicle.unrecorded(stage.engine, stage.settings, name) == ()
+    assert history.unrecorded(stage.engine, stage.settings, name) == ()
 
 
 def test_a_pushed_task_has_the_same_commands(

@@ -19,7 +19,7 @@ from serving.runtime import reloads
 from tests.integration.serving_world import Api, World, open_api, wait_for
 from tests.integration.stage import SERIES, Stage, a_task, month, wave
 from training.evaluation import predictions
-from training.event_log import dataset_log as row_log
+from training.event_log import dataset_log
 from training.ledger import entries as ledger
 from training.registry import versions
 from training.registry.versions import Version
@@ -222,11 +222,11 @@ def test_a_learner_that_knows_what_is_to_be_predicted_does_not_answer(world: Wor
 
 
 def test_the_event_of_a_version_is_that_of_the_last_date_it_learned(world: World) -> None:
-    version, log = of(world, "linear"), row_log.name(world.stage.task, SERIES)
+    version, log = of(world, "linear"), dataset_log.name(world.stage.task, SERIES)
     engine = world.stage.engine
 
-    assert row_log.seq_of(engine, log, version.trained_through) == HEAD
-    assert row_log.date_of(engine, log, HEAD) == version.trained_through
-    assert row_log.seq_of(engine, "another", version.trained_through) is None
-    assert row_log.date_of(engine, log, HEAD + 1) is None
+    assert dataset_log.seq_of(engine, log, version.trained_through) == HEAD
+    assert dataset_log.date_of(engine, log, HEAD) == version.trained_through
+    assert dataset_log.seq_of(engine, "another", version.trained_through) is None
+    assert dataset_log.date_of(engine, log, HEAD + 1) is None
     assert versions.newest(engine, world.stage.task, SERIES, "linear") == version

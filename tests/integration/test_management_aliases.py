@@ -7,12 +7,12 @@ import pytest
 import sqlalchemy as sa
 
 from core.config.settings import Settings
-from core.jobs import leases as locks
+from core.jobs import leases
 from tests.integration.managed import Managed, managed, told
 from tests.integration.promotions import decided
 from tests.integration.serving_world import wait_for
 from training.ledger import entries as ledger
-from training.ledger import reconciler as moves
+from training.ledger import reconciler
 from training.registry import client as registry
 
 
@@ -105,7 +105,7 @@ def test_a_move_that_died_half_way_is_finished_by_the_job_and_still_pins(
         raise SystemError("the power went")
 
     with monkeypatch.context() as patched:
-        patched.setattr(moves, "carry_out", die)
+        patched.setattr(reconciler, "carry_out", die)
         assert at.post(f"{at.base}/promote", version=naive).status_code == 500
     assert at.world.stage.aliases() == {}
 
@@ -172,7 +172,7 @@ def test_a_rollback_goes_to_the_champion_before_and_asked_twice_stays_there(at: 
 def test_while_a_job_holds_the_lease_nothing_is_moved(at: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.ledger.manual.LEASE_WAIT_SECONDS", 0.2)
 
-    with locks.hold(at.engine, f"promote/{at.world.stage.task.name}"):
+    with leases.hold(at.engine, f"promote/{at.world.stage.task.name}"):
         assert told(at.post(f"{at.base}/promote", version=1)) == (409, "busy")
 
     assert at.world.stage.aliases() == {}

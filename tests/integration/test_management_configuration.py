@@ -8,17 +8,17 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from core.config import task_overrides as configurations
+from core.config import task_overrides
 from core.config.settings import Settings
 from core.config.tasks import Task
 from core.errors import DatabaseUnreachableError
 from core.jobs.clock import Clock
 from core.jobs.runner import run_job
-from serving.runtime.complaints import Complaints
+from serving.runtime.complaints import LogOnce
 from serving.runtime.override_loader import Configured
 from tests.integration.managed import PUSHED, Managed, managed_without_mlflow, told
 from tests.integration.serving_world import wait_for
-from training.models import task_check as declarations
+from training.models import task_check
 
 LIVE = "/management/tasks/live/configuration"
 
@@ -169,7 +169,7 @@ def spy_renamed(settings: Settings, engine: sa.Engine, monkeypatch: pytest.Monke
     document = yaml.safe_load((settings.tasks / "spy.yaml").read_text())
     document = {**document, "title": "Anew?", "start": document["start"].isoformat()}
     with engine.begin() as connection:
-        configurations.append(connection, "spy", document, who="anna", why="test", expected_number=0)
+        task_overrides.append(connection, "spy", document, who="anna", why="test", expected_number=0)
     for name in ("home", "tasks", "database_url", "schema_name"):
         monkeypatch.setenv(f"CONTENDER_{name.upper()}", str(getattr(settings, name)))
     return settings
@@ -191,8 +191,8 @@ def test_jobs_and_commands_take_the_configuration(spy_renamed: Settings) -> None
     assert run_job("promotion", job, ["--task", "airline"]) == 0
 
     assert taken[0].title == "Anew?"
-    assert taken[1] == declarations.load(spy_renamed.tasks, "airline")
-    assert declarations.in_force(spy_renamed, "spy") == taken[0]
+    assert taken[1] == task_check.load(spy_renamed.tasks, "airline")
+    assert task_check.in_force(spy_renamed, "spy") == taken[0]
 
 
 def test_a_database_that_does_not_answer_is_not_one_without_configurations(
@@ -200,13 +200,13 @@ def test_a_database_that_does_not_answer_is_not_one_without_configurations(
 ) -> None:
     nowhere = "postgresql+psycopg2://nobody@127.0.0.1:9/none"
     away = sa.create_engine(nowhere)
-    heard = Configured(engine, spy_renamed.bundles, Complaints()).newest()
+    heard = Configured(engine, spy_renamed.bundles, LogOnce()).newest()
     monkeypatch.setenv("CONTENDER_DATABASE_URL", nowhere)
 
     assert run_job("promotion", lambda *_: pytest.fail("it ran"), ["--task", "spy"]) == 75
     with pytest.raises(DatabaseUnreachableError):
-        declarations.in_force(spy_renamed.model_copy(update={"database_url": nowhere}), "spy")
-    remembered = Configured(away, spy_renamed.bundles, Complaints()).newest()
+        task_check.in_force(spy_renamed.model_copy(update={"database_url": nowhere}), "spy")
+    remembered = Configured(away, spy_renamed.bundles, LogOnce()).newest()
 
     assert remembered == heard
     assert remembered["spy"].number == 1

@@ -9,7 +9,7 @@ from core.db.pipeline_tables import observations
 from ingestion.store.observations import (
     ActiveSeries,
     Observation,
-    Recorded,
+    WriteResult,
     activate,
     active,
     data_hash,
@@ -28,7 +28,7 @@ def value(days: int, number: float) -> Observation:
     return Observation(DAY + timedelta(days=days), CLOSE + timedelta(days=days), {"value": number})
 
 
-def write(engine: sa.Engine, *received: Observation, days_later: int = 0, series: str = "X") -> Recorded:
+def write(engine: sa.Engine, *received: Observation, days_later: int = 0, series: str = "X") -> WriteResult:
     with engine.begin() as connection:
         return record(connection, series, "test", received, CLOSE + timedelta(days=days_later, hours=1))
 
@@ -42,7 +42,7 @@ def test_recording_the_same_rows_twice_adds_nothing(engine: sa.Engine) -> None:
     first = write(engine, value(0, 1.0), value(1, 2.0), days_later=1)
     second = write(engine, value(0, 1.0), value(1, 2.0), days_later=2)
 
-    assert (first, second) == (Recorded(2, 0, 0), Recorded(0, 0, 2))
+    assert (first, second) == (WriteResult(2, 0, 0), WriteResult(0, 0, 2))
     assert values(engine, 1) == [1.0, 2.0]
 
 
@@ -50,7 +50,7 @@ def test_a_changed_past_is_a_new_row_known_from_the_time_of_fetching(engine: sa.
     write(engine, value(0, 1.0), value(1, 2.0), days_later=1)
     before = data_hash(read_as_of(engine, "X", CLOSE + timedelta(days=4)))
 
-    assert write(engine, value(0, 1.5), days_later=5) == Recorded(0, 1, 0)
+    assert write(engine, value(0, 1.5), days_later=5) == WriteResult(0, 1, 0)
 
     assert values(engine, 4) == [1.0, 2.0]
     assert values(engine, 5) == [1.5, 2.0]
@@ -61,15 +61,15 @@ def test_a_changed_past_is_a_new_row_known_from_the_time_of_fetching(engine: sa.
 def test_a_difference_in_the_last_digits_is_no_restatement(engine: sa.Engine) -> None:
     write(engine, value(0, 500.0))
 
-    assert write(engine, value(0, 500.0 * (1 + 5e-7)), days_later=1) == Recorded(0, 0, 1)
-    assert write(engine, value(0, 500.0 * (1 + 2e-6)), days_later=1) == Recorded(0, 1, 0)
+    assert write(engine, value(0, 500.0 * (1 + 5e-7)), days_later=1) == WriteResult(0, 0, 1)
+    assert write(engine, value(0, 500.0 * (1 + 2e-6)), days_later=1) == WriteResult(0, 1, 0)
 
 
 def test_a_gap_that_is_mended_leaves_what_was_read_before_as_it_was(engine: sa.Engine) -> None:
     write(engine, value(0, 1.0), value(2, 3.0), days_later=2)
     before = data_hash(read_as_of(engine, "X", CLOSE + timedelta(days=2, hours=2)))
 
-    assert write(engine, value(1, 2.0), days_later=3) == Recorded(1, 0, 0)
+    assert write(engine, value(1, 2.0), days_later=3) == WriteResult(1, 0, 0)
 
     assert values(engine, 3) == [1.0, 2.0, 3.0]
     assert data_hash(read_as_of(engine, "X", CLOSE + timedelta(days=2, hours=2))) == before
@@ -89,7 +89,7 @@ def test_a_job_that_stands_before_a_restatement_does_not_undo_it(engine: sa.Engi
     write(engine, value(0, 1.0))
     write(engine, value(0, 2.0), days_later=9)
 
-    assert write(engine, value(0, 1.0), days_later=5) == Recorded(0, 0, 1)
+    assert write(engine, value(0, 1.0), days_later=5) == WriteResult(0, 0, 1)
     assert values(engine, 9) == [2.0]
 
 

@@ -8,13 +8,13 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from core.errors import IntegrityError, RegistryUnreachableError
-from core.jobs import leases as locks
+from core.jobs import leases
 from core.jobs.runner import exit_code
 from tests.integration.promotions import FLAT, crowned, decided, off_by, phases
 from tests.integration.stage import SERIES, Stage
 from training import promote
 from training.ledger import entries as ledger
-from training.ledger import reconciler as moves
+from training.ledger import reconciler
 from training.ledger.entries import CHALLENGER, CHAMPION
 from training.registry import client as registry
 from training.registry import versions
@@ -175,12 +175,12 @@ def test_a_late_holder_of_the_lease_writes_nothing(stage: Stage) -> None:
     stage.came_true(FLAT, naive=off_by(5), ridge=off_by(1), linear=off_by(2))
     _, ridge, _ = stage.versions("naive", "ridge", "linear")
     move = ledger.new_move(stage.task.name, CHAMPION, None, ridge.version, who="late", why="test")
-    with locks.hold(stage.engine, f"promote/{stage.task.name}") as lease:
+    with leases.hold(stage.engine, f"promote/{stage.task.name}") as lease:
         with stage.engine.begin() as connection:
             connection.execute(sa.text("UPDATE leases SET token = token + 1"))
 
         with pytest.raises(Exception, match="taken over"):
-            moves.carry_out(stage.workplace(lease), [move])
+            reconciler.carry_out(stage.workplace(lease), [move])
 
     assert stage.aliases() == {}
 

@@ -14,7 +14,7 @@ from tests.integration.test_promote_guard import fitted_to
 from training.ledger import unpin
 from training.ledger.entries import CHALLENGER, CHAMPION, FORCED
 from training.ledger.rollback import roll_back
-from training.reports import reproduce as again
+from training.reports import reproduce
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def stands_again(stage: Stage) -> None:
     for row in decided(stage):
         if row.outcome == FORCED:
             continue
-        assert again.again(stage.engine, row.id).differences == (), row.id
+        assert reproduce.again(stage.engine, row.id).differences == (), row.id
 
 
 @pytest.mark.parametrize("name", ["ridge", "linear"])

@@ -12,7 +12,7 @@ from serving.pushed.follower import PushedChampions
 from serving.runtime import reloads
 from tests.integration.pushed_world import PushedWorld, features
 from tests.integration.serving_world import Api, open_api, wait_for
-from training.event_log.events import Draft
+from training.event_log.events import NewEvent
 from training.registry import client as registry
 
 AWAY = "http://127.0.0.1:9"
@@ -210,7 +210,7 @@ def test_the_predictions_of_a_frozen_champion_do_not_enter_the_scores(world: Pus
     world.champions.poll()
 
     said = world.live.live.predict(ASKED, None)
-    world.live.intake.take([Draft("predict", ASKED, None, "a")])
-    world.live.intake.take([Draft("label", None, 2.5, "a")])
+    world.live.intake.take([NewEvent("predict", ASKED, None, "a")])
+    world.live.intake.take([NewEvent("label", None, 2.5, "a")])
 
     assert world.live.live.learner.report()["default"]["last_prediction"] == said

@@ -13,7 +13,7 @@ from core.db.event_tables import checkpoints
 from core.db.pipeline_tables import decisions
 from core.errors import RegistryUnreachableError
 from tests.integration.pushed_world import PushedWorld, a_pushed_task, features
-from training.event_log.events import Draft
+from training.event_log.events import NewEvent
 from training.learners import outbox
 from training.ledger import entries as ledger
 from training.ledger.entries import CHAMPION
@@ -70,7 +70,7 @@ def test_a_session_in_which_nothing_was_learned_has_no_version(world: PushedWorl
     world.version(5)
     world.day += 1
 
-    world.live.intake.take([Draft("predict", {"in_1": 1.0})])
+    world.live.intake.take([NewEvent("predict", {"in_1": 1.0})])
     world.learn(0)
 
     assert len(world.outbox()) == 1
@@ -118,7 +118,7 @@ def test_a_binary_task_with_declared_features_has_a_signature_and_says_p_of_1(
         others="refuse",
     )
     world = PushedWorld(settings_with_mlflow, engine, task)
-    world.live.intake.take([Draft("row", {"in_1": n % 7.0}, float(n % 7 > 3)) for n in range(50)])
+    world.live.intake.take([NewEvent("row", {"in_1": n % 7.0}, float(n % 7 > 3)) for n in range(50)])
     _, learner = world.version(0)
 
     model = load(world, monkeypatch)
@@ -136,7 +136,7 @@ def test_a_model_that_says_nothing_yet_says_nan(
 ) -> None:
     task = a_pushed_task(contenders={"hw": OnlineContender(procedure="holt_winters")}, serves="hw")
     world = PushedWorld(settings_with_mlflow, engine, task)
-    world.live.intake.take([Draft("row", {}, 100.0 + n % 12, series_id="airline") for n in range(60)])
+    world.live.intake.take([NewEvent("row", {}, 100.0 + n % 12, series_id="airline") for n in range(60)])
     _, learner = world.version(0)
 
     said = load(world, monkeypatch).predict(pd.DataFrame({"series_id": ["airline", "other"]}))

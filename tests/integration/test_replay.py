@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from contender.console.signals import Stopped
 from contender.replay import nights as replay_nights
 from contender.replay import setup as replay_place
-from contender.replay.nights import Nights
+from contender.replay.nights import ReplayRunner
 from core.config.settings import Settings
 from core.db.engine import connect
 from core.db.pipeline_tables import contender_predictions, decisions, ledger, predictions, runs
@@ -77,7 +77,7 @@ def test_nights_walked_in_pieces_give_what_the_whole_gives(stage: Stage) -> None
     assert told(store(stage, "pieces")) == whole
 
 
-@pytest.mark.parametrize(("owner", "step"), [(train, "advance"), (promote, "promote"), (Nights, "_end")])
+@pytest.mark.parametrize(("owner", "step"), [(train, "advance"), (promote, "promote"), (ReplayRunner, "_end")])
 def test_a_replay_that_is_killed_in_the_middle_of_every_night_goes_on_as_if_it_had_not_been(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_replay_that_is_killed_in_the_middle_of_every_night_goes_on_as_if_it_h
         def killed(*given: Any, calls: list[int] = calls, **named: Any) -> Any:
             calls.append(1)
             if len(calls) == 2:
-                if owner is not Nights:
+                if owner is not ReplayRunner:
                     done(*given, **named)
                 raise Stopped(2)
             return done(*given, **named)
@@ -195,7 +195,7 @@ def test_a_restatement_is_learned_of_on_the_night_it_became_known(stage: Stage, 
     assert as_of == [wave(MONTHS)[3], 77.0]
 
 
-def nights(place: replay_place.Place, places: Sequence[int]) -> list[Any]:
+def nights(place: replay_place.ReplayWorkspace, places: Sequence[int]) -> list[Any]:
     return [final_at(place.task, place.days[index]) for index in places]
 
 
@@ -214,7 +214,7 @@ def test_a_champion_is_named_once_and_given_the_title_once_however_the_first_nig
 ) -> None:
     run(stage, 2, "whole", champion="naive")
     with monkeypatch.context() as patched:
-        patched.setattr(Nights, "_end", _stop)
+        patched.setattr(ReplayRunner, "_end", _stop)
         with pytest.raises(Stopped):
             run(stage, 2, "killed", champion="naive")
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from contender.replay import run as replay
 from contender.replay import store as replays
-from contender.replay.analysis import Story
+from contender.replay.analysis import ReplayResult
 from contender.replay.champions import EXTERNAL
 from core.config.settings import Settings
 from core.jobs.clock import SystemClock
@@ -38,7 +38,7 @@ def name_of(stage: Stage) -> str:
     return replays.name_of(stage.task.name, "a")
 
 
-def walk(stage: Stage, nights: int) -> Story:
+def walk(stage: Stage, nights: int) -> ReplayResult:
     console = Console(file=io.StringIO())
     return replay.replay(stage.settings, stage.task, month(FIRST), nights, "a", console, BEGINS)
 
@@ -59,7 +59,7 @@ def release(stage: Stage) -> None:
     assert unpin.unpin(settings, name_of(stage), SystemClock(), who="anna", why="seen enough") == (CHAMPION,)
 
 
-def moves(story: Story) -> list[tuple[date, str, str | None, str | None]]:
+def moves(story: ReplayResult) -> list[tuple[date, str, str | None, str | None]]:
     return [
         (one.night, one.outcome, one.from_contender, one.to_contender) for one in story.changes if not one.is_refresh
     ]

@@ -9,9 +9,8 @@ import sqlalchemy as sa
 import yaml
 from rich.console import Console
 
-from contender.replay import nights as replay_nights
+from contender.replay import nights, setup
 from contender.replay import run as replay
-from contender.replay import setup as replay_place
 from contender.replay import store as replays
 from core.config.settings import Settings
 from core.db.engine import connect
@@ -151,12 +150,12 @@ def test_a_replay_whose_removal_was_cut_off_is_not_gone_on_with_and_is_removed_b
     stage: Stage, contender: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(stage)
-    place = replay_place.find(stage.settings, stage.task, month(FIRST), NIGHTS, "a")
+    place = setup.find(stage.settings, stage.task, month(FIRST), NIGHTS, "a")
     found = cut_off(stage, monkeypatch)
 
     with pytest.raises(ConfigurationError, match="was begun and cut off") as refused:
         run(stage, NIGHTS + 2)
-    with pytest.raises(ConfigurationError, match="cut off"), replay_nights.opened(stage.settings.schema_name, place):
+    with pytest.raises(ConfigurationError, match="cut off"), nights.opened(stage.settings.schema_name, place):
         pytest.fail("it was opened")
 
     assert f"contender replay --remove {found.name}" in refused.value.remedy

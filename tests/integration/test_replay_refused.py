@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from rich.console import Console
 
 from contender.replay import run as replay
-from contender.replay import setup as replay_place
+from contender.replay import setup
 from contender.replay import store as replays
 from core.config.settings import Settings
 from core.errors import ConfigurationError, ContenderError, DataRefusedError, NotFoundError, RegistryUnreachableError
@@ -64,9 +64,9 @@ def test_what_cannot_begin_leaves_nothing_behind(stage: Stage, index: int, champ
 
 def test_a_champion_that_has_no_model_is_refused_with_those_that_have(stage: Stage) -> None:
     with pytest.raises(ConfigurationError) as early:
-        replay_place.find(stage.settings, stage.task, month(6), 2, "a", "ridge")
+        setup.find(stage.settings, stage.task, month(6), 2, "a", "ridge")
     with pytest.raises(ConfigurationError) as unknown:
-        replay_place.find(stage.settings, stage.task, month(FIRST), 2, "a", "nobody")
+        setup.find(stage.settings, stage.task, month(FIRST), 2, "a", "nobody")
 
     assert early.value.remedy == "Begin with one of: naive, linear, or give a later --from."
     assert unknown.value.remedy == "Begin with one of: naive, ridge, linear."
@@ -75,14 +75,14 @@ def test_a_champion_that_has_no_model_is_refused_with_those_that_have(stage: Sta
 @pytest.mark.parametrize("name", ["", "UPPER", "with space", "a/b", "-a", "x" * 60])
 def test_an_id_that_cannot_name_a_model_and_a_schema_is_refused(stage: Stage, name: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot name a replay"):
-        replay_place.find(stage.settings, stage.task, month(FIRST), 2, name)
+        setup.find(stage.settings, stage.task, month(FIRST), 2, name)
 
 
 def test_dates_that_are_not_stored_are_refused_with_those_that_are(stage: Stage) -> None:
     with pytest.raises(NotFoundError, match=f"stored from {month(0)} to {month(MONTHS - 1)}"):
-        replay_place.find(stage.settings, stage.task, month(MONTHS), 2, "a")
+        setup.find(stage.settings, stage.task, month(MONTHS), 2, "a")
     with pytest.raises(NotFoundError, match="lies outside"):
-        replay_place.find(stage.settings, stage.task, month(0) - timedelta(days=40), 2, "a")
+        setup.find(stage.settings, stage.task, month(0) - timedelta(days=40), 2, "a")
 
 
 def test_a_first_night_without_enough_history_says_to_begin_later(stage: Stage) -> None:
@@ -92,7 +92,7 @@ def test_a_first_night_without_enough_history_says_to_begin_later(stage: Stage) 
         replay.replay(stage.settings, stage.task, month(0), 2, "a", Console(file=said))
 
     assert refused.value.remedy == f"Give a later one: --from {month(3)}, or after."
-    replay_place.find(stage.settings, stage.task, month(3), 2, "a")
+    setup.find(stage.settings, stage.task, month(3), 2, "a")
 
 
 def test_a_task_that_was_never_ingested_says_how(settings_with_mlflow: Settings, engine: sa.Engine) -> None:
@@ -109,7 +109,7 @@ def test_a_series_of_which_nothing_is_stored_says_how_to_fetch_it(stage: Stage) 
         stage.activate(connection, "empty")
 
     with pytest.raises(NotFoundError, match="the series empty, of which nothing is stored") as refused:
-        replay_place.find(stage.settings, stage.task, month(FIRST), 2, "a")
+        setup.find(stage.settings, stage.task, month(FIRST), 2, "a")
 
     assert f"contender ingest {stage.task.name}" in refused.value.remedy
 
@@ -119,7 +119,7 @@ def test_services_that_do_not_run_are_named(stage: Stage) -> None:
     away = stage.settings.model_copy(update={"mlflow_url": "http://127.0.0.1:9"})
 
     with pytest.raises(ConfigurationError, match="No database is known") as refused:
-        replay_place.find(bare, stage.task, month(FIRST), 2, "a")
+        setup.find(bare, stage.task, month(FIRST), 2, "a")
     with pytest.raises(RegistryUnreachableError, match="MLflow did not answer"):
-        replay_place.find(away, stage.task, month(FIRST), 2, "a")
+        setup.find(away, stage.task, month(FIRST), 2, "a")
     assert "make up" in refused.value.remedy

@@ -14,7 +14,7 @@ from core.config.settings import Settings
 from core.db.engine import connect
 from core.db.pipeline_tables import decisions
 from core.errors import BusyError, ConfigurationError, NotFoundError
-from core.jobs import leases as locks
+from core.jobs import leases
 from tests.integration.promotions import decided
 from tests.integration.stage import Stage, month, wave
 from tests.integration.terminal import Terminal, declared
@@ -163,7 +163,7 @@ def test_a_replay_that_is_walked_is_not_removed(stage: Stage) -> None:
     found = replays.find(stage.settings, named(stage))
     store = connect(stage.settings.database_url, schema=found.schema)
 
-    with locks.hold(store, replays.LEASE), pytest.raises(BusyError):
+    with leases.hold(store, replays.LEASE), pytest.raises(BusyError):
         replays.remove(stage.settings, found)
 
     assert replays.find(stage.settings, named(stage)).nights == NIGHTS

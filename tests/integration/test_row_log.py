@@ -19,14 +19,13 @@ from features import lake
 from features.dataset import Dataset
 from tests.integration.stage import SERIES, Stage, a_task, known, logged, month, restate, wave
 from training import train
-from training.backtest import progress
-from training.backtest import replay as tails
+from training.backtest import progress, replay
 from training.backtest.state import Stand, freeze
 from training.backtest.walk_forward import walk, walk_all
 from training.evaluation import predictions
-from training.event_log import dataset_log as row_log
+from training.event_log import dataset_log
 from training.event_log import store as event_log
-from training.learners import factory as row_learners
+from training.learners import factory
 from training.learners.checkpoints import KEPT
 from training.train import TrainReport
 
@@ -55,7 +54,7 @@ def expected_ids(months: int) -> list[tuple[int, str]]:
 
 def stored(stage: Stage, contender: str) -> list[int]:
     """The events after which the contender has a checkpoint."""
-    key = row_learners.key(stage.task, SERIES, contender)
+    key = factory.key(stage.task, SERIES, contender)
     with stage.engine.connect() as connection:
         mine = [checkpoints_table.c[name] == value for name, value in vars(key).items()]
         statement = sa.select(checkpoints_table.c.last_seq).where(*mine).order_by(checkpoints_table.c.last_seq)
@@ -137,7 +136,7 @@ def test_what_a_learner_said_of_an_event_is_its_prediction_of_that_date(stage: S
 
     statement = sa.text("SELECT value FROM event_predictions WHERE log = :log AND contender = 'linear' ORDER BY seq")
     with stage.engine.connect() as connection:
-        of_events = list(connection.execute(statement, {"log": row_log.name(stage.task, SERIES)}).scalars())
+        of_events = list(connection.execute(statement, {"log": dataset_log.name(stage.task, SERIES)}).scalars())
 
     assert of_events == said(stage, "linear")["value"].drop_nulls().to_list()[:-1]
 
@@ -146,7 +145,7 @@ def test_killed_between_two_groups_and_run_again_each_row_is_there_once(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.put(wave(MONTHS))
-    monkeypatch.setattr(row_log, "GROUP", 10)
+    monkeypatch.setattr(dataset_log, "GROUP", 10)
     append, calls = event_log.append, [0]
 
     def dying(*arguments: Any) -> Any:
@@ -198,14 +197,14 @@ def test_a_value_that_enters_the_past_later_is_not_learned(stage: Stage) -> None
 def test_rows_of_other_features_are_another_log(stage: Stage) -> None:
     stage.put(wave(MONTHS))
     stage.train()
-    first, old = row_log.name(stage.task, SERIES), logged(stage)
+    first, old = dataset_log.name(stage.task, SERIES), logged(stage)
     lags = tuple(Feature(transform="lag", parameters={"n": n}) for n in (1, 2))
     changed = Stage(stage.settings, stage.engine, stage.task.model_copy(update={"features": lags}), stage.months)
     features.job.run(changed.settings, changed.task, changed.clock)
 
     changed.train()
 
-    assert row_log.name(changed.task, SERIES) != first
+    assert dataset_log.name(changed.task, SERIES) != first
     assert logged(stage) == old
     assert [set(row.features) for row in logged(changed)] == [{"in_1", "in_2"}] * (MONTHS - 2)
     assert said(changed, "linear").equals(walk(changed.task, "linear", dataset(changed), None).predictions)
@@ -261,8 +260,8 @@ def test_a_checkpoint_of_other_libraries_is_rebuilt_from_the_log(stage: Stage) -
 
     assert report.rebuilt == ("linear", "naive")
     assert report.predictions == 3
-    with closing(event_log.Line(stage.engine)) as line:
-        tail = tails.of_log(stage.engine, line, stage.task, SERIES, "linear", None, has_walked=True)
+    with closing(event_log.PinnedConnection(stage.engine)) as line:
+        tail = replay.of_log(stage.engine, line, stage.task, SERIES, "linear", None, has_walked=True)
     assert not tail.is_rebuilt
     assert (tail.learner.rows_learned, tail.learned_through) == (MONTHS - 2, month(MONTHS))
 

@@ -157,7 +157,7 @@ def test_what_an_older_version_left_running_is_joined_and_the_rest_gets_addresse
 
 
 @pytest.mark.parametrize("service", service_specs.ALL, ids=lambda service: service.name)
-def test_each_service_names_the_variable_of_its_port(service: service_specs.Service, tmp_path: Path) -> None:
+def test_each_service_names_the_variable_of_its_port(service: service_specs.ServiceSpec, tmp_path: Path) -> None:
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", 0))
         squatter.listen()

@@ -20,7 +20,7 @@ from serving.__main__ import main
 from tests.integration.serving_world import World, make_world, open_api, wait_for
 from tests.integration.stage import a_task, known, month
 from training.backtest.state import freeze
-from training.models import catalog as contenders
+from training.models import catalog
 
 TASKS = Path(__file__).parent.parent.parent / "tasks"
 
@@ -182,7 +182,7 @@ def test_what_models_need_is_imported_once_while_the_api_answers_and_follows(
         warmed.append(task.name)
         may_end.wait(20)
 
-    monkeypatch.setattr(contenders, "warm", warm)
+    monkeypatch.setattr(catalog, "warm", warm)
     world.crown(world.versions[0])
 
     with open_api(world.settings) as api:
@@ -212,16 +212,16 @@ print(sorted(set(sys.modules) - before))
 @pytest.mark.parametrize("name", task_names(TASKS))
 def test_after_the_warming_no_model_imports_anything(name: str, tmp_path: Path) -> None:
     task = load_task(TASKS, name)
-    features = len(contenders.shape(task, next(iter(task.contenders))).features)
+    features = len(catalog.shape(task, next(iter(task.contenders))).features)
     chance = np.random.default_rng(7)
     paths = []
     for contender in task.contenders:
-        made = contenders.make(task, contender)
+        made = catalog.make(task, contender)
         rows, labels = 1 + chance.random((60, features)), chance.integers(0, 2, 60).astype(float) + 1
         if task.target.kind == "direction":
             labels -= 1
-        if isinstance(made, contenders.Batch):
-            model: contenders.Model = made.fit(rows, labels)
+        if isinstance(made, catalog.Batch):
+            model: catalog.Model = made.fit(rows, labels)
         else:
             for row, label in zip(rows, labels.tolist(), strict=True):
                 made.learn(row, label)

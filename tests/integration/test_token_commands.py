@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from contender.cli.tokens import app, ensure_admin_token
+from contender.cli.tokens import app
+from contender.local.admin_token import ensure_admin_token
 from core.auth import audit, tokens
 from core.auth.tokens import Role
 from core.config.settings import Settings, child_environment

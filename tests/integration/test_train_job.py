@@ -21,7 +21,7 @@ from training import train
 from training.__main__ import run as run_of_main
 from training.backtest import progress
 from training.evaluation import outcomes, predictions
-from training.event_log import dataset_log as row_log
+from training.event_log import dataset_log
 from training.event_log import store as event_log
 from training.learners import checkpoints
 from training.registry import client as registry
@@ -194,7 +194,7 @@ def test_a_model_that_other_libraries_pickled_is_rebuilt_and_no_prediction_rewri
         theirs = progress_table.c.task == stage.task.name
         old = sa.update(progress_table).where(theirs).values(stamp="python 2.7", model=b"not a pickle of ours")
         connection.execute(old)
-        ours = checkpoints_table.c.log == row_log.name(stage.task, SERIES)
+        ours = checkpoints_table.c.log == dataset_log.name(stage.task, SERIES)
         connection.execute(sa.update(checkpoints_table).where(ours).values(stamp="python 2.7", state=b"nor this"))
     for one in (straight, stage):
         one.put(values[MONTHS:])

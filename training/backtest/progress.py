@@ -5,25 +5,17 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from core import stamps
 from core.config.tasks import Task
 from core.db.engine import reachable
 from core.db.pipeline_tables import progress
+from core.fingerprint import environment_fingerprint
 from training.backtest.state import Position
 
-_MODEL_CODE = (
-    "training.models.baselines",
-    "training.models.batch",
-    "training.models.fitted",
-    "training.models.forecasters",
-    "training.models.incremental",
-    "training.models.river_params",
-    "training.models.river_ext",
-)
+_MODEL_CODE = ("training.models",)
 
 
 @dataclass(frozen=True)
-class Progress:
+class WalkState:
     """Positions to go on from, None for a contender that has not begun.
 
     `stale`: those whose stored model another environment pickled. Their positions hold no model, and the walk
@@ -36,10 +28,10 @@ class Progress:
 
 def stamp() -> str:
     """What a pickled contender depends on. A model with another stamp is never unpickled."""
-    return stamps.stamp(_MODEL_CODE)
+    return environment_fingerprint(_MODEL_CODE)
 
 
-def read(engine: sa.Engine, task: Task, series: str) -> Progress:
+def read(engine: sa.Engine, task: Task, series: str) -> WalkState:
     """The positions of the task's contenders, as declared now, on a series."""
     declared = [(name, task.contender_hash(name)) for name in task.contenders]
     columns = progress.c
@@ -56,7 +48,7 @@ def read(engine: sa.Engine, task: Task, series: str) -> Progress:
         row.contender: Position(row.learned_through, row.rows_learned, None if row.contender in stale else row.model)
         for row in rows
     }
-    return Progress({name: stored.get(name) for name in task.contenders}, stale)
+    return WalkState({name: stored.get(name) for name in task.contenders}, stale)
 
 
 def write(connection: sa.Connection, task: Task, series: str, contender: str, position: Position) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.config.tasks import Contender
-from features.arrays import History
+from features.arrays import Floats, History
 from training.backtest.state import freeze
-from training.models.base import Batch, Floats
+from training.models.base import Batch
 
 
 @dataclass(frozen=True)

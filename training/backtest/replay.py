@@ -12,17 +12,17 @@ import sqlalchemy as sa
 from core.config.tasks import Task
 from features.arrays import Days, History
 from training.backtest.state import Start
-from training.event_log import dataset_log as row_log
+from training.event_log import dataset_log
 from training.event_log import store as event_log
 from training.event_log.dataset_log import drafts
-from training.event_log.events import Draft, Event
+from training.event_log.events import Event, NewEvent
 from training.learners import checkpoints
 from training.learners.factory import fresh, key, row_model
 from training.learners.learner import Learner
 
 
 @dataclass(eq=False)
-class Tail:
+class LearnerReplay:
     """A learner that has learned the rows up to the target date `learned_through`, and the events after it.
 
     `days` are the target dates of those events, one each. `is_rebuilt`: it learns anew what a model had learned that
@@ -69,7 +69,7 @@ class Tail:
         return self.learner.seq - self._first
 
 
-def of_history(task: Task, contender: str, history: History, start: Start) -> Tail:
+def of_history(task: Task, contender: str, history: History, start: Start) -> LearnerReplay:
     """The tail as the history's own labelled rows give it: no database is asked.
 
     Without its model the learner is rebuilt from the rows that it had learned.
@@ -82,19 +82,19 @@ def of_history(task: Task, contender: str, history: History, start: Start) -> Ta
         learner.apply(_numbered(0, drafts(history, None)[: start.learned]), _never_paused)
         learner.forget_said(learner.seq)
     events = _numbered(learner.seq, drafts(history, through))
-    return Tail(learner, through, history.labelled_days[start.learned :], events)
+    return LearnerReplay(learner, through, history.labelled_days[start.learned :], events)
 
 
 def of_log(
     engine: sa.Engine,
-    line: event_log.Line,
+    line: event_log.PinnedConnection,
     task: Task,
     series: str,
     contender: str,
     last: date | None,
     *,
     has_walked: bool,
-) -> Tail:
+) -> LearnerReplay:
     """The contender's newest checkpoint, and the events after it up to the target date `last`, read as they are wanted.
 
     `has_walked`: it has predicted rows before, maybe when there was no log yet. Raises IntegrityError when the
@@ -103,21 +103,21 @@ def of_log(
     whose = key(task, series, contender)
     stored = checkpoints.newest(engine, whose)
     learner = checkpoints.restore(engine, whose, fresh(task, contender))
-    days = row_log.dates(engine, whose.log, max(1, learner.seq))
+    days = dataset_log.dates(engine, whose.log, max(1, learner.seq))
     through = days.pop(0) if learner.seq else None
     following = [day for day in days if last is not None and day <= last]
     events = event_log.replay(line, whose, learner.seq, learner.seq + len(following))
     is_rebuilt = has_walked if stored is None else stored.is_foreign
-    return Tail(learner, through, np.array(following, dtype="datetime64[D]"), events, is_rebuilt)
+    return LearnerReplay(learner, through, np.array(following, dtype="datetime64[D]"), events, is_rebuilt)
 
 
-def going_on(learner: Learner, learned_through: date | None, appended: Sequence[Draft]) -> Tail:
+def going_on(learner: Learner, learned_through: date | None, appended: Sequence[NewEvent]) -> LearnerReplay:
     """The tail of a learner that had learned the whole log before these rows were appended: nothing is read."""
     days = np.array([row.event_id for row in appended], dtype="datetime64[D]")
-    return Tail(learner, learned_through, days, _numbered(learner.seq, appended))
+    return LearnerReplay(learner, learned_through, days, _numbered(learner.seq, appended))
 
 
-def _numbered(after: int, rows: Iterable[Draft]) -> Iterator[Event]:
+def _numbered(after: int, rows: Iterable[NewEvent]) -> Iterator[Event]:
     for seq, row in enumerate(rows, after + 1):
         yield Event(seq, row.kind, row.features, row.target)
 

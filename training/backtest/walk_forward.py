@@ -13,10 +13,10 @@ import polars as pl
 
 from core.config.tasks import Task
 from features.arrays import History
-from training.backtest import parallel as workers
-from training.backtest.replay import Tail
+from training.backtest import parallel
+from training.backtest.replay import LearnerReplay
 from training.backtest.state import Position
-from training.backtest.walkers import Steps, walker
+from training.backtest.walkers import WalkResult, walker
 from training.learners.learner import Learner
 from training.models.base import Model
 
@@ -57,7 +57,7 @@ def walk_all(
     task: Task,
     dataset: "Dataset",
     positions: Mapping[str, Position | None],
-    tails: Mapping[str, Tail] = MappingProxyType({}),
+    tails: Mapping[str, LearnerReplay] = MappingProxyType({}),
 ) -> dict[str, Walk]:
     """Walks several contenders, sharing the refits among processes when there are many. Same results as `walk`.
 
@@ -66,12 +66,12 @@ def walk_all(
     history = History.of(dataset)
     walkers = {name: walker(task, name, history, at, tails.get(name)) for name, at in positions.items()}
     work = [(name, refit) for name, planned in walkers.items() for refit in planned.refits]
-    done = iter(workers.run(task, history, work))
+    done = iter(parallel.run(task, history, work))
     steps = {name: planned.finish([next(done) for _ in planned.refits]) for name, planned in walkers.items()}
     return {name: _walk(dataset, taken) for name, taken in steps.items()}
 
 
-def _walk(dataset: "Dataset", steps: Steps) -> Walk:
+def _walk(dataset: "Dataset", steps: WalkResult) -> Walk:
     predictions = dataset.table.select("event_date", "target_date").slice(steps.begin)
     predictions = predictions.with_columns(
         pl.Series("trained_through", steps.trained_through, dtype=pl.Date),

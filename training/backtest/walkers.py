@@ -9,19 +9,19 @@ from typing import Protocol
 import numpy as np
 
 from core.config.tasks import Contender, Task
-from features.arrays import History
-from training.backtest import replay as tails
+from features.arrays import Floats, History
+from training.backtest import replay
 from training.backtest.refits import Refit, Refitted, grid_at
-from training.backtest.replay import Tail
+from training.backtest.replay import LearnerReplay
 from training.backtest.state import Position, Stand, Start, thaw
 from training.learners.factory import canonical, row_model
 from training.learners.learner import Learner
-from training.models.base import Floats, Model
+from training.models.base import Model
 from training.models.online import DEFAULT_SERIES
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class WalkResult:
     """A finished walk over the rows from `begin` on: of each its value, and the last target date learned before it.
 
     `learner` is None for a batch contender.
@@ -41,12 +41,14 @@ class Walker(Protocol):
 
     refits: list[Refit]
 
-    def finish(self, done: list[Refitted]) -> Steps:
+    def finish(self, done: list[Refitted]) -> WalkResult:
         """Walks, given the refits' results in their order."""
         ...
 
 
-def walker(task: Task, name: str, history: History, position: Position | None, tail: Tail | None = None) -> Walker:
+def walker(
+    task: Task, name: str, history: History, position: Position | None, tail: LearnerReplay | None = None
+) -> Walker:
     """Plans the walk of one contender from its position on.
 
     `tail`: where its learner stands in the event log; without one the learner is kept in the position.
@@ -65,14 +67,14 @@ class LearnerWalker:
     event date: then the learner has not had that one.
     """
 
-    def __init__(self, task: Task, name: str, history: History, start: Start, tail: Tail | None) -> None:
+    def __init__(self, task: Task, name: str, history: History, start: Start, tail: LearnerReplay | None) -> None:
         self.refits: list[Refit] = []
         self.history = history
         self.start = start
         self.is_kept = tail is None
-        self.tail = tail or tails.of_history(task, name, history, start)
+        self.tail = tail or replay.of_history(task, name, history, start)
 
-    def finish(self, done: list[Refitted]) -> Steps:  # noqa: ARG002 (nothing is refitted)
+    def finish(self, done: list[Refitted]) -> WalkResult:  # noqa: ARG002 (nothing is refitted)
         """Predict, then learn."""
         history, tail = self.history, self.tail
         begin = max(self.start.begin, history.rows_through(tail.learned_through))
@@ -91,7 +93,7 @@ class LearnerWalker:
         trained_through = [tail.through(count) for count in known]
         return self._steps(begin, np.array(said, dtype=np.float64), trained_through)
 
-    def _steps(self, begin: int, values: Floats, trained_through: list[date | None]) -> Steps:
+    def _steps(self, begin: int, values: Floats, trained_through: list[date | None]) -> WalkResult:
         tail, learner = self.tail, self.tail.learner
         stand = Stand(
             predicted_through=_predicted_through(self.history, self.start),
@@ -101,7 +103,7 @@ class LearnerWalker:
         )
         through = stand.trained_through or self.start.position.learned_through
         position = Position(through, learner.seq, stand.dump())
-        return Steps(begin, values, trained_through, position, row_model(learner).model, stand, learner)
+        return WalkResult(begin, values, trained_through, position, row_model(learner).model, stand, learner)
 
 
 class BatchWalker:
@@ -119,7 +121,7 @@ class BatchWalker:
             if grid is not None and grid != start.stand.grid
         ]
 
-    def finish(self, done: list[Refitted]) -> Steps:
+    def finish(self, done: list[Refitted]) -> WalkResult:
         """Puts the blocks together."""
         history, stand = self.history, self.start.stand
         results = iter(zip(self.refits, done, strict=True))
@@ -144,7 +146,7 @@ class BatchWalker:
         )
         model = None if stand.model is None else _thawed(stand.model)
         values_ = np.concatenate(values) if values else np.empty(0)
-        return Steps(self.start.begin, values_, trained_through, self.start.end(history, stand), model, stand)
+        return WalkResult(self.start.begin, values_, trained_through, self.start.end(history, stand), model, stand)
 
     def _blocks(self) -> list[tuple[int | None, int, int]]:
         """Point of the grid, first row and end of each run of rows that one model predicts."""

@@ -28,7 +28,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from training.models.base import Floats
+from features.arrays import Floats
 
 Metric = Literal["brier", "mae"]
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import polars as pl
 
 from core.config.tasks import Task
-from training.evaluation import e_values as evidence
-from training.models.base import Floats
+from features.arrays import Floats
+from training.evaluation import e_values
 
 Indices = npt.NDArray[np.int64]
 
@@ -38,7 +38,7 @@ def paired(board: pl.DataFrame, contenders: Sequence[str]) -> pl.DataFrame:
 
 def losses(task: Task, labels: Floats, values: Floats) -> Floats:
     """The loss of each row, whose mean is the task's metric: (P(UP) - label)², or |forecast - label|."""
-    return evidence.loss(task.metric, labels, values)
+    return e_values.loss(task.metric, labels, values)
 
 
 def metrics(task: Task, labels: Floats, values: Floats) -> dict[str, float]:

@@ -24,7 +24,7 @@ _NEWEST: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 @dataclass(frozen=True)
-class Recorded:
+class LabelWrite:
     """Labels that were new, and labels that differ from what was known before."""
 
     new: int
@@ -36,7 +36,9 @@ def of_dataset(dataset: "Dataset") -> pl.DataFrame:
     return dataset.table.filter(pl.col("label").is_not_null()).select(*_NEWEST)
 
 
-def record(connection: sa.Connection, task: Task, dataset: "Dataset", recorded: pl.DataFrame | None = None) -> Recorded:
+def record(
+    connection: sa.Connection, task: Task, dataset: "Dataset", recorded: pl.DataFrame | None = None
+) -> LabelWrite:
     """Adds the dataset's labels that were not known, or were known otherwise, at the dataset's as-of.
 
     `recorded`: what `newest` would give, from who has it at hand.
@@ -57,7 +59,7 @@ def record(connection: sa.Connection, task: Task, dataset: "Dataset", recorded: 
         "label",
     )
     added = insert_new(connection, outcomes, rows)
-    return Recorded(new=max(added - restated, 0), restated=restated)
+    return LabelWrite(new=max(added - restated, 0), restated=restated)
 
 
 def newest(connection: sa.Connection, task: Task, series: str, as_of: datetime | None = None) -> pl.DataFrame:

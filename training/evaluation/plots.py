@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 
 from core.config.tasks import Task
-from training.evaluation import losses as scoring
+from features.arrays import Floats
+from training.evaluation import losses
 from training.evaluation.plotting import BETTER, INK, OURS, THEIRS, WORSE, legend_above, panels
-from training.models.base import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +84,7 @@ def calibration(subject: Subject) -> "Figure":
     came = np.array([labels[group].mean() for group in groups])
     low, high = _wilson(came, np.array([len(group) for group in groups]))
 
-    brier = scoring.losses(subject.task, labels, said).mean()
+    brier = losses.losses(subject.task, labels, said).mean()
     figure, (top, bottom) = _panels(subject, f"calibration of {subject.contender}", f"Brier score {brier:.5f}")
     first, last = np.quantile(said, [0.005, 0.995])
     left, right = min(first, low.min()) - 0.01, max(last, high.max()) + 0.01
@@ -115,8 +115,8 @@ def calibration(subject: Subject) -> "Figure":
 def loss_against_baseline(subject: Subject) -> "Figure":
     """The loss saved against the baseline, added up over time: rising where the contender is the better one."""
     task, contender, days = subject.task, subject.contender, subject.days
-    theirs = scoring.losses(task, subject.labels, subject.column(task.baseline))
-    saved = theirs - scoring.losses(task, subject.labels, subject.said)
+    theirs = losses.losses(task, subject.labels, subject.column(task.baseline))
+    saved = theirs - losses.losses(task, subject.labels, subject.said)
     total = np.cumsum(saved)
     what, unit = (
         ("Brier loss", "squared error")
@@ -143,7 +143,7 @@ def loss_against_baseline(subject: Subject) -> "Figure":
 def forecast(subject: Subject) -> "Figure":
     """The forecasts over what came, and their errors below."""
     labels, said, days = subject.labels, subject.said, subject.days
-    error = scoring.losses(subject.task, labels, said).mean()
+    error = losses.losses(subject.task, labels, said).mean()
     figure, (top, bottom) = _panels(
         subject, f"one-step forecasts of {subject.contender}", f"mean absolute error {error:.4g}"
     )
@@ -161,7 +161,7 @@ def forecast(subject: Subject) -> "Figure":
 def probability(subject: Subject) -> "Figure":
     """P(UP) over time beside the baseline's, and below how often UP was said and came."""
     task, labels, said, days = subject.task, subject.labels, subject.said, subject.days
-    accuracy = scoring.metrics(task, labels, said)["accuracy"]
+    accuracy = losses.metrics(task, labels, said)["accuracy"]
     figure, (top, bottom) = _panels(subject, f"P(UP) said by {subject.contender}", f"accuracy {accuracy:.1%}")
     top.plot(days, said, color=OURS, lw=0.5, alpha=0.8, label=subject.contender)
     if subject.contender != task.baseline:

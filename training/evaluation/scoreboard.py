@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from core.db.engine import reachable
 from core.db.pipeline_tables import contender_predictions, outcomes
-from training.evaluation.board import Board, Track
+from training.evaluation.board import Scoreboard, Track
 
 LARGEST = 1e100
 """A forecast beyond it counts as none: its squared error, and the sum of them, would be no number any more."""
@@ -30,7 +30,7 @@ class Scope:
     scored_from: int
 
 
-def read(engine: sa.Engine, scope: Scope, as_of: datetime, after: date | None = None) -> Board:
+def read(engine: sa.Engine, scope: Scope, as_of: datetime, after: date | None = None) -> Scoreboard:
     """The scored rows after a date (all, when it is None) as they were known at an instant.
 
     Every contender of the scope has a track, be it without a prediction. Of a restated label the newest counts. `after`
@@ -49,7 +49,7 @@ def read(engine: sa.Engine, scope: Scope, as_of: datetime, after: date | None = 
         if index is not None and row.value is not None and abs(row.value) <= LARGEST:
             values[row.contender][index] = row.value
             through[row.contender][index] = np.datetime64(row.trained_through, "D")
-    return Board(
+    return Scoreboard(
         np.array(scored, dtype="datetime64[D]"),
         np.array([labels[day] for day in scored], dtype=np.float64),
         {name: Track(values[name], through[name]) for name in values},

@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from core.config.tasks import Task
 from core.db.engine import reachable
 from core.db.event_tables import events
-from core.jobs.context import Workplace
+from core.jobs.context import JobContext
 from features.arrays import History
 from features.dataset import declaration_hash
 from training.event_log import store as event_log
-from training.event_log.events import Draft
+from training.event_log.events import NewEvent
 
 if TYPE_CHECKING:
     from features.dataset import Dataset
@@ -37,7 +37,7 @@ def name(task: Task, series: str) -> str:
     return f"{task.name}/{series}/{declaration_hash(task)[:8]}"
 
 
-def append(at: Workplace, task: Task, dataset: "Dataset") -> list[Draft]:
+def append(at: JobContext, task: Task, dataset: "Dataset") -> list[NewEvent]:
     """Appends the labelled rows after the newest date of the log, and returns them.
 
     The lease is held fast while a group is appended, so nobody else appends meanwhile.
@@ -50,11 +50,11 @@ def append(at: Workplace, task: Task, dataset: "Dataset") -> list[Draft]:
     return waiting
 
 
-def drafts(history: History, after: date | None) -> list[Draft]:
+def drafts(history: History, after: date | None) -> list[NewEvent]:
     """The labelled rows after a target date, in order, as they go into a log."""
     begin = history.labels_through(after)
     return [
-        Draft("row", features, target, event_id=day.isoformat())
+        NewEvent("row", features, target, event_id=day.isoformat())
         for day, features, target in zip(
             history.labelled_days[begin:].tolist(),
             history.named(history.labelled_rows[begin:]),

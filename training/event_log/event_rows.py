@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from training.event_log.events import Draft
+from training.event_log.events import NewEvent
 from training.event_log.idempotency import Placing
 
 Columns = dict[str, str]
@@ -15,7 +15,7 @@ Columns = dict[str, str]
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
-def of_drafts(drafts: Sequence[Draft]) -> Columns:
+def of_drafts(drafts: Sequence[NewEvent]) -> Columns:
     """Drafts that become events as they are: none of them has an id."""
     return {
         "kinds": "\n".join([draft.kind for draft in drafts]),

@@ -5,8 +5,8 @@ from typing import Literal
 import msgspec
 
 from core.errors import ContenderError
+from features.arrays import FeatureRow
 
-Features = dict[str, float]
 Kind = Literal["row", "predict", "label", "pause", "resume"]
 
 
@@ -14,7 +14,7 @@ class EventConflictError(ContenderError):
     """An idempotency key that was used before with other content."""
 
 
-class Draft(msgspec.Struct, frozen=True, gc=False):
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """An event that has no place in the log yet.
 
     `row`: features and target; `predict`: features, whose target comes later or has come; `label`: the target of an
@@ -22,7 +22,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     """
 
     kind: Kind
-    features: Features | None = None
+    features: FeatureRow | None = None
     target: float | None = None
     event_id: str | None = None
     series_id: str | None = None
@@ -38,7 +38,7 @@ class Event(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     seq: int
     kind: Kind
-    features: Features | None = None
+    features: FeatureRow | None = None
     target: float | None = None
     series_id: str | None = None
     ref_seq: int | None = None

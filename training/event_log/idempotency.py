@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from training.event_log.events import Draft, Event, EventConflictError, Features, Kind, Placed
+from features.arrays import FeatureRow
+from training.event_log.events import Event, EventConflictError, Kind, NewEvent, Placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +12,7 @@ class Known:
     """What a log holds under one id: the event with its features, and the one with its target (often the same)."""
 
     features_seq: int | None = None
-    features: Features | None = None
+    features: FeatureRow | None = None
     target_seq: int | None = None
     target: float | None = None
 
@@ -25,7 +26,7 @@ class Placing:
     event_ids: list[str | None]
 
 
-def place(drafts: Sequence[Draft], known: Mapping[str, Known], head: int) -> Placing:
+def place(drafts: Sequence[NewEvent], known: Mapping[str, Known], head: int) -> Placing:
     """Numbers what is new from `head + 1` on, without a gap, and recognises what is known.
 
     >>> once = Draft("row", {"x": 1.0}, 2.0, "a")
@@ -43,7 +44,7 @@ def place(drafts: Sequence[Draft], known: Mapping[str, Known], head: int) -> Pla
     return placing
 
 
-def _place_known(placing: Placing, head: int, draft: Draft, before: Known) -> Known:
+def _place_known(placing: Placing, head: int, draft: NewEvent, before: Known) -> Known:
     """Places a draft that has an id, given what its id holds before; returns what it holds after."""
     clash = _clash(draft, before)
     if clash:
@@ -75,9 +76,9 @@ def _add(
     placing: Placing,
     head: int,
     kind: Kind,
-    features: Features | None,
+    features: FeatureRow | None,
     target: float | None,
-    draft: Draft,
+    draft: NewEvent,
     ref_seq: int | None = None,
 ) -> int:
     """Adds the event that a draft becomes, with the other half of its row where that came before."""
@@ -92,7 +93,7 @@ def _add(
     return seq
 
 
-def _clash(draft: Draft, before: Known) -> str:
+def _clash(draft: NewEvent, before: Known) -> str:
     """Which half of the row the id holds with other content; empty for none."""
     if draft.features is not None and before.features is not None and draft.features != before.features:
         return "set of features"
@@ -101,7 +102,7 @@ def _clash(draft: Draft, before: Known) -> str:
     return ""
 
 
-def known_by_id(rows: Iterable[tuple[str, int, Features | None, float | None]]) -> dict[str, Known]:
+def known_by_id(rows: Iterable[tuple[str, int, FeatureRow | None, float | None]]) -> dict[str, Known]:
     """Puts together what a log holds of ids, from (event_id, seq, features, target)."""
     found: dict[str, Known] = {}
     for event_id, seq, features, target in rows:

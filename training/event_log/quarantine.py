@@ -9,12 +9,13 @@ import sqlalchemy as sa
 from core.db.engine import reachable
 from core.db.event_tables import quarantined_events
 from core.errors import BusyError, NotFoundError
-from training.event_log.events import Draft, Features
-from training.event_log.validation import Refusal
+from features.arrays import FeatureRow
+from training.event_log.events import NewEvent
+from training.event_log.validation import Rejection
 
 
 @dataclass(frozen=True)
-class Quarantined:
+class RejectedEvent:
     """A refused row as it is stored. `seq` is its place in the log, once released."""
 
     id: int
@@ -22,7 +23,7 @@ class Quarantined:
     kind: str
     event_id: str | None
     series_id: str | None
-    features: Features | None
+    features: FeatureRow | None
     target: float | None
     reason: str
     detail: str
@@ -33,13 +34,13 @@ class Quarantined:
     seq: int | None
 
     @property
-    def draft(self) -> Draft:
-        """The row as it would enter the log. Features that came as whole numbers are numbers all the same."""
+    def draft(self) -> NewEvent:
+        """The row as it would enter the log. FeatureRow that came as whole numbers are numbers all the same."""
         features = None if self.features is None else {name: float(value) for name, value in self.features.items()}
-        return Draft(self.kind, features, self.target, self.event_id, self.series_id)  # type: ignore[arg-type]
+        return NewEvent(self.kind, features, self.target, self.event_id, self.series_id)  # type: ignore[arg-type]
 
 
-def keep(engine: sa.Engine, log: str, refused: Sequence[tuple[Draft, Refusal]]) -> None:
+def keep(engine: sa.Engine, log: str, refused: Sequence[tuple[NewEvent, Rejection]]) -> None:
     """Stores refused rows; one that waits under its id already is not stored again."""
     with reachable(), engine.begin() as connection:
         waiting = _waiting(connection, log, [draft.event_id for draft, _ in refused if draft.event_id is not None])
@@ -61,7 +62,7 @@ def keep(engine: sa.Engine, log: str, refused: Sequence[tuple[Draft, Refusal]]) 
             connection.execute(sa.insert(quarantined_events), rows)
 
 
-def _waiting(connection: sa.Connection, log: str, ids: Sequence[str]) -> list[Draft]:
+def _waiting(connection: sa.Connection, log: str, ids: Sequence[str]) -> list[NewEvent]:
     """The rows under these ids that were not released."""
     if not ids:
         return []
@@ -69,20 +70,20 @@ def _waiting(connection: sa.Connection, log: str, ids: Sequence[str]) -> list[Dr
     statement = sa.select(quarantined_events).where(
         columns.log == log, columns.event_id.in_(ids), columns.released_at.is_(None)
     )
-    return [Quarantined(**row).draft for row in connection.execute(statement).mappings()]
+    return [RejectedEvent(**row).draft for row in connection.execute(statement).mappings()]
 
 
-def listed(engine: sa.Engine, log: str, *, waiting_only: bool = True, limit: int = 100) -> list[Quarantined]:
+def listed(engine: sa.Engine, log: str, *, waiting_only: bool = True, limit: int = 100) -> list[RejectedEvent]:
     """The newest refused rows of a log."""
     statement = sa.select(quarantined_events).where(quarantined_events.c.log == log)
     if waiting_only:
         statement = statement.where(quarantined_events.c.released_at.is_(None))
     with reachable(), engine.connect() as connection:
         rows = connection.execute(statement.order_by(quarantined_events.c.id.desc()).limit(limit)).mappings().all()
-    return [Quarantined(**row) for row in rows]
+    return [RejectedEvent(**row) for row in rows]
 
 
-def find(engine: sa.Engine, log: str, number: int) -> Quarantined:
+def find(engine: sa.Engine, log: str, number: int) -> RejectedEvent:
     """One refused row. Raises NotFoundError when there is none, BusyError when it was released before."""
     statement = sa.select(quarantined_events).where(quarantined_events.c.log == log, quarantined_events.c.id == number)
     with reachable(), engine.connect() as connection:
@@ -91,7 +92,7 @@ def find(engine: sa.Engine, log: str, number: int) -> Quarantined:
         raise NotFoundError(f"No row {number} is in the quarantine of {log}.", "The list names those that are.")
     if row["released_at"] is not None:
         raise BusyError(f"Row {number} was released before, as event {row['seq']}.", "Nothing is left to do.")
-    return Quarantined(**row)
+    return RejectedEvent(**row)
 
 
 def release(connection: sa.Connection, number: int, seq: int, *, who: str, why: str) -> None:

@@ -18,8 +18,9 @@ import psycopg2
 import sqlalchemy as sa
 
 from core.error_translation import explained
+from features.arrays import FeatureRow
 from training.event_log import event_rows
-from training.event_log.events import Draft, Event, Features
+from training.event_log.events import Event, NewEvent
 from training.event_log.idempotency import Placing, known_by_id, place
 
 if TYPE_CHECKING:
@@ -87,10 +88,10 @@ class LearnerKey:
 
 
 _decode_lines = msgspec.json.Decoder(list[Event]).decode
-_decode_known = msgspec.json.Decoder(list[tuple[str, int, Features | None, float | None]]).decode
+_decode_known = msgspec.json.Decoder(list[tuple[str, int, FeatureRow | None, float | None]]).decode
 
 
-class Line:
+class PinnedConnection:
     """A connection of its own, opened when first used and again after Postgres went away. For one thread at a time.
 
     `opened` counts how often: after the last time, whatever stands behind the connection has not been exchanged.
@@ -136,7 +137,7 @@ class Line:
 @contextmanager
 def session(engine: sa.Engine) -> Iterator["Connection"]:
     """A connection for `append` and `read`, for as long as the block runs; see `Line.talk`."""
-    line = Line(engine)
+    line = PinnedConnection(engine)
     try:
         with line.talk() as connection:
             yield connection
@@ -144,12 +145,12 @@ def session(engine: sa.Engine) -> Iterator["Connection"]:
         line.close()
 
 
-def append(connection: "Connection", log: str, drafts: Sequence[Draft]) -> Placing:
+def append(connection: "Connection", log: str, drafts: Sequence[NewEvent]) -> Placing:
     """Appends what is new of a group, all of it or nothing, and returns once it is committed."""
     return prepare(connection, log, drafts)()
 
 
-def prepare(connection: "Connection", log: str, drafts: Sequence[Draft]) -> Callable[[], Placing]:
+def prepare(connection: "Connection", log: str, drafts: Sequence[NewEvent]) -> Callable[[], Placing]:
     """The same in two steps, this one and a call of what it returns: all that is left then is to wait for Postgres.
 
     Where drafts have ids, it has taken the log's lock and looked them up.
@@ -188,7 +189,7 @@ def head(connection: "Connection", log: str) -> int:
     return newest
 
 
-def holding(connection: "Connection", log: str, drafts: Sequence[Draft]) -> list[bool]:
+def holding(connection: "Connection", log: str, drafts: Sequence[NewEvent]) -> list[bool]:
     """Of each draft: whether the log has all that it brings under its id, be it with the same content or with other."""
     ids = [draft.event_id for draft in drafts if draft.event_id is not None]
     if not ids:
@@ -213,7 +214,7 @@ def read(connection: "Connection", key: LearnerKey, after: int, until: int) -> l
     return _decode_lines(b"[" + text.getvalue()[:-1].replace(b"\n", b",") + b"]")
 
 
-def blocks(line: Line, key: LearnerKey, after: int, until: int) -> Iterator[list[Event]]:
+def blocks(line: PinnedConnection, key: LearnerKey, after: int, until: int) -> Iterator[list[Event]]:
     """The same, however many they are, block by block; while one is used the next is read."""
 
     def block(begin: int) -> list[Event]:
@@ -233,6 +234,6 @@ def blocks(line: Line, key: LearnerKey, after: int, until: int) -> Iterator[list
         yield coming.result()
 
 
-def replay(line: Line, key: LearnerKey, after: int, until: int) -> Iterator[Event]:
+def replay(line: PinnedConnection, key: LearnerKey, after: int, until: int) -> Iterator[Event]:
     """The same, one by one."""
     return chain.from_iterable(blocks(line, key, after, until))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import sqrt
 
 from core.config.pushed_tasks import Guard, PushedTask
-from training.event_log.events import Draft, Features
+from features.arrays import FeatureRow
+from training.event_log.events import NewEvent
 
 EVERY_ROW_UNTIL = 1_000
 THEN_EVERY = 16
@@ -15,14 +16,14 @@ TARGET = "\0target"
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """Why a row is quarantined: a reason to test for, and a sentence."""
 
     reason: str
     detail: str
 
 
-class Ranges:
+class RunningStats:
     """Running mean and variance of each feature and of the target (Welford's method), of rows that were learned.
 
     They are kept with the learner, so every replica has the same. Each of the first EVERY_ROW_UNTIL rows counts, then
@@ -36,7 +37,7 @@ class Ranges:
         self.told: dict[str, tuple[float, float, float]] = {}
         self.told_rows = 0
 
-    def learn(self, features: Features, target: float) -> None:
+    def learn(self, features: FeatureRow, target: float) -> None:
         """Takes one learned row."""
         self.rows += 1
         if self.rows > EVERY_ROW_UNTIL and self.rows % THEN_EVERY:
@@ -67,7 +68,7 @@ class Ranges:
         held[2] += before * (value - held[1])
 
 
-class Admission:
+class RowValidator:
     """The door of one task."""
 
     def __init__(self, task: PushedTask) -> None:
@@ -78,7 +79,7 @@ class Admission:
         declared = task.target
         self._declares_target = declared.kind == "binary" or (declared.minimum, declared.maximum) != (None, None)
 
-    def undeclared(self, draft: Draft) -> Refusal | None:
+    def undeclared(self, draft: NewEvent) -> Rejection | None:
         """In what a row is not what the task declares; None when it is."""
         if self._declares_features and draft.features is not None:
             found = _features(self._task, draft.features)
@@ -86,7 +87,7 @@ class Admission:
                 return found
         return _target(self._task, draft.target) if self._declares_target and draft.target is not None else None
 
-    def refusals(self, ranges: Ranges, drafts: Sequence[Draft]) -> list[Refusal | None]:
+    def refusals(self, ranges: RunningStats, drafts: Sequence[NewEvent]) -> list[Rejection | None]:
         """Why each row may not enter; None where it may."""
         if not self._task.guard.deviations:
             return [self.undeclared(draft) for draft in drafts]
@@ -98,7 +99,7 @@ class Admission:
             return [self._outlier(limits, draft) for draft in drafts]
         return [self.undeclared(draft) or self._outlier(limits, draft) for draft in drafts]
 
-    def _outlier(self, limits: Mapping[str, tuple[float, float]], draft: Draft) -> Refusal | None:
+    def _outlier(self, limits: Mapping[str, tuple[float, float]], draft: NewEvent) -> Rejection | None:
         if draft.features is not None:
             for name, value in draft.features.items():
                 if name in limits:
@@ -110,40 +111,42 @@ class Admission:
             return self._told("The target", draft.target, limit)
         return None
 
-    def _told(self, name: str, value: float, limit: tuple[float, float]) -> Refusal:
+    def _told(self, name: str, value: float, limit: tuple[float, float]) -> Rejection:
         allowed = self._task.guard.deviations
         away = abs(value - sum(limit) / 2) / (limit[1] - limit[0]) * 2 * allowed
-        return Refusal(
+        return Rejection(
             "outlier",
             f"{name} is {value:g}, {away:.0f} standard deviations from the mean of what came before; "
             f"the guard lets {allowed:g} pass.",
         )
 
 
-def _features(task: PushedTask, features: Features) -> Refusal | None:
+def _features(task: PushedTask, features: FeatureRow) -> Rejection | None:
     for name, declared in task.inputs.items():
         if name not in features:
             if declared.required:
-                return Refusal("missing_feature", f"{name} is missing; the task {task.name} requires it.")
+                return Rejection("missing_feature", f"{name} is missing; the task {task.name} requires it.")
             continue
         if found := _outside(name, features[name], declared.minimum, declared.maximum):
             return found
     if task.others == "refuse":
         for name in features:
             if name not in task.inputs:
-                return Refusal("unknown_feature", f"{name} is not a feature of {task.name}: {', '.join(task.inputs)}.")
+                return Rejection(
+                    "unknown_feature", f"{name} is not a feature of {task.name}: {', '.join(task.inputs)}."
+                )
     return None
 
 
-def _target(task: PushedTask, target: float) -> Refusal | None:
+def _target(task: PushedTask, target: float) -> Rejection | None:
     if task.target.kind == "binary" and target not in (0.0, 1.0):
-        return Refusal("not_binary", f"The target is {target:g}; the task {task.name} takes 0 and 1.")
+        return Rejection("not_binary", f"The target is {target:g}; the task {task.name} takes 0 and 1.")
     return _outside("The target", target, task.target.minimum, task.target.maximum)
 
 
-def _outside(name: str, value: float, minimum: float | None, maximum: float | None) -> Refusal | None:
+def _outside(name: str, value: float, minimum: float | None, maximum: float | None) -> Rejection | None:
     if minimum is not None and value < minimum:
-        return Refusal("below_minimum", f"{name} is {value:g}, below the minimum {minimum:g}.")
+        return Rejection("below_minimum", f"{name} is {value:g}, below the minimum {minimum:g}.")
     if maximum is not None and value > maximum:
-        return Refusal("above_maximum", f"{name} is {value:g}, above the maximum {maximum:g}.")
+        return Rejection("above_maximum", f"{name} is {value:g}, above the maximum {maximum:g}.")
     return None

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from core.db.engine import reachable
 from core.db.event_tables import checkpoints, events, prediction_blocks, registrations
 from core.errors import IntegrityError, NotFoundError
-from core.stamps import stamp
+from core.fingerprint import environment_fingerprint
 from training.event_log import store as event_log
 from training.event_log.events import Event
 from training.event_log.store import LearnerKey
@@ -29,22 +29,16 @@ PREDICTIONS_A_BLOCK = 240
 PARITY = 1e-9
 """How far a replayed prediction may be from the stored one."""
 LEARNER_CODE = (
+    "training.models",
     "training.event_log.validation",
     "training.learners.learner",
-    "training.models.online",
-    "training.models.online_catalog",
-    "training.models.river_params",
-    "training.models.river_ext",
     "training.learners.running_metrics",
-    "training.models.baselines",
-    "training.models.forecasters",
-    "training.models.incremental",
     "training.learners.factory",
 )
 
 
 @dataclass(frozen=True)
-class Stored:
+class CheckpointInfo:
     """What is stored of a learner: how far it had come, and the size of its state in bytes."""
 
     last_seq: int
@@ -58,7 +52,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Frozen:
+class CheckpointData:
     """A learner at rest: its state after the event `seq`, and what it said since the last checkpoint."""
 
     seq: int
@@ -67,7 +61,7 @@ class Frozen:
     said: Mapping[int, float | None]
 
     @classmethod
-    def of(cls, learner: Learner) -> "Frozen":
+    def of(cls, learner: Learner) -> "CheckpointData":
         """The learner as it stands now. The caller sees to it that nobody applies events meanwhile."""
         return cls(learner.seq, learner.freeze(), learner.rows_learned, dict(learner.said))
 
@@ -77,10 +71,10 @@ _columns = prediction_blocks.c
 
 def present_stamp() -> str:
     """What a learner that is pickled here depends on."""
-    return stamp(LEARNER_CODE)
+    return environment_fingerprint(LEARNER_CODE)
 
 
-def newest(engine: sa.Engine, key: LearnerKey) -> Stored | None:
+def newest(engine: sa.Engine, key: LearnerKey) -> CheckpointInfo | None:
     """The newest checkpoint without its state, none of those beyond the log's end; None when there is none."""
     end = sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0)).where(events.c.log == key.log).scalar_subquery()
     return _find(engine, (*_of(checkpoints, key), checkpoints.c.last_seq <= end))
@@ -108,7 +102,7 @@ def at(engine: sa.Engine, key: LearnerKey, last_seq: int, fresh: Callable[[], Le
     return _thaw(engine, key, stored, fresh)
 
 
-def write(connection: sa.Connection, key: LearnerKey, frozen: Frozen) -> None:
+def write(connection: sa.Connection, key: LearnerKey, frozen: CheckpointData) -> None:
     """Stores a frozen learner and what it said since the last checkpoint, in the caller's transaction."""
     connection.execute(
         insert(checkpoints)
@@ -158,7 +152,7 @@ def stored_prediction(engine: sa.Engine, key: LearnerKey, seq: int) -> float | N
         return connection.execute(statement).scalar_one_or_none()
 
 
-def _find(engine: sa.Engine, conditions: tuple[sa.ColumnElement[bool], ...]) -> Stored | None:
+def _find(engine: sa.Engine, conditions: tuple[sa.ColumnElement[bool], ...]) -> CheckpointInfo | None:
     statement = (
         sa.select(checkpoints.c.last_seq, checkpoints.c.stamp, sa.func.octet_length(checkpoints.c.state))
         .where(*conditions)
@@ -167,10 +161,10 @@ def _find(engine: sa.Engine, conditions: tuple[sa.ColumnElement[bool], ...]) -> 
     )
     with reachable(), engine.connect() as connection:
         row = connection.execute(statement).one_or_none()
-    return None if row is None else Stored(*row)
+    return None if row is None else CheckpointInfo(*row)
 
 
-def _thaw(engine: sa.Engine, key: LearnerKey, stored: Stored, fresh: Callable[[], Learner]) -> Learner:
+def _thaw(engine: sa.Engine, key: LearnerKey, stored: CheckpointInfo, fresh: Callable[[], Learner]) -> Learner:
     if stored.is_foreign:
         return _rebuild(engine, key, fresh(), stored.last_seq)
     statement = sa.select(checkpoints.c.state, checkpoints.c.digest).where(
@@ -188,7 +182,7 @@ def _thaw(engine: sa.Engine, key: LearnerKey, stored: Stored, fresh: Callable[[]
 
 def _rebuild(engine: sa.Engine, key: LearnerKey, learner: Learner, until: int) -> Learner:
     """Replays the log up to an event, and proves that the replay says what was said."""
-    line = event_log.Line(engine)
+    line = event_log.PinnedConnection(engine)
 
     def read(after: int, last: int) -> Iterator[Event]:
         return event_log.replay(line, key, after, last)

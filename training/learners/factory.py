@@ -6,11 +6,11 @@ from collections.abc import Callable
 import numpy as np
 
 from core.config.tasks import Task
-from training.event_log import dataset_log as row_log
-from training.event_log.events import Features
+from features.arrays import FeatureRow, Floats
+from training.event_log import dataset_log
 from training.event_log.store import LearnerKey
 from training.learners.learner import Learner
-from training.models.base import Batch, Floats, Incremental, Shape
+from training.models.base import Batch, Incremental, Shape
 from training.models.catalog import make, shape
 from training.models.online import forecast_recursively
 
@@ -22,22 +22,22 @@ class RowModel:
         self.model = model
         self.shape = shape
 
-    def predict(self, features: Features, series: str) -> float | None:  # noqa: ARG002 (a log holds one series)
+    def predict(self, features: FeatureRow, series: str) -> float | None:  # noqa: ARG002 (a log holds one series)
         """P(UP) or the value; None while there is no prediction yet."""
         value = float(self.model.predict(self._row(features))[0])
         return value if math.isfinite(value) else None
 
-    def learn(self, features: Features, target: float, series: str) -> None:  # noqa: ARG002
+    def learn(self, features: FeatureRow, target: float, series: str) -> None:  # noqa: ARG002
         """Learns one row."""
         self.model.learn(self._row(features)[0], target)
 
-    def forecast(self, features: Features, series: str, steps: int) -> list[float | None]:
+    def forecast(self, features: FeatureRow, series: str, steps: int) -> list[float | None]:
         """Values by recursion; of a direction the same P(UP) for every step, for it has no next value to go on from."""
         if self.shape.target == "direction":
             return [self.predict(features, series)] * steps
         return forecast_recursively(self, features, series, steps)
 
-    def _row(self, features: Features) -> Floats:
+    def _row(self, features: FeatureRow) -> Floats:
         return np.array([[features[name] for name in self.shape.features]], dtype=np.float64)
 
 
@@ -48,7 +48,7 @@ def learns(task: Task, contender: str) -> bool:
 
 def key(task: Task, series: str, contender: str) -> LearnerKey:
     """Whose learner it is: the contender's, as it is declared now, on the log of the series."""
-    return LearnerKey(row_log.name(task, series), contender, task.contender_hash(contender))
+    return LearnerKey(dataset_log.name(task, series), contender, task.contender_hash(contender))
 
 
 def fresh(task: Task, contender: str) -> Callable[[], Learner]:

@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from training.event_log import store as event_log
-from training.event_log.events import Draft, EventConflictError, Placed
+from training.event_log.events import EventConflictError, NewEvent, Placed
 from training.event_log.idempotency import Placing
 from training.learners.running_learner import LiveLearner
 
@@ -19,7 +19,7 @@ MOST_DRAFTS = 5_000
 """Drafts of one group: what waits beyond that makes the next."""
 
 
-class Taken(msgspec.Struct, frozen=True, gc=False):
+class Ack(msgspec.Struct, frozen=True, gc=False):
     """A draft that is committed, learned, and answered: its number, and what was predicted at its features.
 
     `prediction` is None where there was none yet, and for a label; `is_new` is False for what was sent before.
@@ -30,7 +30,7 @@ class Taken(msgspec.Struct, frozen=True, gc=False):
     is_new: bool
 
 
-Answer = Taken | EventConflictError
+Answer = Ack | EventConflictError
 
 
 def _held() -> threading.Lock:
@@ -42,7 +42,7 @@ def _held() -> threading.Lock:
 
 @dataclass(eq=False, slots=True)
 class _Ticket:
-    drafts: Sequence[Draft]
+    drafts: Sequence[NewEvent]
     answers: list[Answer] = field(default_factory=list)
     failure: Exception | None = None
     called: threading.Lock = field(default_factory=_held)
@@ -51,7 +51,7 @@ class _Ticket:
 _Committed = tuple[list[_Ticket], Placing]
 
 
-class Intake:
+class GroupCommitter:
     """The way into one log for the threads of one process; its learner goes along.
 
     They leave their drafts and sleep. One thread takes all that wait, sends them to Postgres in one transaction, and
@@ -61,14 +61,14 @@ class Intake:
 
     def __init__(self, engine: sa.Engine, live: LiveLearner) -> None:
         self.live = live
-        self._line = event_log.Line(engine)
+        self._line = event_log.PinnedConnection(engine)
         self._checked = 0
         self._waiting: SimpleQueue[_Ticket | None] = SimpleQueue()
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def take(self, drafts: Sequence[Draft]) -> list[Answer]:
+    def take(self, drafts: Sequence[NewEvent]) -> list[Answer]:
         """Commits the drafts, learns them, and answers each, in order.
 
         Raises DatabaseUnreachableError when Postgres does not answer: then they may be in the log or not, and whoever
@@ -164,7 +164,7 @@ class Intake:
                 self.live.take(placing.events)
                 said = self.live.said([placed.said_at for placed in placing.answers if isinstance(placed, Placed)])
                 answers: list[Answer] = [
-                    Taken(placed.seq, next(said), placed.is_new) if isinstance(placed, Placed) else placed
+                    Ack(placed.seq, next(said), placed.is_new) if isinstance(placed, Placed) else placed
                     for placed in placing.answers
                 ]
         except Exception as failure:  # noqa: BLE001 (as above)
@@ -190,7 +190,7 @@ def _send(sender: ThreadPoolExecutor, commit: Callable[[], Placing]) -> Future[P
     return sent
 
 
-def _drafts(group: list[_Ticket]) -> list[Draft]:
+def _drafts(group: list[_Ticket]) -> list[NewEvent]:
     return [draft for ticket in group for draft in ticket.drafts]
 
 

@@ -6,17 +6,17 @@ bit. Of each row it predicts, then scores, then learns.
 
 import pickle
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
-from training.event_log.events import Event, Features
-from training.event_log.validation import Ranges
+from features.arrays import FeatureRow
+from training.event_log.events import Event
+from training.event_log.validation import RunningStats
 from training.learners.running_metrics import BinaryScores, RegressionScores, Scores
-from training.models.online import DEFAULT_SERIES, Online
+from training.models.online import DEFAULT_SERIES, Online, TargetKind
 
 _PROTOCOL = 5
 _SCORES: dict[str, type[RegressionScores] | type[BinaryScores]] = {"value": RegressionScores, "binary": BinaryScores}
 
-Outcome = Literal["value", "binary"]
 Reread = Callable[[int, int], Iterable[Event]]
 """Reads events again: those after the first number, up to and with the second."""
 
@@ -38,7 +38,7 @@ class Learner:
     `trouble` says how it failed last.
     """
 
-    def __init__(self, model: Online, outcome: Outcome) -> None:
+    def __init__(self, model: Online, outcome: TargetKind) -> None:
         self.model = model
         self.outcome = outcome
         self.seq = 0
@@ -46,7 +46,7 @@ class Learner:
         self.rows_refused = 0
         self.trouble = ""
         self.paused_at: int | None = None
-        self.ranges = Ranges()
+        self.ranges = RunningStats()
         self.scores: dict[str, Scores] = {}
         self.said: dict[int, float | None] = {}
 
@@ -107,14 +107,14 @@ class Learner:
         vars(learner).update(held)
         return learner
 
-    def ask(self, features: Features, series: str) -> float | None:
+    def ask(self, features: FeatureRow, series: str) -> float | None:
         """What the model says of a row, None where it fails at it. Nothing is kept of it."""
         try:
             return self.model.predict(features, series)
         except MODEL_FAULTS:
             return None
 
-    def _learn(self, features: Features, target: float, series: str) -> None:
+    def _learn(self, features: FeatureRow, target: float, series: str) -> None:
         try:
             self.model.learn(features, target, series)
         except MODEL_FAULTS as fault:

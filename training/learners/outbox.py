@@ -23,7 +23,7 @@ _COLUMNS = [registrations.c[name] for name in ("id", *_KEY, "last_seq", "session
 
 
 @dataclass(frozen=True)
-class Asked:
+class PendingRegistration:
     """A row of the outbox: the checkpoint after the event `last_seq`. `version` is None until it is registered."""
 
     id: int
@@ -59,7 +59,7 @@ def ask(connection: sa.Connection, key: LearnerKey, last_seq: int, session_date:
     return bool(asked.rowcount)
 
 
-def waiting(engine: sa.Engine, log: str) -> list[Asked]:
+def waiting(engine: sa.Engine, log: str) -> list[PendingRegistration]:
     """What is still to be registered of a log, oldest first."""
     statement = _rows().where(registrations.c.log == log, registrations.c.done_at.is_(None))
     with reachable(), engine.connect() as connection:
@@ -79,17 +79,17 @@ def is_due(engine: sa.Engine, logs: Collection[str]) -> bool:
         return connection.execute(statement.limit(1)).one_or_none() is not None
 
 
-def settle(connection: sa.Connection, asked: Asked, version: int, at: datetime) -> None:
+def settle(connection: sa.Connection, asked: PendingRegistration, version: int, at: datetime) -> None:
     """Writes down, in the caller's transaction, which version it became."""
     _update(connection, asked, {"version": version, "trouble": "", "done_at": at})
 
 
-def fail(connection: sa.Connection, asked: Asked, trouble: str) -> None:
+def fail(connection: sa.Connection, asked: PendingRegistration, trouble: str) -> None:
     """Writes down why it could not be registered this time; it waits on."""
     _update(connection, asked, {"trouble": trouble})
 
 
-def of_version(engine: sa.Engine, log: str, version: int) -> Asked | None:
+def of_version(engine: sa.Engine, log: str, version: int) -> PendingRegistration | None:
     """What a version was made of; None for one that did not come from the outbox."""
     statement = _rows().where(registrations.c.log == log, registrations.c.version == version)
     with reachable(), engine.connect() as connection:
@@ -105,7 +105,7 @@ def newest_version(engine: sa.Engine, key: LearnerKey) -> int | None:
     return number
 
 
-def _update(connection: sa.Connection, asked: Asked, values: dict[str, object]) -> None:
+def _update(connection: sa.Connection, asked: PendingRegistration, values: dict[str, object]) -> None:
     connection.execute(
         sa.update(registrations)
         .where(registrations.c.id == asked.id, registrations.c.done_at.is_(None))
@@ -117,10 +117,10 @@ def _rows() -> sa.Select[tuple[object, ...]]:
     return sa.select(*_COLUMNS)
 
 
-def _asked(row: sa.Row[tuple[object, ...]]) -> Asked:
+def _asked(row: sa.Row[tuple[object, ...]]) -> PendingRegistration:
     values = dict(row._mapping)
     key = LearnerKey(**{name: values.pop(name) for name in _KEY})
-    return Asked(key=key, **values)
+    return PendingRegistration(key=key, **values)
 
 
 def _of(table: sa.Table, key: LearnerKey) -> tuple[sa.ColumnElement[bool], ...]:

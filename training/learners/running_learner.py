@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import sqlalchemy as sa
 
+from features.arrays import FeatureRow
 from training.event_log import store as event_log
-from training.event_log.events import Event, Features
+from training.event_log.events import Event
 from training.event_log.store import LearnerKey
 from training.learners import checkpoints
 from training.learners.learner import GapError, Learner
@@ -29,7 +30,7 @@ class LiveLearner:
         """Whether a group is on its way into the log from here: whoever brings it comes up to it."""
         self._engine = engine
         self._fresh = fresh
-        self._line = event_log.Line(engine)
+        self._line = event_log.PinnedConnection(engine)
         self._checked = 0
         self._newest: Event | None = None
         self._restoring = threading.Lock()
@@ -145,12 +146,12 @@ class LiveLearner:
             return learner.said.get(seq)
         return checkpoints.stored_prediction(self._engine, self.key, seq)
 
-    def predict(self, features: Features, series: str | None) -> float | None:
+    def predict(self, features: FeatureRow, series: str | None) -> float | None:
         """What the learner says of a row now; nothing is kept of it."""
         with self.lock:
             return self.learner.ask(features, series or DEFAULT_SERIES)
 
-    def forecast(self, features: Features, series: str | None, steps: int) -> list[float | None]:
+    def forecast(self, features: FeatureRow, series: str | None, steps: int) -> list[float | None]:
         """The next `steps` values."""
         with self.lock:
             return self.learner.model.forecast(features, series or DEFAULT_SERIES, steps)
@@ -171,7 +172,7 @@ class LiveLearner:
             raise
 
     def _reread(self, after: int, until: int) -> Iterator[Event]:
-        line = event_log.Line(self._engine)  # its own: the other one may be reading ahead
+        line = event_log.PinnedConnection(self._engine)  # its own: the other one may be reading ahead
         try:
             yield from event_log.replay(line, self.key, after, until)
         finally:

@@ -10,10 +10,8 @@ import sqlalchemy as sa
 from core.config.pushed_tasks import PushedTask
 from core.config.settings import Settings
 from core.jobs.clock import Clock
-from training.ledger import decisions
+from training.ledger import decisions, manual, reconciler
 from training.ledger import entries as ledger
-from training.ledger import manual as forced
-from training.ledger import reconciler as moves
 from training.ledger.decisions import Decision
 from training.ledger.entries import CHAMPION, Move
 from training.registry import versions
@@ -37,12 +35,12 @@ def crown(engine: sa.Engine, settings: Settings, task: PushedTask, contender: st
     Moves that died half-way are mended first, and those of others written down. Raises RegistryUnreachableError, and
     BusyError when somebody else is moving the task's aliases.
     """
-    with forced.workplace(engine, settings, task.name, clock) as (at, stands):
+    with manual.workplace(engine, settings, task.name, clock) as (at, stands):
         newest = versions.newest(engine, task, task.name, contender)
         now = stands.aliases.get(CHAMPION)
         if newest is None or CHAMPION in stands.pinned or now == newest.version:
             return None
-        moves.keep_bundle(at, newest)
+        reconciler.keep_bundle(at, newest)
         before = None if now is None else versions.find(engine, task.name, now)
         decision = _decision(task, before, newest)
         why = f"{decision.outcome} {decision.reason}"
@@ -50,7 +48,7 @@ def crown(engine: sa.Engine, settings: Settings, task: PushedTask, contender: st
         with at.writing() as connection:
             move = move.decided(decisions.record(connection, decision, clock.now()), decision.evidence_hash)
             ledger.write(connection, "intent", move, clock.now())
-        moves.carry_out(at, [move])
+        reconciler.carry_out(at, [move])
         return move
 
 

@@ -45,7 +45,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """One row of the ledger."""
 
     id: int
@@ -55,7 +55,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Standing:
+class AliasState:
     """Where the ledger says an alias stands, and whether a person put it there (which pins it)."""
 
     version: int | None
@@ -64,7 +64,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Reign:
+class AliasTenure:
     """A version that held an alias, from a row of the ledger on; `was_rollback`: a rollback put it there.
 
     `by_guard`: the gate itself went back to it, because the one after it failed.
@@ -112,13 +112,13 @@ def release(connection: sa.Connection, task: str, alias: str, *, who: str, why: 
     return True
 
 
-def standing(engine: sa.Engine, task: str) -> Mapping[str, Standing]:
+def standing(engine: sa.Engine, task: str) -> Mapping[str, AliasState]:
     """Where each alias of a task stood after the last move that was confirmed or found."""
     with reachable(), engine.connect() as connection:
         return _standing(connection, task)
 
 
-def last_held(engine: sa.Engine, task: str, alias: str) -> Standing | None:
+def last_held(engine: sa.Engine, task: str, alias: str) -> AliasState | None:
     """Where an alias stood last, be it gone since; None when it never stood anywhere."""
     with reachable(), engine.connect() as connection:
         return _standing(connection, task, ledger.c.to_version.is_not(None)).get(alias)
@@ -147,20 +147,20 @@ def unfinished(engine: sa.Engine, task: str) -> list[Move]:
         return [_entry(row).move for row in connection.execute(statement)]
 
 
-def history(engine: sa.Engine, task: str) -> list[Entry]:
+def history(engine: sa.Engine, task: str) -> list[LedgerEntry]:
     """Every row of a task, oldest first."""
     with reachable(), engine.connect() as connection:
         return [_entry(row) for row in connection.execute(_rows(task))]
 
 
-def newest(engine: sa.Engine, task: str, limit: int) -> list[Entry]:
+def newest(engine: sa.Engine, task: str, limit: int) -> list[LedgerEntry]:
     """The newest rows of a task, newest first."""
     statement = sa.select(ledger).where(ledger.c.task == task).order_by(ledger.c.id.desc()).limit(limit)
     with reachable(), engine.connect() as connection:
         return [_entry(row) for row in connection.execute(statement)]
 
 
-def reigns(engine: sa.Engine, task: str, alias: str) -> list[Reign]:
+def reigns(engine: sa.Engine, task: str, alias: str) -> list[AliasTenure]:
     """The versions that an alias stood on, oldest first."""
     by_rollback = sa.and_(_is_forced(), decisions.c.reason == ROLLED_BACK)
     statement = (
@@ -171,7 +171,7 @@ def reigns(engine: sa.Engine, task: str, alias: str) -> list[Reign]:
         .order_by(ledger.c.id)
     )
     with reachable(), engine.connect() as connection:
-        return [Reign(*row) for row in connection.execute(statement)]
+        return [AliasTenure(*row) for row in connection.execute(statement)]
 
 
 def last_not_by_decision(connection: sa.Connection, task: str) -> int:
@@ -188,7 +188,7 @@ def last_not_by_decision(connection: sa.Connection, task: str) -> int:
     return row
 
 
-def _standing(connection: sa.Connection, task: str, *more: sa.ColumnElement[bool]) -> dict[str, Standing]:
+def _standing(connection: sa.Connection, task: str, *more: sa.ColumnElement[bool]) -> dict[str, AliasState]:
     statement = (
         sa.select(ledger.c.alias, ledger.c.to_version, ledger.c.phase, ledger.c.at, _is_forced().label("is_forced"))
         .select_from(ledger.outerjoin(decisions, decisions.c.id == ledger.c.decision_id))
@@ -197,7 +197,7 @@ def _standing(connection: sa.Connection, task: str, *more: sa.ColumnElement[bool
         .order_by(ledger.c.alias, ledger.c.id.desc())
     )
     return {
-        row.alias: Standing(row.to_version, row.phase == "external" or bool(row.is_forced), row.at)
+        row.alias: AliasState(row.to_version, row.phase == "external" or bool(row.is_forced), row.at)
         for row in connection.execute(statement)
     }
 
@@ -210,7 +210,7 @@ def _rows(task: str) -> sa.Select[tuple[object, ...]]:
     return sa.select(ledger).where(ledger.c.task == task).order_by(ledger.c.id)
 
 
-def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
+def _entry(row: sa.Row[tuple[object, ...]]) -> LedgerEntry:
     values = dict(row._mapping)
     entry = {name: values.pop(name) for name in ("id", "phase", "at")}
-    return Entry(move=Move(id=values.pop("move"), **values), **entry)
+    return LedgerEntry(move=Move(id=values.pop("move"), **values), **entry)

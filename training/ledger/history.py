@@ -33,7 +33,7 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class Line:
+class LedgerLine:
     """One move. `at` is None where the ledger does not have it yet; `pins`: the gate leaves the alias alone after.
 
     `decision_id`: of the decision that asked for it, None for what nobody decided here.
@@ -52,14 +52,14 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Chronicle:
+class LedgerHistory:
     """The newest moves of a task, oldest first, and how many came before them."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[LedgerLine, ...]
     earlier: int
 
 
-def read(engine: sa.Engine, task: str, limit: int) -> Chronicle:
+def read(engine: sa.Engine, task: str, limit: int) -> LedgerHistory:
     """The newest `limit` moves of a task. Raises DatabaseUnreachableError."""
     last = sa.select(ledger).ext(distinct_on(ledger.c.move)).where(ledger.c.task == task)
     ended = last.order_by(ledger.c.move, ledger.c.id.desc()).subquery()
@@ -82,10 +82,10 @@ def read(engine: sa.Engine, task: str, limit: int) -> Chronicle:
     every = sa.select(sa.func.count(ledger.c.move.distinct())).where(ledger.c.task == task)
     with reachable(), engine.connect() as connection:
         lines = tuple(_line(row) for row in reversed(connection.execute(statement).all()))
-        return Chronicle(lines, connection.execute(every).scalar_one() - len(lines))
+        return LedgerHistory(lines, connection.execute(every).scalar_one() - len(lines))
 
 
-def unrecorded(engine: sa.Engine, settings: Settings, task: str) -> tuple[Line, ...]:
+def unrecorded(engine: sa.Engine, settings: Settings, task: str) -> tuple[LedgerLine, ...]:
     """Moves that others made in MLflow and that no job has written down yet, one an alias.
 
     What a job is about to finish is none of them. Raises RegistryUnreachableError and DatabaseUnreachableError.
@@ -100,7 +100,7 @@ def unrecorded(engine: sa.Engine, settings: Settings, task: str) -> tuple[Line, 
         return None if number is None else Holder(number, known[number].contender if number in known else None)
 
     return tuple(
-        Line(
+        LedgerLine(
             None, move.alias, holder(move.from_version), holder(move.to_version), move.who, move.why, "unrecorded", "",
             pins=True,
         )
@@ -108,7 +108,7 @@ def unrecorded(engine: sa.Engine, settings: Settings, task: str) -> tuple[Line, 
     )  # fmt: skip
 
 
-def standing(engine: sa.Engine, task: str, newer: Sequence[Line] = ()) -> dict[str, tuple[Holder | None, bool]]:
+def standing(engine: sa.Engine, task: str, newer: Sequence[LedgerLine] = ()) -> dict[str, tuple[Holder | None, bool]]:
     """Who holds each alias, and whether it is pinned, by the ledger and what it does not have yet."""
     known = moves_ledger.standing(engine, task)
     made = recorded.numbered(engine, task, {one.version for one in known.values() if one.version is not None})
@@ -119,10 +119,10 @@ def standing(engine: sa.Engine, task: str, newer: Sequence[Line] = ()) -> dict[s
     return stands | {line.alias: (line.after, line.pins) for line in newer}
 
 
-def _line(row: sa.Row[tuple[object, ...]]) -> Line:
+def _line(row: sa.Row[tuple[object, ...]]) -> LedgerLine:
     ending = _ending(row)
     is_forced = row.outcome == FORCED
-    return Line(
+    return LedgerLine(
         at=row.at,
         alias=row.alias,
         before=None if row.from_version is None else Holder(row.from_version, row.before),

@@ -12,12 +12,11 @@ import sqlalchemy as sa
 from core.auth import audit
 from core.config.settings import Settings
 from core.errors import ConfigurationError, DataRefusedError, NotFoundError
-from core.jobs import leases as locks
+from core.jobs import leases
 from core.jobs.clock import Clock
-from core.jobs.context import Workplace
-from training.ledger import decisions
+from core.jobs.context import JobContext
+from training.ledger import decisions, reconciler
 from training.ledger import entries as ledger
-from training.ledger import reconciler as moves
 from training.ledger.decisions import Decision
 from training.ledger.entries import CHALLENGER, CHAMPION
 from training.ledger.reconciler import Reconciled
@@ -29,7 +28,7 @@ LEASE_WAIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromotionRequest:
     """What a person asks for. `reason` is `promoted` or `rolled_back`. Raises as `require_text`."""
 
     task: str
@@ -71,23 +70,25 @@ def require_text(who: str, why: str) -> None:
 
 
 @contextmanager
-def workplace(engine: sa.Engine, settings: Settings, task: str, clock: Clock) -> Iterator[tuple[Workplace, Reconciled]]:
+def workplace(
+    engine: sa.Engine, settings: Settings, task: str, clock: Clock
+) -> Iterator[tuple[JobContext, Reconciled]]:
     """The promote lease of a task, with what died half-way mended and what others moved written down.
 
     Raises BusyError when a job holds it for longer than one waits for an answer.
     """
-    with locks.hold(engine, f"promote/{task}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
-        at = Workplace(settings, engine, lease, clock)
-        yield at, moves.reconcile(at, task)
+    with leases.hold(engine, f"promote/{task}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
+        at = JobContext(settings, engine, lease, clock)
+        yield at, reconciler.reconcile(at, task)
 
 
-def promote(engine: sa.Engine, settings: Settings, asked: Asked, clock: Clock) -> Forced:
+def promote(engine: sa.Engine, settings: Settings, asked: PromotionRequest, clock: Clock) -> Forced:
     """Gives an alias to a version. Raises NotFoundError for one that there is not; errors as `move`."""
     with workplace(engine, settings, asked.task, clock) as (at, stands):
         return move(at, stands, asked)
 
 
-def move(at: Workplace, stands: Reconciled, asked: Asked) -> Forced:
+def move(at: JobContext, stands: Reconciled, asked: PromotionRequest) -> Forced:
     """Moves an alias and pins it. One that stands there is pinned there: who says so wants it to stay.
 
     Its version must be known to Postgres by its digest, and be in MLflow. Raises NotFoundError, DataRefusedError for a
@@ -100,7 +101,7 @@ def move(at: Workplace, stands: Reconciled, asked: Asked) -> Forced:
         with at.writing() as connection:
             _audit(connection, asked, now, "nothing to do")
         return Forced(asked.task, asked.alias, now, version.version, version.contender, False, True, False)
-    moves.keep_bundle(at, version)
+    reconciler.keep_bundle(at, version)
     decision = _decision(at, stands, replace(asked, reason=ledger.PROMOTED) if is_there else asked, version)
     intended = ledger.new_move(asked.task, asked.alias, now, version.version, who=asked.who, why=asked.why)
     with at.writing() as connection:
@@ -110,11 +111,11 @@ def move(at: Workplace, stands: Reconciled, asked: Asked) -> Forced:
         told = "pinned" if is_there else "intended"
         _audit(connection, asked, now, told, move=intended.id, decision=number)
     if not is_there:
-        moves.carry_out(at, [intended])
+        reconciler.carry_out(at, [intended])
     return Forced(asked.task, asked.alias, now, version.version, version.contender, not is_there, True, True)
 
 
-def _known(at: Workplace, asked: Asked) -> Version:
+def _known(at: JobContext, asked: PromotionRequest) -> Version:
     version = versions.find(at.engine, asked.task, asked.version)
     registered = registry.find(at.settings, asked.task, asked.version)
     if registered is None:
@@ -131,7 +132,7 @@ def _known(at: Workplace, asked: Asked) -> Version:
     return version
 
 
-def _decision(at: Workplace, stands: Reconciled, asked: Asked, version: Version) -> Decision:
+def _decision(at: JobContext, stands: Reconciled, asked: PromotionRequest, version: Version) -> Decision:
     """The decision of a person."""
     holders = {**stands.aliases, asked.alias: version.version}
     known = versions.numbered(at.engine, asked.task, set(holders.values()))
@@ -153,7 +154,9 @@ def _decision(at: Workplace, stands: Reconciled, asked: Asked, version: Version)
     )
 
 
-def _audit(connection: sa.Connection, asked: Asked, before: int | None, outcome: str, **more: object) -> None:
+def _audit(
+    connection: sa.Connection, asked: PromotionRequest, before: int | None, outcome: str, **more: object
+) -> None:
     """`intended`: the ledger says how the move ended; `pinned`: it stood there already."""
     action = "roll back" if asked.reason == ledger.ROLLED_BACK else "promote"
     detail = {"task": asked.task, "alias": asked.alias, "from": before, "to": asked.version, "why": asked.why, **more}

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from core.errors import BusyError, IntegrityError, NotFoundError
-from core.jobs.context import Workplace
+from core.jobs.context import JobContext
 from core.logs import get_log
 from training.ledger import entries as ledger
 from training.ledger.entries import Move, Phase
@@ -32,7 +32,7 @@ class Reconciled:
     external: tuple[Move, ...]
 
 
-def reconcile(at: Workplace, task: str) -> Reconciled:
+def reconcile(at: JobContext, task: str) -> Reconciled:
     """Finishes the moves that died half-way, and records those that others made."""
     repaired = tuple(ledger.unfinished(at.engine, task))
     for move in repaired:
@@ -69,7 +69,7 @@ def _how(settings: Settings, task: str, before: int | None, now: int | None, *, 
     return "the alias was taken away in MLflow"
 
 
-def carry_out(at: Workplace, moves: Sequence[Move]) -> None:
+def carry_out(at: JobContext, moves: Sequence[Move]) -> None:
     """Makes moves whose intents are in the ledger, reads each back, and confirms it.
 
     Raises BusyError when the lease was lost: whoever holds it now finishes them.
@@ -88,7 +88,7 @@ def carry_out(at: Workplace, moves: Sequence[Move]) -> None:
         _write(at, "confirmed", move)
 
 
-def keep_bundle(at: Workplace, version: Version) -> None:
+def keep_bundle(at: JobContext, version: Version) -> None:
     """Keeps the model folder of a version in Postgres before it takes an alias: the copy that survives MLflow."""
     if versions.has_bundle(at.engine, version.artifact_digest):
         return
@@ -104,7 +104,7 @@ def keep_bundle(at: Workplace, version: Version) -> None:
         versions.keep_bundle(connection, version.artifact_digest, content)
 
 
-def _finish(at: Workplace, move: Move) -> None:
+def _finish(at: JobContext, move: Move) -> None:
     """Ends a move that was intended: it was made, or is made now, or somebody else has moved the alias since."""
     now = (registry.aliases(at.settings, move.task, registry.JOB) or {}).get(move.alias)
     if now == move.to_version:
@@ -119,6 +119,6 @@ def _finish(at: Workplace, move: Move) -> None:
         _write(at, "abandoned", move)
 
 
-def _write(at: Workplace, phase: Phase, move: Move) -> None:
+def _write(at: JobContext, phase: Phase, move: Move) -> None:
     with at.writing() as connection:
         ledger.write(connection, phase, move, at.clock.now())

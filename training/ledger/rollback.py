@@ -9,12 +9,11 @@ from core.config.settings import Settings
 from core.errors import NotFoundError
 from core.jobs.clock import Clock
 from training.ledger import entries as ledger
-from training.ledger import manual as forced
-from training.ledger.entries import CHAMPION, ROLLED_BACK, Reign
-from training.ledger.manual import Asked, Forced
+from training.ledger import manual
+from training.ledger.entries import CHAMPION, ROLLED_BACK, AliasTenure
+from training.ledger.manual import Forced, PromotionRequest
 from training.registry import client as registry
-from training.registry import restore as restoring
-from training.registry import versions
+from training.registry import restore, versions
 
 
 def roll_back(
@@ -28,17 +27,17 @@ def roll_back(
     its versions.
     Raises NotFoundError when there is none to go back to; errors as `forced.move`.
     """
-    with forced.workplace(engine, settings, task, clock) as (at, stands):
-        asked = Asked(task, CHAMPION, to or 0, who, why, ROLLED_BACK)
+    with manual.workplace(engine, settings, task, clock) as (at, stands):
+        asked = PromotionRequest(task, CHAMPION, to or 0, who, why, ROLLED_BACK)
         is_lost = CHAMPION not in stands.aliases
         if is_lost:
-            restoring.put_back(at, task)
+            restore.put_back(at, task)
         if to is None:
             held = ledger.reigns(engine, task, CHAMPION)
             found = target(held, _Usable(engine, settings, task), is_lost=is_lost)
             other = next((number for number in stands.aliases.values() if number != stands.aliases.get(CHAMPION)), None)
             asked = replace(asked, version=_required(found, task, other, is_lost=is_lost and bool(held)))
-        return forced.move(at, stands, asked)
+        return manual.move(at, stands, asked)
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class _Usable:
         )
 
 
-def target(reigns: Sequence[Reign], usable: Container[int], *, is_lost: bool = False) -> int | None:
+def target(reigns: Sequence[AliasTenure], usable: Container[int], *, is_lost: bool = False) -> int | None:
     """The version to which a rollback goes: the last usable champion before the present one; None without any.
 
     >>> first, second, third = (Reign(version, False) for version in (1, 2, 3))

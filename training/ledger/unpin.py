@@ -4,7 +4,7 @@ from core.config.settings import Settings
 from core.db.engine import connect
 from core.jobs.clock import Clock
 from training.ledger import entries as ledger
-from training.ledger import manual as forced
+from training.ledger import manual
 
 
 def unpin(settings: Settings, task: str, clock: Clock, *, who: str, why: str) -> tuple[str, ...]:
@@ -14,10 +14,10 @@ def unpin(settings: Settings, task: str, clock: Clock, *, who: str, why: str) ->
     Raises BusyError when a job holds the lease for longer than one waits, RegistryUnreachableError when MLflow does
     not answer; as `forced.require_text`.
     """
-    forced.require_text(who, why)
+    manual.require_text(who, why)
     engine = connect(settings.require_database_url(), schema=settings.schema_name)
     try:
-        with forced.workplace(engine, settings, task, clock) as (at, _), at.writing() as connection:
+        with manual.workplace(engine, settings, task, clock) as (at, _), at.writing() as connection:
             return tuple(
                 alias
                 for alias in (ledger.CHAMPION, ledger.CHALLENGER)

@@ -3,14 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ConfigDict
 
 from core.config.tasks import Part
-
-Floats = npt.NDArray[np.float64]
-"""Rows: shape (n, features), in the task's order of features. Labels and predictions: shape (n,)."""
+from features.arrays import Floats
 
 
 class Model(Protocol):

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from training.models.base import Floats, Incremental, Procedure, Shape
+from features.arrays import Floats
+from training.models.base import Incremental, Procedure, Shape
 from training.models.forecasters import Growth, Repeat, SeriesModel
 
 

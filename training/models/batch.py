@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from core.errors import ConfigurationError
-from training.models.base import Batch, Floats, Model, Procedure, Shape
+from features.arrays import Floats
+from training.models.base import Batch, Model, Procedure, Shape
 from training.models.fitted import Constant, Estimator, Linear, SeasonalLinear, Trees, single_threaded
 
 

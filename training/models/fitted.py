@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from training.models.base import Floats
+from features.arrays import Floats
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController

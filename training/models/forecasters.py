@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from training.models.base import Floats, Shape
+from features.arrays import Floats
+from training.models.base import Shape
 
 
 class Forecaster(Protocol):

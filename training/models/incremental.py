@@ -7,7 +7,8 @@ import numpy as np
 from pydantic import Field
 
 from core.errors import DataRefusedError
-from training.models.base import Floats, Incremental, Procedure, Shape
+from features.arrays import Floats
+from training.models.base import Incremental, Procedure, Shape
 from training.models.forecasters import SeriesModel
 from training.models.river_params import HoltWintersParameters, LinearParameters, LogisticParameters, SnarimaxParameters
 

@@ -3,9 +3,9 @@
 import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from training.event_log.events import Features
+from features.arrays import FeatureRow
 
 DEFAULT_SERIES = "default"
 """The series of a row that names none."""
@@ -18,19 +18,21 @@ MOST_SERIES = 10_000
 
 _LOOK_EVERY = 100
 
+TargetKind = Literal["value", "binary"]
+
 
 class Online(Protocol):
     """A model that learns one row at a time. Predicting never changes it."""
 
-    def predict(self, features: Features, series: str) -> float | None:
+    def predict(self, features: FeatureRow, series: str) -> float | None:
         """P(True) or the value; None while there is no prediction yet."""
         ...
 
-    def learn(self, features: Features, target: float, series: str) -> None:
+    def learn(self, features: FeatureRow, target: float, series: str) -> None:
         """Learns one row. Raises ValueError, and is what it was, at one that it cannot take."""
         ...
 
-    def forecast(self, features: Features, series: str, steps: int) -> list[float | None]:
+    def forecast(self, features: FeatureRow, series: str, steps: int) -> list[float | None]:
         """The next `steps` values, the first of them what `predict` says."""
         ...
 
@@ -42,17 +44,17 @@ class Regressor:
         self.model = model
         self.rows = 0
 
-    def predict(self, features: Features, series: str) -> float | None:  # noqa: ARG002 (one model for all series)
+    def predict(self, features: FeatureRow, series: str) -> float | None:  # noqa: ARG002 (one model for all series)
         """The value; None before the first row, and where it would not be finite."""
         return _said(self.model.predict_one, features) if self.rows else None
 
-    def learn(self, features: Features, target: float, series: str) -> None:  # noqa: ARG002
+    def learn(self, features: FeatureRow, target: float, series: str) -> None:  # noqa: ARG002
         """One `learn_one`."""
         _check_size(features, target)
         self.model.learn_one(features, target)
         self.rows += 1
 
-    def forecast(self, features: Features, series: str, steps: int) -> list[float | None]:
+    def forecast(self, features: FeatureRow, series: str, steps: int) -> list[float | None]:
         """Each step's prediction becomes `in_1`, the other lags move up by one."""
         return forecast_recursively(self, features, series, steps)
 
@@ -69,7 +71,7 @@ class Classifier:
         self.model = model
         self.rows = 0
 
-    def predict(self, features: Features, series: str) -> float | None:  # noqa: ARG002
+    def predict(self, features: FeatureRow, series: str) -> float | None:  # noqa: ARG002
         """P(1); None before the first row."""
         if not self.rows:
             return None
@@ -77,13 +79,13 @@ class Classifier:
         said = _said(lambda asked: self.model.predict_proba_one(asked).get(True, 0.0), features)
         return None if said is None else min(max(said, doubt), 1 - doubt)
 
-    def learn(self, features: Features, target: float, series: str) -> None:  # noqa: ARG002
+    def learn(self, features: FeatureRow, target: float, series: str) -> None:  # noqa: ARG002
         """One `learn_one`."""
         _check_size(features, target)
         self.model.learn_one(features, target > 0.5)
         self.rows += 1
 
-    def forecast(self, features: Features, series: str, steps: int) -> list[float | None]:
+    def forecast(self, features: FeatureRow, series: str, steps: int) -> list[float | None]:
         """The same P(1) for every step: a class has no next value to go on from."""
         return [self.predict(features, series)] * steps
 
@@ -101,11 +103,11 @@ class PerSeries:
         self.series: dict[str, Any] = {}
         self.values: dict[str, int] = {}
 
-    def predict(self, features: Features, series: str) -> float | None:
+    def predict(self, features: FeatureRow, series: str) -> float | None:
         """The next value of the series; None until there are enough to begin with."""
         return self.forecast(features, series, 1)[0]
 
-    def learn(self, features: Features, target: float, series: str) -> None:  # noqa: ARG002
+    def learn(self, features: FeatureRow, target: float, series: str) -> None:  # noqa: ARG002
         """The series goes on with this value. Raises ValueError at one too many series, or a value it cannot follow."""
         _check_size({}, target)
         if self.positive_only and target <= 0:
@@ -124,7 +126,7 @@ class PerSeries:
         if self.values[series] % _LOOK_EVERY == 0 and self.predict({}, series) is None:
             self._begin_anew(series)
 
-    def forecast(self, features: Features, series: str, steps: int) -> list[float | None]:  # noqa: ARG002
+    def forecast(self, features: FeatureRow, series: str, steps: int) -> list[float | None]:  # noqa: ARG002
         """The next `steps` values of the series."""
         if self.values.get(series, 0) < self.values_needed:
             return [None] * steps
@@ -135,7 +137,7 @@ class PerSeries:
         self.values[series] = 0
 
 
-def forecast_recursively(model: Online, features: Features, series: str, steps: int) -> list[float | None]:
+def forecast_recursively(model: Online, features: FeatureRow, series: str, steps: int) -> list[float | None]:
     """What the model says of a row, then of the row that this would make the next one, and so on."""
     said: list[float | None] = []
     for _ in range(steps):
@@ -147,7 +149,7 @@ def forecast_recursively(model: Online, features: Features, series: str, steps: 
     return said + [None] * (steps - len(said))
 
 
-def shifted(features: Mapping[str, float], value: float) -> Features:
+def shifted(features: Mapping[str, float], value: float) -> FeatureRow:
     """The features one step later, when `value` came: `in_1` is the value, `in_2` what `in_1` was, and so on.
 
     >>> shifted({"in_1": 1.0, "in_2": 2.0, "month": 4.0}, 9.0)
@@ -162,7 +164,7 @@ def shifted(features: Mapping[str, float], value: float) -> Features:
     return later
 
 
-def _said(predict: Callable[[Features], float | None], features: Features) -> float | None:
+def _said(predict: Callable[[FeatureRow], float | None], features: FeatureRow) -> float | None:
     """What a model says; None where features are so far from all that it learned that its numbers overflow."""
     try:
         return _finite(predict(features))

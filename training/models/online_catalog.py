@@ -13,8 +13,7 @@ from pydantic import Field, ValidationError
 from core.config.tasks import Parameter
 from core.config.validation_messages import faults
 from core.errors import ConfigurationError
-from training.learners.learner import Outcome
-from training.models.online import Classifier, Online, PerSeries, Regressor
+from training.models.online import Classifier, Online, PerSeries, Regressor, TargetKind
 from training.models.river_params import (
     HoltWintersParameters,
     LinearParameters,
@@ -28,9 +27,9 @@ class OnlineProcedure(Parameters):
     """One way to learn from rows as they come; its fields are the parameters that a task file may give."""
 
     is_steady: ClassVar[bool] = True
-    outcome: ClassVar[Outcome] = "value"
+    outcome: ClassVar[TargetKind] = "value"
 
-    def online(self, outcome: Outcome, seed: int) -> Online:
+    def online(self, outcome: TargetKind, seed: int) -> Online:
         """A model that has learned nothing. Raises ConfigurationError when it cannot predict such an outcome."""
         check_outcome(type(self), outcome)
         return Regressor(self.river(seed)) if outcome == "value" else Classifier(self.river(seed))
@@ -104,7 +103,7 @@ class DecisionTree(_Tree):
 class DecisionTreeClassifier(DecisionTree):
     """Scaler | Hoeffding tree, of classes."""
 
-    outcome: ClassVar[Outcome] = "binary"
+    outcome: ClassVar[TargetKind] = "binary"
 
 
 class BaggingRegressor(_Tree):
@@ -129,7 +128,7 @@ class BaggingRegressor(_Tree):
 class BaggingClassifier(BaggingRegressor):
     """The same of trees of classes."""
 
-    outcome: ClassVar[Outcome] = "binary"
+    outcome: ClassVar[TargetKind] = "binary"
 
 
 class KnnRegressor(OnlineProcedure):
@@ -170,7 +169,7 @@ class AmfRegressor(OnlineProcedure):
 class HoltWinters(HoltWintersParameters, OnlineProcedure):
     """Exponential smoothing of level, trend and season, for each series by itself."""
 
-    def online(self, outcome: Outcome, seed: int) -> Online:  # noqa: ARG002
+    def online(self, outcome: TargetKind, seed: int) -> Online:  # noqa: ARG002
         """No series yet."""
         check_outcome(type(self), outcome)
         return PerSeries(self.forecaster(), self.season, positive_only=self.multiplicative)
@@ -185,7 +184,7 @@ class Snarimax(SnarimaxParameters, OnlineProcedure):
     m: int = Field(default=12, ge=1)
     sd: int = Field(default=1, ge=0, le=2)
 
-    def online(self, outcome: Outcome, seed: int) -> Online:  # noqa: ARG002
+    def online(self, outcome: TargetKind, seed: int) -> Online:  # noqa: ARG002
         """No series yet."""
         check_outcome(type(self), outcome)
         return PerSeries(self.forecaster(), self.values_needed)
@@ -194,7 +193,7 @@ class Snarimax(SnarimaxParameters, OnlineProcedure):
 class LogisticRegression(LogisticParameters, OnlineProcedure):
     """Scaler | LogisticRegression. A rate ten times that of `river_logistic_regression`: these streams start empty."""
 
-    outcome: ClassVar[Outcome] = "binary"
+    outcome: ClassVar[TargetKind] = "binary"
     learning_rate: float = Field(default=0.05, gt=0)
 
     def river(self, seed: int) -> Any:  # noqa: ARG002
@@ -205,7 +204,7 @@ class LogisticRegression(LogisticParameters, OnlineProcedure):
 class GaussianNb(OnlineProcedure):
     """Scaler | naive Bayes with a normal distribution of each feature in each class."""
 
-    outcome: ClassVar[Outcome] = "binary"
+    outcome: ClassVar[TargetKind] = "binary"
 
     def river(self, seed: int) -> Any:  # noqa: ARG002
         """No class yet."""
@@ -233,7 +232,7 @@ ONLINE: Final[dict[str, type[OnlineProcedure]]] = {
 }
 
 
-def declared(name: str, parameters: dict[str, Parameter], outcome: Outcome) -> OnlineProcedure:
+def declared(name: str, parameters: dict[str, Parameter], outcome: TargetKind) -> OnlineProcedure:
     """The procedure of a name with its parameters, checked; River is not imported.
 
     Raises ConfigurationError for an unknown name, an outcome that it cannot predict, or parameters it cannot use.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from core.config import task_overrides as configurations
+from core.config import task_overrides
 from core.config.pushed_tasks import OnlineContender, PushedTask
 from core.config.settings import Settings
 from core.config.task_files import shown
@@ -10,7 +10,7 @@ from core.config.task_overrides import Configuration
 from core.config.tasks import Task
 from core.errors import ConfigurationError
 from features import transforms
-from training.models import catalog as contenders
+from training.models import catalog
 from training.models.incremental import IncrementalProcedure
 from training.models.online_catalog import ONLINE, OnlineProcedure, declared
 
@@ -23,13 +23,13 @@ def load(folder: Path, name: str, replaced: Configuration | None = None) -> Task
 
     Raises NotFoundError when there is no such file, ConfigurationError when it cannot be used.
     """
-    task = configurations.stored_task(folder, name, replaced)
+    task = task_overrides.stored_task(folder, name, replaced)
     try:
         check(task)
     except ConfigurationError as error:
         where = shown(folder / f"{name}.yaml")
         if replaced is not None and replaced.declaration is not None:
-            where = configurations.title(replaced)
+            where = task_overrides.title(replaced)
         raise ConfigurationError(f"{where}: {error.problem}", error.remedy) from None
     return task
 
@@ -39,7 +39,7 @@ def in_force(settings: Settings, name: str) -> Task:
 
     Raises DatabaseUnreachableError where that cannot be known, and as `load`.
     """
-    return load(settings.tasks, name, configurations.in_force(settings, name))
+    return load(settings.tasks, name, task_overrides.in_force(settings, name))
 
 
 def check(task: Task) -> None:
@@ -50,8 +50,8 @@ def check(task: Task) -> None:
     """
     transforms.columns(task)
     for name in task.contenders:
-        if not isinstance(procedure := contenders.procedure(task, name), IncrementalProcedure):
-            procedure.make(contenders.shape(task, name))
+        if not isinstance(procedure := catalog.procedure(task, name), IncrementalProcedure):
+            procedure.make(catalog.shape(task, name))
 
 
 def check_pushed(task: PushedTask, model_name: str) -> None:

@@ -6,30 +6,28 @@ from datetime import date, datetime
 
 from core.config.tasks import Task, digest
 from core.errors import NotFoundError
-from core.jobs.context import Workplace
+from core.jobs.context import JobContext
 from features import lake
-from training.evaluation import e_values as evidence
-from training.evaluation import scoreboard as boards
-from training.evaluation.board import Board
+from training.evaluation import e_values, scoreboard
+from training.evaluation.board import Scoreboard
 from training.evaluation.scoreboard import Scope
 from training.ledger import decisions
 from training.ledger import entries as ledger
 from training.ledger.decisions import Decision
 from training.ledger.entries import CHAMPION
 from training.ledger.reconciler import Reconciled
-from training.promotion import holdout_refit as twins
-from training.promotion import state as carried
-from training.promotion.gate import Carried, Meeting
-from training.promotion.reign import Reign, fixed_name
-from training.registry import validation as sanity
-from training.registry import versions
+from training.promotion import holdout_refit
+from training.promotion import state as gate_state
+from training.promotion.gate import GateState, Meeting
+from training.promotion.reign import Tenure, fixed_name
+from training.registry import validation, versions
 from training.registry.versions import Version
 
 _FEW = 2
 
 
 @dataclass(frozen=True)
-class Situation:
+class DecisionContext:
     """What is so when the job decides.
 
     `newest`: the newest version of each contender that has one, unless it was refused; `unfit`: what is wrong with such
@@ -47,10 +45,10 @@ class Situation:
     unfit: Mapping[str, str]
     aliases: Reconciled
     champion: Version | None
-    reign: Reign
+    reign: Tenure
     before: Version | None
-    carried: Carried
-    board: Board
+    carried: GateState
+    board: Scoreboard
     harm: float = 1.0
     spoilt: Mapping[str, str] = field(default_factory=dict)
     is_late: bool = False
@@ -125,10 +123,10 @@ class Situation:
     def stands_on(self) -> str:
         """Names what evidence depends on besides rows and contenders: with another one it begins anew."""
         task = self.task
-        return digest([self.series, task.metric, task.gate.block, task.scored_from, evidence.PROCEDURE])
+        return digest([self.series, task.metric, task.gate.block, task.scored_from, e_values.PROCEDURE])
 
     @property
-    def missed(self) -> "Situation | None":
+    def missed(self) -> "DecisionContext | None":
         """The first night on which nobody has looked, as it was then; None when that is the newest.
 
         So a run after a week without any decides what seven runs would have, in their order.
@@ -136,7 +134,7 @@ class Situation:
         if self.looked is None or len(nights := self.board.after(self.looked).target_dates) < _FEW:
             return None
         night: date = nights[0].item()
-        reign = Reign(night, refused=self.reign.refused) if self.champion is None else self.reign
+        reign = Tenure(night, refused=self.reign.refused) if self.champion is None else self.reign
         return replace(self, board=self.board.until(night), reign=reign, is_late=True)
 
     def meetings(self) -> set[Meeting]:
@@ -154,13 +152,13 @@ class Situation:
 
 
 def read(
-    at: Workplace,
+    at: JobContext,
     task: Task,
     series: str,
     newest: Mapping[str, Version],
     aliases: Reconciled,
     gone: Collection[int] = (),
-) -> Situation:
+) -> DecisionContext:
     """Reads the champion, the last decision and the new rows of the scoreboard, and what fixed versions say of them.
 
     `gone`: versions that MLflow has no more.
@@ -169,27 +167,27 @@ def read(
     champion = None if number is None else versions.find(at.engine, task.name, number)
     champion = champion if champion is not None and champion.series == series else None
     last = decisions.newest_judged(at.engine, task.name, series)
-    refused = () if last is None else Reign.of_plain(last.evidence["reign"]).refused
+    refused = () if last is None else Tenure.of_plain(last.evidence["reign"]).refused
     reign = _reign(last, champion)
     before = None if reign is None or reign.before is None else versions.find(at.engine, task.name, reign.before)
     if reign is not None and (before is None or before.version in gone):
         reign, before = reign.over(), None
     asked = {name: version for name, version in newest.items() if version.version not in refused}
-    bare = Situation(
+    bare = DecisionContext(
         task, series, at.clock.now(), asked, _unfit(task, asked, champion), aliases, champion,
-        reign or Reign(None, refused=refused), before, Carried(), Board.empty(),
+        reign or Tenure(None, refused=refused), before, GateState(), Scoreboard.empty(),
         looked=None if last is None or last.evidence["last"] is None else date.fromisoformat(last.evidence["last"]),
         is_new_reign=reign is None,
     )  # fmt: skip
-    left = carried.left_by(last, bare.stands_on, bare.identities, bare.standing, (bare.incumbent, bare.reign.since))
+    left = gate_state.left_by(last, bare.stands_on, bare.identities, bare.standing, (bare.incumbent, bare.reign.since))
     bare = replace(bare, carried=left)
-    board = boards.read(at.engine, scope(task, series), bare.as_of, _begin(bare))
+    board = scoreboard.read(at.engine, scope(task, series), bare.as_of, _begin(bare))
     situation = replace(bare, board=board)
     situation = replace(situation, newest_label=situation.through)
     if reign is None:
         begun = _crowned(at, situation) if champion is not None else None
         situation = replace(situation, looked=_latest(situation.looked, begun))
-        situation = replace(situation, reign=Reign(begun or situation.through, refused=refused))
+        situation = replace(situation, reign=Tenure(begun or situation.through, refused=refused))
     return _with_versions(at, situation)
 
 
@@ -213,13 +211,13 @@ def _unfit(task: Task, newest: Mapping[str, Version], champion: Version | None) 
     found = {}
     for name, version in newest.items():
         is_of_champion = champion is not None and version.contender_hash == champion.contender_hash
-        fault = sanity.fault(task, version, champion if is_of_champion else None)
+        fault = validation.fault(task, version, champion if is_of_champion else None)
         if fault:
             found[name] = fault
     return found
 
 
-def _reign(last: Decision | None, champion: Version | None) -> Reign | None:
+def _reign(last: Decision | None, champion: Version | None) -> Tenure | None:
     """The reign as the last decision left it; None when it was of another: one that came by hand begins anew.
 
     One whose declaration has changed goes on reigning under another name.
@@ -228,13 +226,13 @@ def _reign(last: Decision | None, champion: Version | None) -> Reign | None:
         return None
     if last.evidence["carried"]["identities"].get(last.champion) != champion.contender_hash:
         return None
-    return Reign.of_plain(last.evidence["reign"])
+    return Tenure.of_plain(last.evidence["reign"])
 
 
-def _crowned(at: Workplace, situation: Situation) -> date | None:
+def _crowned(at: JobContext, situation: DecisionContext) -> date | None:
     """The newest scored date when somebody gave the champion its alias: what it was chosen by is no evidence."""
     moved = ledger.standing(at.engine, situation.task.name)[CHAMPION].since
-    known = boards.read(at.engine, scope(situation.task, situation.series), moved, situation.looked).target_dates
+    known = scoreboard.read(at.engine, scope(situation.task, situation.series), moved, situation.looked).target_dates
     return known[-1].item() if len(known) else situation.looked
 
 
@@ -242,14 +240,14 @@ def _latest(*days: date | None) -> date | None:
     return max((day for day in days if day is not None), default=None)
 
 
-def _begin(situation: Situation) -> date | None:
+def _begin(situation: DecisionContext) -> date | None:
     """The date after which rows are needed; None: all of them."""
-    carried = situation.carried
-    if carried.ranking is None:
+    gate_state = situation.carried
+    if gate_state.ranking is None:
         return None
-    seen: list[date | None] = [carried.ranking.through]
+    seen: list[date | None] = [gate_state.ranking.through]
     for meeting in situation.meetings():
-        pair = carried.pairs.get(meeting)
+        pair = gate_state.pairs.get(meeting)
         if pair is not None:
             seen.append(pair.through or pair.since)
         else:
@@ -267,7 +265,7 @@ def _earliest(days: Iterable[date | None]) -> date | None:
     return found
 
 
-def _with_versions(at: Workplace, situation: Situation) -> Situation:
+def _with_versions(at: JobContext, situation: DecisionContext) -> DecisionContext:
     """The same with what fixed versions say of rows: the one on probation, and the twin of one that wants to serve."""
     task, newer, before, guardian = situation.task, situation.newer, situation.before, situation.guardian
     is_fixed = before is not None and guardian is not None and not situation.reign.goes_on
@@ -284,10 +282,10 @@ def _with_versions(at: Workplace, situation: Situation) -> Situation:
         assert guardian is not None  # noqa: S101
         late = situation.board.after(situation.reign.moved)
         try:
-            track = twins.track(at, dataset, before, late.target_dates)
+            track = holdout_refit.track(at, dataset, before, late.target_dates)
         except NotFoundError:  # its files were never kept, and MLflow has them no more
             return _with_versions(at, replace(situation, before=None, reign=situation.reign.over()))
         situation = replace(situation, board=situation.board.with_late(guardian, track))
     if wants_twin and situation.champion is not None and newer is not None:
-        situation = replace(situation, harm=twins.harm(at, task, dataset, situation.champion, newer))
+        situation = replace(situation, harm=holdout_refit.harm(at, task, dataset, situation.champion, newer))
     return situation

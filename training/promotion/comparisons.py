@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features.arrays import Days
-from training.evaluation.board import Board
+from features.arrays import Days, Floats
+from training.evaluation.board import Scoreboard
 from training.evaluation.e_values import Evidence, Metric, bound, loss
-from training.models.base import Floats
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Pair:
     challenger_loss: float = 0.0
     rows_hash: str = ""
 
-    def after(self, board: Board, metric: Metric, champion: str, challenger: str) -> "Pair":
+    def after(self, board: Scoreboard, metric: Metric, champion: str, challenger: str) -> "Pair":
         """The same with the rows of a board that it has not looked at."""
         board = board.after(self.through or self.since)
         if not len(board.labels):

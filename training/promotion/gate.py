@@ -18,7 +18,7 @@ from datetime import date
 from typing import Final, Literal
 
 from core.config.tasks import Gate
-from training.evaluation.board import Board
+from training.evaluation.board import Scoreboard
 from training.evaluation.e_values import Evidence, Metric, shared
 from training.promotion.comparisons import Pair
 from training.promotion.ranking import Ranking
@@ -37,7 +37,7 @@ _LEADS_BY_EVIDENCE = 2.0
 
 
 @dataclass(frozen=True)
-class Carried:
+class GateState:
     """What earlier nights left: what is known of each pair, and the ranking."""
 
     pairs: Mapping[Meeting, Pair] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Case:
     than that one. `stands`: who may be crowned (everybody on the board unless told); `age_days` of the newest row.
     """
 
-    board: Board
+    board: Scoreboard
     metric: Metric
     gate: Gate
     champion: str | None
@@ -79,7 +79,7 @@ class Case:
     baseline: str | None = None
     stands: frozenset[str] | None = None
     age_days: int | None = None
-    carried: Carried = field(default_factory=Carried)
+    carried: GateState = field(default_factory=GateState)
 
     @property
     def standing(self) -> list[str]:
@@ -124,7 +124,7 @@ class Verdict:
     comparisons: tuple[Comparison, ...] = ()
     ranking: Mapping[str, float] = field(default_factory=dict)
     beats_baseline: Mapping[str, str] = field(default_factory=dict)
-    carried: Carried = field(default_factory=Carried)
+    carried: GateState = field(default_factory=GateState)
 
 
 def decide(case: Case) -> Verdict:
@@ -134,7 +134,9 @@ def decide(case: Case) -> Verdict:
     beats, of_baseline = _against_baseline(case)
     if case.champion is None:
         outcome, reason, champion, challenger = _bootstrap(case, means)
-        return Verdict(outcome, reason, champion, challenger, champion, (), means, beats, Carried(of_baseline, ranking))
+        return Verdict(
+            outcome, reason, champion, challenger, champion, (), means, beats, GateState(of_baseline, ranking)
+        )
 
     pairs = {name: _pair(case, case.champion, name, case.since) for name in case.standing if name != case.champion}
     comparisons = _comparisons(case, pairs)
@@ -153,7 +155,7 @@ def decide(case: Case) -> Verdict:
     if back is not None and case.probation is not None:
         kept[case.champion, case.probation.against, case.probation.since] = back
     return Verdict(
-        outcome, reason, champion, challenger, judged, tuple(comparisons), means, beats, Carried(kept, ranking)
+        outcome, reason, champion, challenger, judged, tuple(comparisons), means, beats, GateState(kept, ranking)
     )
 
 

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from core.config.tasks import Task
-from core.jobs.context import Workplace
+from core.jobs.context import JobContext
 from features.arrays import Days, History
 from features.dataset import Dataset
 from training.evaluation.board import Track
 from training.evaluation.e_values import Evidence, bound, loss
-from training.ledger import reconciler as moves
+from training.ledger import reconciler
 from training.models.base import Model
 from training.models.catalog import Batch, make
 from training.registry import flavor, versions
 from training.registry.versions import Version
 
 
-def harm(at: Workplace, task: Task, dataset: Dataset, serving: Version, newer: Version) -> float:
+def harm(at: JobContext, task: Task, dataset: Dataset, serving: Version, newer: Version) -> float:
     """The evidence that the newer version's twin does worse than the version that serves: at 1/alpha it is harm.
 
     Of the rows that only the newer one has learned, the later half is kept from the twin. Without at least two such
@@ -47,7 +47,7 @@ def harm(at: Workplace, task: Task, dataset: Dataset, serving: Version, newer: V
     return Evidence(task.gate.block).after((losses[0] - losses[1])[both], bounds[both]).e_value
 
 
-def track(at: Workplace, dataset: Dataset, version: Version, days: Days) -> Track:
+def track(at: JobContext, dataset: Dataset, version: Version, days: Days) -> Track:
     """What a fixed version says of the rows of these target dates, which it has not learned. NaN: the row is gone."""
     history = History.of(dataset)
     places = np.searchsorted(history.target_days, days)
@@ -60,12 +60,12 @@ def track(at: Workplace, dataset: Dataset, version: Version, days: Days) -> Trac
     return Track(values, np.full(len(days), np.datetime64(version.trained_through, "D")))
 
 
-def model_of(at: Workplace, version: Version) -> Model:
+def model_of(at: JobContext, version: Version) -> Model:
     """A version's model, from the copy in Postgres that was kept before it took an alias.
 
     Raises IntegrityError when the files are not what was trained, NotFoundError when there are none any more.
     """
-    moves.keep_bundle(at, version)
+    reconciler.keep_bundle(at, version)
     content = versions.bundle(at.engine, version.artifact_digest)
     assert content is not None, "it was kept above"  # noqa: S101
     with tempfile.TemporaryDirectory() as scratch:

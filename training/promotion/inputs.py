@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from core.config.tasks import Gate
-from training.evaluation.board import Board, Track
+from training.evaluation.board import Scoreboard, Track
 from training.evaluation.e_values import Metric
 from training.evaluation.scoreboard import Scope
 from training.ledger.decisions import Decision
 from training.promotion.gate import Probation
-from training.promotion.reign import Reign
+from training.promotion.reign import Tenure
 
 _TOLD = ("as_of", "metric", "gate", "config_hash", "stands_on", "versions", "holder")
 """What stands in the evidence by itself, for people look for it there."""
@@ -51,7 +51,7 @@ class Given:
     holder: Mapping[str, Any] | None
     holder_kind: str | None
     newer: int | None
-    reign: Reign
+    reign: Tenure
     champion: str | None
     pinned: bool
     lost: bool
@@ -115,7 +115,7 @@ class Given:
             session_date=decision.session_date,
             through=_day(evidence["last"]),
             identities=evidence["carried"]["identities"],
-            reign=Reign.of_plain(rest.pop("reign")),
+            reign=Tenure.of_plain(rest.pop("reign")),
             harm=float(rest.pop("harm")),
             probation=probation and Probation(probation["against"], _day(probation["since"])),
             fixed=fixed and Fixed(date.fromisoformat(fixed["trained_through"]), fixed["said"]),
@@ -124,7 +124,7 @@ class Given:
             **rest,
         )
 
-    def on(self, board: Board) -> Board:
+    def on(self, board: Scoreboard) -> Scoreboard:
         """The rows that it was given of a board: none after the newest of them; and what the fixed version said."""
         cut = board.until(self.through or date.min)
         if self.fixed is None or self.probation is None:

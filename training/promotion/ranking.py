@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.board import Board
+from training.evaluation.board import Scoreboard
 from training.evaluation.e_values import Metric, loss
 
 
@@ -25,7 +25,7 @@ class Ranking:
     losses: Mapping[str, float] | None = None
 
     @classmethod
-    def of(cls, board: Board, metric: Metric, min_rows: int) -> "Ranking":
+    def of(cls, board: Scoreboard, metric: Metric, min_rows: int) -> "Ranking":
         """From the beginning. Who predicted fewest is left out while fewer than `min_rows` rows can be compared."""
         names = list(board.tracks)
         while names:
@@ -35,7 +35,7 @@ class Ranking:
             names.remove(min(names, key=lambda name: int(np.isfinite(board.tracks[name].values).sum())))
         return cls(losses=dict.fromkeys(names, 0.0)).after(board, metric)
 
-    def after(self, board: Board, metric: Metric) -> "Ranking":
+    def after(self, board: Scoreboard, metric: Metric) -> "Ranking":
         """The same with the rows of a board that were not counted yet."""
         board = board.after(self.through)
         if not len(board.labels):

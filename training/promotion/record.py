@@ -11,11 +11,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from training.evaluation.board import Board
+from training.evaluation.board import Scoreboard
 from training.ledger.decisions import Decision
-from training.promotion import collect as situation
-from training.promotion import state as carried
-from training.promotion.collect import Situation
+from training.promotion import collect
+from training.promotion import state as gate_state
+from training.promotion.collect import DecisionContext
 from training.promotion.gate import (
     BOOTSTRAP,
     GUARD,
@@ -23,25 +23,25 @@ from training.promotion.gate import (
     REFRESH,
     REJECT,
     SUCCESSION,
-    Carried,
     Case,
+    GateState,
     Probation,
     Verdict,
 )
 from training.promotion.inputs import Fixed, Given
-from training.promotion.reign import Reign
+from training.promotion.reign import Tenure
 from training.registry.versions import Version
 
 _INTEGERS_FROM = 1e16
 """Postgres gives a number back without an exponent, so from here on JSON takes it for an integer."""
 
 
-def given(now: Situation, session_date: date) -> Given:
+def given(now: DecisionContext, session_date: date) -> Given:
     """What the gate is given besides the rows. A contender stands for the title when its version could be served."""
     champion, newer, guardian = now.champion, now.newer, now.guardian
     is_fixed = guardian is not None and not now.reign.goes_on
     return Given(
-        scope=situation.scope(now.task, now.series),
+        scope=collect.scope(now.task, now.series),
         session_date=session_date,
         as_of=now.as_of,
         through=now.through,
@@ -69,7 +69,7 @@ def given(now: Situation, session_date: date) -> Given:
     )
 
 
-def case(what: Given, board: Board, left: Carried) -> Case:
+def case(what: Given, board: Scoreboard, left: GateState) -> Case:
     """What the gate is asked."""
     return Case(
         board=board,
@@ -90,7 +90,7 @@ def case(what: Given, board: Board, left: Carried) -> Case:
     )
 
 
-def taker(now: Situation, verdict: Verdict) -> Version | None:
+def taker(now: DecisionContext, verdict: Verdict) -> Version | None:
     """The version that the verdict gives the title to; None when it stays where it is."""
     if verdict.outcome not in (BOOTSTRAP, PROMOTE):
         return None
@@ -113,7 +113,7 @@ def decision(what: Given, verdict: Verdict) -> Decision:
     exactly = {
         "given": what.rest(),
         "reign": _reign(what, verdict).plain(),
-        "carried": carried.plain(verdict.carried, what.identities, what.stands),
+        "carried": gate_state.plain(verdict.carried, what.identities, what.stands),
     }
     return Decision(
         what.scope.task,
@@ -127,7 +127,7 @@ def decision(what: Given, verdict: Verdict) -> Decision:
     )
 
 
-def _fixed(now: Situation) -> Fixed | None:
+def _fixed(now: DecisionContext) -> Fixed | None:
     """What the fixed version said of rows that the pair had not seen. Rows it had seen are passed over anyway."""
     if now.before is None or now.guardian is None:
         return None
@@ -138,21 +138,21 @@ def _fixed(now: Situation) -> Fixed | None:
     return Fixed(now.before.trained_through, dict(zip(days, values, strict=True)))
 
 
-def _reign(what: Given, verdict: Verdict) -> Reign:
+def _reign(what: Given, verdict: Verdict) -> Tenure:
     """The champion's reign after the verdict. What was refused once stays so, whoever reigns."""
     reign, through, holder = what.reign, what.through, what.holder
     refused = reign.refused
     if verdict.outcome == REJECT and (judged := what.versions.get(verdict.judged or "")) is not None:
         refused = (*refused, judged["version"])
     if verdict.outcome == BOOTSTRAP or holder is None:
-        return Reign(through, refused=refused)
+        return Tenure(through, refused=refused)
     number = holder["version"]
     if verdict.outcome == REJECT:
         return replace(reign, refused=refused)
     if verdict.reason == SUCCESSION:
-        return Reign(through, before=number, moved=through, goes_on=True, refused=refused)
+        return Tenure(through, before=number, moved=through, goes_on=True, refused=refused)
     if verdict.reason == GUARD:
-        return Reign(through, refused=refused) if reign.goes_on else Reign(reign.since, refused=(*refused, number))
+        return Tenure(through, refused=refused) if reign.goes_on else Tenure(reign.since, refused=(*refused, number))
     if what.probation is not None and not _is_watched(what, what.probation, verdict):
         reign = reign.over()
     is_unwatched = reign.before is None or what.probation is None

@@ -23,7 +23,7 @@ def is_fixed(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Reign:
+class Tenure:
     """What the last decision knew of the champion's reign.
 
     `since`: the last date that its crowning looked at. `before`: the version that the champion alias stood on until
@@ -37,7 +37,7 @@ class Reign:
     goes_on: bool = False
     refused: tuple[int, ...] = ()
 
-    def over(self) -> "Reign":
+    def over(self) -> "Tenure":
         """The same without a probation."""
         return replace(self, before=None, moved=None, goes_on=False)
 
@@ -47,7 +47,7 @@ class Reign:
         return {**vars(self), **days, "refused": list(self.refused)}
 
     @classmethod
-    def of_plain(cls, plain: Mapping[str, Any]) -> "Reign":
+    def of_plain(cls, plain: Mapping[str, Any]) -> "Tenure":
         """The reign that was written so."""
         since, moved = (plain[name] and date.fromisoformat(plain[name]) for name in ("since", "moved"))
         return cls(since, plain["before"], moved, plain["goes_on"], tuple(plain["refused"]))

@@ -6,12 +6,12 @@ from typing import Any
 
 from training.ledger.decisions import Decision
 from training.promotion.comparisons import Pair
-from training.promotion.gate import Carried, Meeting
+from training.promotion.gate import GateState, Meeting
 from training.promotion.ranking import Ranking
 from training.promotion.reign import is_fixed
 
 
-def plain(carried: Carried, identities: Mapping[str, str], standing: Collection[str]) -> dict[str, Any]:
+def plain(carried: GateState, identities: Mapping[str, str], standing: Collection[str]) -> dict[str, Any]:
     """As JSON knows it, to the bit; `left_by` is the way back.
 
     `identities`: what each name stands for; `standing`: who is ranked.
@@ -33,7 +33,7 @@ def left_by(
     identities: Mapping[str, str],
     standing: Collection[str],
     reign: tuple[str | None, date | None],
-) -> Carried:
+) -> GateState:
     """What the last decision left, as far as it stood on the same, and its contenders are who they were.
 
     `reign`: the champion, and since when. A ranking without one of those who stand, who had predicted too little, is
@@ -41,7 +41,7 @@ def left_by(
     again: it has used of alpha.
     """
     if last is None:
-        return Carried()
+        return GateState()
     left, is_same = last.evidence["carried"], last.evidence["stands_on"] == stands_on
     known = {name for name, identity in left["identities"].items() if identities.get(name) == identity}
     pairs: dict[Meeting, Pair] = {}
@@ -53,7 +53,7 @@ def left_by(
             pairs[champion, challenger, pair.since] = pair
     ranking = None if left["ranking"] is None else Ranking.of_plain(left["ranking"])
     is_whole = ranking is not None and set(ranking.losses or ()) == set(standing) and set(standing) <= known
-    return Carried(pairs, ranking if is_whole and is_same else None)
+    return GateState(pairs, ranking if is_whole and is_same else None)
 
 
 def _named(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:

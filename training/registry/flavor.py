@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.config.settings import export
+from features.arrays import Floats
 from training.backtest.state import freeze, thaw
-from training.models.base import Floats, Model
+from training.models.base import Model
 from training.registry import row_flavor
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _ENVIRONMENT = {
 }
 
 
-class Served:
+class LoadedModel:
     """What `mlflow.pyfunc.load_model` wraps: takes a frame in the order of the signature, answers one number a row."""
 
     def __init__(self, model: Model) -> None:
@@ -60,9 +61,9 @@ class Served:
         return self.model.predict(frame.to_numpy(np.float64))
 
 
-def _load_pyfunc(path: str) -> Served:
+def _load_pyfunc(path: str) -> LoadedModel:
     """Called by MLflow with the path of the pickle."""
-    return Served(thaw(Path(path).read_bytes()))
+    return LoadedModel(thaw(Path(path).read_bytes()))
 
 
 def pyfunc() -> ModuleType:

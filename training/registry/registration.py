@@ -17,18 +17,16 @@ from core.config.pushed_tasks import PushedTask
 from core.config.tasks import digest
 from core.db.engine import reachable
 from core.db.event_tables import events
-from core.fingerprint import code_version
-from core.jobs.context import Workplace
-from core.stamps import stamp
+from core.fingerprint import code_version, environment_fingerprint
+from core.jobs.context import JobContext
 from training.learners import checkpoints
 from training.learners.checkpoints import LEARNER_CODE
 from training.learners.learner import Learner
-from training.learners.outbox import Asked
+from training.learners.outbox import PendingRegistration
 from training.learners.pushed_learners import declaring, fresh
 from training.models.online import DEFAULT_SERIES
 from training.registry import client as registry
-from training.registry import flavor, versions
-from training.registry import restore as restoring
+from training.registry import flavor, restore, versions
 from training.registry.tracking import MODEL, Point, Record, Tracking
 from training.registry.versions import Version
 
@@ -39,7 +37,7 @@ _MOST_SERIES = 20
 _MOST_CHARACTERS = 500
 
 
-def register(at: Workplace, task: PushedTask, asked: Asked) -> Version:
+def register(at: JobContext, task: PushedTask, asked: PendingRegistration) -> Version:
     """The version of a checkpoint, made unless it was.
 
     Raises RegistryUnreachableError when MLflow does not answer; ConfigurationError, IntegrityError or NotFoundError
@@ -49,7 +47,7 @@ def register(at: Workplace, task: PushedTask, asked: Asked) -> Version:
     made = versions.made(at.engine, task.name, key.log, key.contender, key.contender_hash, asked.session_date)
     if made is not None:
         return made
-    restoring.ensure_model(at, task.name, task.title)
+    restore.ensure_model(at, task.name, task.title)
     learner = checkpoints.at(at.engine, key, asked.last_seq, fresh(task, key))
     orphans = registry.versions_above(at.settings, task.name, versions.highest(at.engine, task.name))
     with tempfile.TemporaryDirectory(prefix="contender-") as scratch:
@@ -76,7 +74,9 @@ def register(at: Workplace, task: PushedTask, asked: Asked) -> Version:
     return version
 
 
-def _prepare(at: Workplace, task: PushedTask, asked: Asked, learner: Learner, folder: Path) -> tuple[Version, Record]:
+def _prepare(
+    at: JobContext, task: PushedTask, asked: PendingRegistration, learner: Learner, folder: Path
+) -> tuple[Version, Record]:
     key, day = asked.key, asked.session_date
     declared = {name: one.required for name, one in task.inputs.items()} if task.others == "refuse" else None
     version = Version(
@@ -90,7 +90,7 @@ def _prepare(at: Workplace, task: PushedTask, asked: Asked, learner: Learner, fo
         rows_trained=learner.rows_learned,
         data_hash=digest({"log": key.log, "last_event_id": asked.last_seq}),
         artifact_digest=flavor.save_rows(learner.model, folder / MODEL, declared, day),
-        code_version=code_version(at.settings),
+        code_version=code_version(at.settings.code_version),
         run_id="",
         golden=_golden(at.engine, asked, learner),
     )
@@ -99,7 +99,7 @@ def _prepare(at: Workplace, task: PushedTask, asked: Asked, learner: Learner, fo
         "kind": version.kind,
         "data_hash": version.data_hash,
         "code_version": version.code_version,
-        "stamp": stamp(LEARNER_CODE),
+        "stamp": environment_fingerprint(LEARNER_CODE),
     }
     record = Record(
         key="/".join(identity.values()),
@@ -114,7 +114,7 @@ def _prepare(at: Workplace, task: PushedTask, asked: Asked, learner: Learner, fo
     return version, record
 
 
-def _identity(version: Version, asked: Asked) -> dict[str, str]:
+def _identity(version: Version, asked: PendingRegistration) -> dict[str, str]:
     """The tags that say which model it is: never two versions with the same."""
     return {
         "contender": version.contender,
@@ -126,7 +126,7 @@ def _identity(version: Version, asked: Asked) -> dict[str, str]:
     }
 
 
-def _golden(engine: sa.Engine, asked: Asked, learner: Learner) -> dict[str, list[object]]:
+def _golden(engine: sa.Engine, asked: PendingRegistration, learner: Learner) -> dict[str, list[object]]:
     """The newest rows that it had seen, and what it says of them."""
     statement = (
         sa.select(events.c.features, events.c.series_id)
@@ -143,7 +143,7 @@ def _golden(engine: sa.Engine, asked: Asked, learner: Learner) -> dict[str, list
     }
 
 
-def _params(task: PushedTask, asked: Asked, learner: Learner) -> dict[str, str]:
+def _params(task: PushedTask, asked: PendingRegistration, learner: Learner) -> dict[str, str]:
     """How the contender was declared, where it still is so, and what it has learned."""
     declared = declaring(task, asked.key)
     told: dict[str, object] = {"contender": asked.key.contender, "log": asked.key.log}
@@ -155,7 +155,7 @@ def _params(task: PushedTask, asked: Asked, learner: Learner) -> dict[str, str]:
     return {name: str(value)[:_MOST_CHARACTERS] for name, value in told.items() if value is not None}
 
 
-def _metrics(asked: Asked, learner: Learner) -> list[Point]:
+def _metrics(asked: PendingRegistration, learner: Learner) -> list[Point]:
     """The figures of each series; those of rows that name none bear no prefix."""
     at = int(datetime.combine(asked.session_date, time(), tzinfo=UTC).timestamp() * 1000)
     report = sorted(learner.report().items(), key=lambda item: -item[1]["count"])[:_MOST_SERIES]

@@ -18,17 +18,16 @@ import polars as pl
 from core.config.settings import Settings
 from core.config.tasks import Task
 from core.fingerprint import code_version
-from core.jobs.context import Workplace
+from core.jobs.context import JobContext
+from features.arrays import Floats
 from training.backtest.walk_forward import Walk
 from training.evaluation import predictions
-from training.models.base import Floats, Model
+from training.models.base import Model
 from training.registry import client as registry
-from training.registry import flavor, versions
-from training.registry import restore as restoring
-from training.registry import run_content as summary
+from training.registry import flavor, restore, run_content, versions
 from training.registry.client import Registered
 from training.registry.tracking import MODEL, PICTURES, Logged, Record, Tracking
-from training.registry.training_session import Memory
+from training.registry.training_session import TrainingSession
 from training.registry.versions import Version
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ _UNNUMBERED = 0
 
 
 def register(
-    at: Workplace, task: Task, dataset: "Dataset", walks: Mapping[str, Walk], memory: Memory | None = None
+    at: JobContext, task: Task, dataset: "Dataset", walks: Mapping[str, Walk], memory: TrainingSession | None = None
 ) -> tuple[Version, ...]:
     """Registers the model of each walk that has learned more than the contender's newest version.
 
@@ -53,11 +52,11 @@ def register(
     due = [name for name, walk in walks.items() if _is_due(task, newest.get(name), name, walk, memory)]
     if not due:
         return ()
-    restoring.ensure_model(at, task.name, task.title)
+    restore.ensure_model(at, task.name, task.title)
     orphans = registry.versions_above(at.settings, task.name, versions.highest(at.engine, task.name))
     tracking = Tracking.open(at.settings, task, dataset)
     scored = predictions.scored(task, predictions.scoreboard(at.engine, task, dataset.series, dataset.as_of))
-    shown = summary.BRIEF if memory is not None else summary.FULL
+    shown = run_content.BRIEF if memory is not None else run_content.FULL
     with _workshop() as (folder, pool):
         begun: list[tuple[Version, Record, Future[Logged] | Registered]] = []
         for name in due:
@@ -70,7 +69,7 @@ def register(
     return registered
 
 
-def _is_due(task: Task, newest: Version | None, name: str, walk: Walk, memory: Memory | None) -> bool:
+def _is_due(task: Task, newest: Version | None, name: str, walk: Walk, memory: TrainingSession | None) -> bool:
     if walk.model is None or walk.trained_through is None:
         return False
     if newest is not None and newest.trained_through >= walk.trained_through:
@@ -85,7 +84,7 @@ def _prepare(
     name: str,
     walk: Walk,
     scored: pl.DataFrame,
-    shown: summary.Shown,
+    shown: run_content.RunContent,
     folder: Path,
 ) -> tuple[Version, Record]:
     """Writes the model and the pictures into `folder`, and says what the version and its run will be."""
@@ -106,26 +105,26 @@ def _prepare(
         rows_trained=walk.rows_trained,
         data_hash=dataset.data_hash,
         artifact_digest=digest,
-        code_version=code_version(settings),
+        code_version=code_version(settings.code_version),
         run_id="",
         golden=_golden(walk.model, rows),
     )
     if shown.pictures:
-        summary.draw(task, dataset, name, scored, folder / PICTURES)
+        run_content.draw(task, dataset, name, scored, folder / PICTURES)
     record = Record(
         key="/".join(version.identity.values()),
         name=f"{name} {walk.trained_through}",
         description=_description(version),
         tags=version.tags,
-        params=summary.params(task, dataset, version),
-        metrics=summary.metrics(task, name, scored, shown.points),
+        params=run_content.params(task, dataset, version),
+        metrics=run_content.metrics(task, name, scored, shown.points),
         folder=folder,
     )
     return version, record
 
 
 def _complete(
-    at: Workplace, tracking: Tracking, version: Version, record: Record, begun: Future[Logged] | Registered
+    at: JobContext, tracking: Tracking, version: Version, record: Record, begun: Future[Logged] | Registered
 ) -> Version:
     """Gives the version its number in MLflow, closes its run, and records it, last of all, in Postgres."""
     if isinstance(begun, Registered):

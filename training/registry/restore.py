@@ -5,7 +5,7 @@ runs outlive the registered model, and with them the files, so each version is r
 """
 
 from core.errors import BusyError, NotFoundError
-from core.jobs.context import Workplace
+from core.jobs.context import JobContext
 from training.registry import client as registry
 from training.registry import versions
 from training.registry.versions import Version
@@ -14,7 +14,7 @@ _TOLD = "Registered again: the model was deleted in MLflow."
 _MODEL = "model"
 
 
-def ensure_model(at: Workplace, task: str, title: str) -> None:
+def ensure_model(at: JobContext, task: str, title: str) -> None:
     """Makes the registered model of a task when there is none: with the versions that it had, where it was deleted.
 
     Without them the next version would get a number that Postgres knows as another model. Errors as `put_back`.
@@ -23,7 +23,7 @@ def ensure_model(at: Workplace, task: str, title: str) -> None:
         registry.ensure_model(at.settings, task, title)
 
 
-def put_back(at: Workplace, task: str) -> int:
+def put_back(at: JobContext, task: str) -> int:
     """Makes the registered model of a task again where MLflow has it no more, and returns how many versions it got.
 
     A number that no version of ours bears is taken by a copy of the one after it, which is never served. Aliases stay
@@ -49,7 +49,7 @@ def put_back(at: Workplace, task: str) -> int:
     return highest
 
 
-def _register(at: Workplace, number: int, version: Version, folder: str, *, is_ours: bool) -> None:
+def _register(at: JobContext, number: int, version: Version, folder: str, *, is_ours: bool) -> None:
     made = registry.create_version(
         at.settings,
         version.task,
@@ -66,7 +66,7 @@ def _register(at: Workplace, number: int, version: Version, folder: str, *, is_o
         )
 
 
-def _artifacts(at: Workplace, run_id: str) -> str:
+def _artifacts(at: JobContext, run_id: str) -> str:
     """Where a run keeps its files."""
     uri = registry.artifacts_of(at.settings, run_id)
     if uri is None:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from features.arrays import FeatureRow, Floats
 from training.backtest.state import thaw
-from training.event_log.events import Features
-from training.models.base import Floats
 from training.models.online import DEFAULT_SERIES, Online
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def _load_pyfunc(path: str) -> ServedRows:
     return ServedRows(thaw(Path(path).read_bytes()))
 
 
-def _row(cells: dict[Any, Any]) -> tuple[Features, str]:
+def _row(cells: dict[Any, Any]) -> tuple[FeatureRow, str]:
     """The features that a row has, and its series.
 
     >>> _row({"in_1": 1, "in_2": float("nan"), "series_id": "airline"})

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from core.config.tasks import Task
-from training.evaluation import losses as scoring
-from training.evaluation import plots as pictures
+from training.evaluation import losses, plots
 from training.registry.tracking import Point
 from training.registry.versions import Version
 
@@ -21,14 +20,14 @@ _PNG_COMPRESSION = 1  # a third faster to write, hardly larger
 
 
 @dataclass(frozen=True)
-class Shown:
+class RunContent:
     """How much a run shows: whether pictures, and how many points of each metric's course."""
 
     pictures: bool
     points: int
 
 
-FULL, BRIEF = Shown(pictures=True, points=50), Shown(pictures=False, points=2)
+FULL, BRIEF = RunContent(pictures=True, points=50), RunContent(pictures=False, points=2)
 
 
 def params(task: Task, dataset: "Dataset", version: Version) -> dict[str, str]:
@@ -51,11 +50,11 @@ def metrics(task: Task, contender: str, scored: pl.DataFrame, points_each: int) 
 
     The last point of each is over all rows. A point's step is the number of rows, its time their last target date.
     """
-    rows = scoring.paired(scored, [contender, task.baseline])
+    rows = losses.paired(scored, [contender, task.baseline])
     labels, dates = rows["label"].to_numpy(), rows["target_date"].to_list()
     points = []
     for prefix, name in (("", contender), (_BASELINE, task.baseline)):
-        course = scoring.over_time(task, labels, rows[name].to_numpy(), points_each)
+        course = losses.over_time(task, labels, rows[name].to_numpy(), points_each)
         for row in course.iter_rows(named=True):
             step = row.pop("rows")
             at = _milliseconds(dates[step - 1])
@@ -66,9 +65,9 @@ def metrics(task: Task, contender: str, scored: pl.DataFrame, points_each: int) 
 def draw(task: Task, dataset: "Dataset", contender: str, scored: pl.DataFrame, folder: Path) -> None:
     """Writes the contender's pictures into a new folder."""
     folder.mkdir(parents=True)
-    rows = scoring.paired(scored, [contender, task.baseline])
-    subject = pictures.Subject(task, contender, dataset.series, dataset.source, rows)
-    for name, figure in pictures.draw(subject).items():
+    rows = losses.paired(scored, [contender, task.baseline])
+    subject = plots.Subject(task, contender, dataset.series, dataset.source, rows)
+    for name, figure in plots.draw(subject).items():
         figure.savefig(folder / f"{name}.png", pil_kwargs={"compress_level": _PNG_COMPRESSION})
 
 

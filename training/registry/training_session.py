@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from core.config.tasks import Task
-from training.backtest import replay as tails
-from training.backtest.replay import Tail
+from training.backtest import replay
+from training.backtest.replay import LearnerReplay
 from training.backtest.state import Position
 from training.backtest.walk_forward import Walk
 from training.evaluation import outcomes
-from training.event_log.events import Draft
+from training.event_log.events import NewEvent
 from training.learners.learner import Learner
 from training.registry.versions import Version
 
@@ -29,7 +29,7 @@ REST_EVERY = 63
 
 
 @dataclass(eq=False)
-class Memory:
+class TrainingSession:
     """The contenders of one task on one series, after the last night.
 
     `labels` are those recorded, `newest` the newest version of each contender that has one. `holders` are the
@@ -60,10 +60,10 @@ class Memory:
                 learner.forget_said(learner.seq)
         self.nights += 1
 
-    def tails(self, appended: Sequence[Draft]) -> dict[str, Tail]:
+    def tails(self, appended: Sequence[NewEvent]) -> dict[str, LearnerReplay]:
         """The learners held, with the rows that were appended to the log since they had learned all of it."""
         return {
-            name: tails.going_on(learner, position.learned_through, appended)
+            name: replay.going_on(learner, position.learned_through, appended)
             for name, learner in self.learners.items()
             if (position := self.positions[name]) is not None
         }

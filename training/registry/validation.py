@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.config.tasks import Task
-from training.models.base import Floats
+from features.arrays import Floats
 from training.models.catalog import PROCEDURES
 from training.registry.versions import Version
 

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from features.arrays import Days
-from training.evaluation import scoreboard as boards
-from training.evaluation.board import Board
+from features.arrays import Days, Floats
+from training.evaluation import scoreboard
+from training.evaluation.board import Scoreboard
 from training.evaluation.e_values import bound, loss, path, shared
 from training.ledger.decisions import Decision
-from training.models.base import Floats
 from training.promotion.comparisons import Pair
 from training.promotion.inputs import Given
 from training.promotion.reign import is_fixed
@@ -66,10 +65,10 @@ def read(engine: sa.Engine, decision: Decision) -> Curves:
     scored_from = decision.evidence["first"]
     if since is not None and (scored_from is None or since.isoformat() < scored_from):
         since = None  # which of the rows after it are scored depends on those before
-    return draw(given.on(boards.read(engine, given.scope, given.as_of, since)), decision)
+    return draw(given.on(scoreboard.read(engine, given.scope, given.as_of, since)), decision)
 
 
-def draw(board: Board, decision: Decision) -> Curves:
+def draw(board: Scoreboard, decision: Decision) -> Curves:
     """The same, of a board that has the rows."""
     given, evidence = Given.of(decision), decision.evidence
     is_title = _is_title(decision, given)
@@ -93,7 +92,7 @@ def _is_title(decision: Decision, given: Given) -> bool:
     return given.champion in given.scope.contenders and is_compared
 
 
-def _curve(rows: Board, given: Given, against: str, name: str) -> Curve:
+def _curve(rows: Scoreboard, given: Given, against: str, name: str) -> Curve:
     theirs, mine = rows.track(against).values, rows.track(name).values
     both = np.isfinite(theirs) & np.isfinite(mine)
     days, labels, p, q = rows.target_dates[both], rows.labels[both], theirs[both], mine[both]

@@ -7,11 +7,7 @@ from training.ledger.decisions import Decision
 from training.promotion.comparisons import Pair
 from training.promotion.gate import BOOTSTRAP, PROMOTE
 from training.promotion.inputs import Given
-from training.reports import decision_plots as decision_pictures
-from training.reports import diagnostics as known
-from training.reports import explanations as wording
-from training.reports import html as sheet
-from training.reports import next_steps as outlook
+from training.reports import decision_plots, diagnostics, explanations, html, next_steps
 from training.reports.decision_curves import Curves
 from training.reports.diagnostics import Fault
 from training.reports.explanations import loss, number
@@ -28,21 +24,21 @@ def page(decision: Decision, curves: Curves) -> bytes:
     name = f"{decision.task}: {decision.outcome} on {decision.session_date}"
     day = f'<span class="day">{decision.session_date}</span>'
     has_moved = decision.outcome in (BOOTSTRAP, PROMOTE)
-    told = [*_pictures(decision, curves), *_comparisons(decision), *faults(known.found(decision))]
+    told = [*_pictures(decision, curves), *_comparisons(decision), *faults(diagnostics.found(decision))]
     awaited = _awaited(decision)
     body = [
         f"<h1>{escape(decision.task)}: {escape(decision.outcome)} on {day}</h1>",
-        f'<p class="why">{escape(wording.why(decision))}</p>',
-        f"<p>{escape(wording.after(decision))}</p>",
+        f'<p class="why">{escape(explanations.why(decision))}</p>',
+        f"<p>{escape(explanations.after(decision))}</p>",
         *([*told, *awaited] if has_moved else [*awaited, *told]),
         *_ranking(decision),
         *_standing_on(decision),
     ]
-    return sheet.page(name, body).encode()
+    return html.page(name, body).encode()
 
 
 def _awaited(decision: Decision) -> list[str]:
-    told = outlook.awaited(decision)
+    told = next_steps.awaited(decision)
     if not told:
         return []
     return ["<h2>What the title waits for</h2>", *(f"<p>{escape(sentence)}</p>" for sentence in told)]
@@ -61,7 +57,7 @@ def _pictures(decision: Decision, curves: Curves) -> list[str]:
             f"{_too_few(decision, given)}, so here is every contender against the baseline, {curves.against}, on all "
             f"rows: {extent}. {_chosen_by(given)}"
         )
-    picture = decision_pictures.svg(curves, given.metric, 1 / given.gate.alpha)
+    picture = decision_plots.svg(curves, given.metric, 1 / given.gate.alpha)
     named = escape(f"Loss saved against {curves.against} and the evidence, by date, {extent}")
     margin = (
         "<p class=quiet>This task goes by the rule <em>margin</em>: the evidence is shown, and does not decide.</p>"
@@ -71,7 +67,7 @@ def _pictures(decision: Decision, curves: Curves) -> list[str]:
     return [
         "<h2>How it went</h2>",
         f'<p class="quiet">{escape(what)} The thick line is {escape(drawn[0].challenger)}.'
-        f"{escape(decision_pictures.beyond(curves))}</p>",
+        f"{escape(decision_plots.beyond(curves))}</p>",
         picture.replace("<svg ", f'<svg role="img" aria-label="{named}" ', 1).strip(),
         margin,
     ]
@@ -103,7 +99,7 @@ def _comparisons(decision: Decision) -> list[str]:
             f"{one['challenger']} (champion now)" if one["challenger"] == decision.champion else one["challenger"],
             f"{one['rows']:,}",
             number(one["shared"]),
-            wording.COMPARED[one["reason"]],
+            explanations.COMPARED[one["reason"]],
             loss(one["challenger_loss"]),
             loss(one["champion_loss"]),
             *([] if count == 1 else [number(one["e_value"])]),
@@ -117,7 +113,7 @@ def _comparisons(decision: Decision) -> list[str]:
         f"<h2>Who challenges {escape(str(given.champion))}</h2>",
         f'<p class="quiet">Evidence of {number(compared[0]["needed"])} is enough. Loss: {_METRIC[given.metric]}, on '
         "the rows that both predicted before their labels were known.</p>",
-        sheet.table(head, rows, words={0, 3}),
+        html.table(head, rows, words={0, 3}),
     ]
     return [*told, *_watched(decision, given)]
 
@@ -149,20 +145,20 @@ def _watched(decision: Decision, given: Given) -> list[str]:
 
 def _ranking(decision: Decision) -> list[str]:
     evidence, given = decision.evidence, Given.of(decision)
-    means, beats = wording.best_first(evidence), evidence["beats_baseline"]
+    means, beats = explanations.best_first(evidence), evidence["beats_baseline"]
     if not means:
         return []
     base = means.get(given.baseline)
     rows = []
     for name, mean in means.items():
         ahead = f"{mean / base - 1:+.2%}" if base and name != given.baseline else ""
-        beaten = wording.IS_BASELINE if name == given.baseline else beats.get(name, "")
-        rows.append([wording.marked(name, is_champion=name == decision.champion), loss(mean), ahead, beaten])
+        beaten = explanations.IS_BASELINE if name == given.baseline else beats.get(name, "")
+        rows.append([explanations.marked(name, is_champion=name == decision.champion), loss(mean), ahead, beaten])
     return [
         "<h2>All contenders</h2>",
         f'<p class="quiet">On all rows that every one of them predicted, the best first: '
         f"{evidence['first']} to {evidence['last']}. A mean alone moves no alias.</p>",
-        sheet.table(["contender", _METRIC[given.metric], "to the baseline", "beats the baseline"], rows, words={0, 3}),
+        html.table(["contender", _METRIC[given.metric], "to the baseline", "beats the baseline"], rows, words={0, 3}),
     ]
 
 

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from features.arrays import Days
+from features.arrays import Days, Floats
 from training.evaluation.e_values import Metric
 from training.evaluation.plotting import BETTER, FAINT, GREY, INK, OURS, THEIRS, WORSE
-from training.models.base import Floats
 from training.reports.decision_curves import Curve, Curves
 
 if TYPE_CHECKING:

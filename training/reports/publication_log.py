@@ -8,22 +8,13 @@ import sqlalchemy as sa
 from core.db.engine import reachable
 from core.db.pipeline_tables import decisions
 from core.db.pipeline_tables import runs as settled_runs
-from core.jobs import run_keys as runs
+from core.fingerprint import code_hash
+from core.jobs import run_keys
 from core.jobs.run_keys import RunKey
-from core.stamps import code
 from training.ledger.decisions import Decision
 
 _STEP = "decision"
-_PAGE_CODE = (
-    "training.reports.decision_page",
-    "training.reports.decision_curves",
-    "training.reports.decision_plots",
-    "training.reports.explanations",
-    "training.reports.diagnostics",
-    "training.reports.next_steps",
-    "training.reports.html",
-    "training.reports.decision_json",
-)
+_PAGE_CODE = ("training.reports",)
 
 
 def key(decision: Decision, number: int) -> RunKey:
@@ -33,7 +24,7 @@ def key(decision: Decision, number: int) -> RunKey:
 
 def find(engine: sa.Engine, decision: Decision, number: int) -> dict[str, Any] | None:
     """The mark of a decision that was logged; None when it was not."""
-    return runs.settled(engine, key(decision, number))
+    return run_keys.settled(engine, key(decision, number))
 
 
 def missing(engine: sa.Engine, task: str, *, holds: bool) -> list[int]:
@@ -50,4 +41,4 @@ def missing(engine: sa.Engine, task: str, *, holds: bool) -> list[int]:
 
 def drawn_by() -> str:
     """What made the page and drew its pictures: another release may say the same in other bytes."""
-    return f"matplotlib {version('matplotlib')}, code {code(_PAGE_CODE)}"
+    return f"matplotlib {version('matplotlib')}, code {code_hash(_PAGE_CODE)}"

@@ -11,32 +11,27 @@ from pathlib import Path
 
 from core.config.tasks import Task
 from core.errors import ConfigurationError, RegistryUnreachableError
-from core.jobs import run_keys as runs
-from core.jobs.context import Workplace
+from core.jobs import run_keys
+from core.jobs.context import JobContext
 from core.logs import get_log
 from training.ledger import decisions
 from training.ledger.decisions import Decision
 from training.registry.tracking import Point, Record, Tracking
-from training.reports import decision_curves as curves
-from training.reports import decision_json as decision_file
-from training.reports import decision_page as report
-from training.reports import explanations as wording
-from training.reports import publication_log as decision_marks
-from training.reports import reproduce as again
+from training.reports import decision_curves, decision_json, decision_page, explanations, publication_log, reproduce
 
 
-def complete(at: Workplace, task: Task, *, holds: bool = True) -> int:
+def complete(at: JobContext, task: Task, *, holds: bool = True) -> int:
     """Logs the decisions of a task that were not logged yet, and returns how many. An MLflow that fails is a warning.
 
     `holds`: those that moved nothing as well. Raises BusyError when the lease was lost.
     """
-    missing = decision_marks.missing(at.engine, task.name, holds=holds)
+    missing = publication_log.missing(at.engine, task.name, holds=holds)
     logged = 0
     try:
         tracking = Tracking.open(at.settings, task, None) if missing else None
         for number in missing:
             decision = decisions.find(at.engine, number)
-            if tracking is not None and decision is not None and again.is_of_gate(decision):
+            if tracking is not None and decision is not None and reproduce.is_of_gate(decision):
                 _log(at, tracking, number, decision)
                 logged += 1
     except (RegistryUnreachableError, ConfigurationError) as error:
@@ -46,9 +41,12 @@ def complete(at: Workplace, task: Task, *, holds: bool = True) -> int:
     return logged
 
 
-def _log(at: Workplace, tracking: Tracking, number: int, decision: Decision) -> None:
-    drawn = curves.read(at.engine, decision)
-    files = {decision_file.NAME: decision_file.content(decision), report.NAME: report.page(decision, drawn)}
+def _log(at: JobContext, tracking: Tracking, number: int, decision: Decision) -> None:
+    drawn = decision_curves.read(at.engine, decision)
+    files = {
+        decision_json.NAME: decision_json.content(decision),
+        decision_page.NAME: decision_page.page(decision, drawn),
+    }
     key = f"decision/{decision.task}/{number}/{decision.evidence_hash}"
     run_id = tracking.finished(key)
     if run_id is None:
@@ -59,12 +57,12 @@ def _log(at: Workplace, tracking: Tracking, number: int, decision: Decision) -> 
         tracking.finish(run_id)
     mark = {
         "run": run_id,
-        "files": {name: again.sha256(content) for name, content in files.items()},
+        "files": {name: reproduce.sha256(content) for name, content in files.items()},
         "rows": drawn.digests,
-        "drawn_by": decision_marks.drawn_by(),
+        "drawn_by": publication_log.drawn_by(),
     }
     with at.writing() as connection:
-        runs.settle(connection, decision_marks.key(decision, number), mark)
+        run_keys.settle(connection, publication_log.key(decision, number), mark)
 
 
 def _record(key: str, number: int, decision: Decision, folder: Path) -> Record:
@@ -82,7 +80,7 @@ def _record(key: str, number: int, decision: Decision, folder: Path) -> Record:
     return Record(
         key,
         f"decision {number}: {decision.session_date} {decision.outcome}",
-        f"{wording.why(decision)} {wording.after(decision)}",
+        f"{explanations.why(decision)} {explanations.after(decision)}",
         tags,
         {name: str(value) for name, value in params.items()},
         _points(decision),

@@ -13,17 +13,14 @@ import sqlalchemy as sa
 
 from core.config.tasks import digest
 from core.errors import ConfigurationError, NotFoundError
-from training.evaluation import scoreboard as boards
+from training.evaluation import scoreboard
 from training.ledger import decisions
 from training.ledger.decisions import Decision
-from training.promotion import record as judgement
-from training.promotion import state as carried
+from training.promotion import record
+from training.promotion import state as gate_state
 from training.promotion.gate import decide
 from training.promotion.inputs import Given
-from training.reports import decision_curves as curves
-from training.reports import decision_json as decision_file
-from training.reports import decision_page as report
-from training.reports import publication_log as decision_marks
+from training.reports import decision_curves, decision_json, decision_page, publication_log
 from training.reports.decision_curves import Curves
 
 
@@ -37,12 +34,12 @@ class _Made:
     @cached_property
     def files(self) -> dict[str, bytes]:
         """Its two files. To draw the report takes longer than all the rest, so it is drawn when it is asked for."""
-        page = report.page(self.decision, self.drawn)
-        return {decision_file.NAME: decision_file.content(self.decision), report.NAME: page}
+        page = decision_page.page(self.decision, self.drawn)
+        return {decision_json.NAME: decision_json.content(self.decision), decision_page.NAME: page}
 
 
 @dataclass(frozen=True)
-class Again:
+class Reproduction:
     """The decision as it is kept, as it comes out when it is made again, and what differs, if anything.
 
     `is_logged`: whether there is a logged report to hold the new one against.
@@ -59,7 +56,7 @@ class Again:
         return self.made.files
 
 
-def again(engine: sa.Engine, number: int) -> Again:
+def again(engine: sa.Engine, number: int) -> Reproduction:
     """Makes a decision again.
 
     Raises NotFoundError for a number that no decision has, ConfigurationError for one that a person or a declaration
@@ -73,18 +70,18 @@ def again(engine: sa.Engine, number: int) -> Again:
         )
     given = Given.of(kept)
     last = decisions.newest_judged(engine, kept.task, kept.series, before=number)
-    board = boards.read(engine, given.scope, given.as_of)
+    board = scoreboard.read(engine, given.scope, given.as_of)
     reign = given.champion, given.reign.since
-    left = carried.left_by(last, given.stands_on, given.identities, given.stands, reign)
-    decision = judgement.decision(given, decide(judgement.case(given, given.on(board), left)))
-    made = _Made(decision, curves.draw(given.on(board), decision))
-    mark = decision_marks.find(engine, kept, number)
+    left = gate_state.left_by(last, given.stands_on, given.identities, given.stands, reign)
+    decision = record.decision(given, decide(record.case(given, given.on(board), left)))
+    made = _Made(decision, decision_curves.draw(given.on(board), decision))
+    mark = publication_log.find(engine, kept, number)
     differences = [
         *_changed_since(engine, number, kept),
         *(() if mark is None else _against(mark, made)),
-        *decision_file.differences(kept, decision),
+        *decision_json.differences(kept, decision),
     ]
-    return Again(kept, made, tuple(differences), is_logged=mark is not None)
+    return Reproduction(kept, made, tuple(differences), is_logged=mark is not None)
 
 
 def find(engine: sa.Engine, number: int) -> Decision:
@@ -122,8 +119,8 @@ def _against(mark: dict[str, Any], made: _Made) -> list[str]:
         logged, now = mark["files"][name], sha256(content)
         if logged != now:
             told.append(f"{name}, as it was logged: {logged[:16]} → {now[:16]}")
-    if told and mark["drawn_by"] != decision_marks.drawn_by():
-        told.append(f"the files were made by {mark['drawn_by']}, now by {decision_marks.drawn_by()}")
+    if told and mark["drawn_by"] != publication_log.drawn_by():
+        told.append(f"the files were made by {mark['drawn_by']}, now by {publication_log.drawn_by()}")
     return told
 
 

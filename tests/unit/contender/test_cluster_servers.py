@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from contender.servers import mlflow as mlflow_server
-from contender.servers import postgres as postgres_server
+from contender.servers import mlflow, postgres
 from core.config.settings import Settings
 from core.errors import ConfigurationError
 from core.jobs.runner import run_command
@@ -16,7 +15,7 @@ URL = "postgresql+psycopg2://contender:secret@postgres:5432/contender"
 def test_mlflow_answers_to_its_names_with_and_without_a_port(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, mlflow_host="0.0.0.0", mlflow_names="mlflow, mlflow.lab.svc")
 
-    said = mlflow_server.arguments(settings, URL, 5000)
+    said = mlflow.arguments(settings, URL, 5000)
 
     hosts = said[said.index("--allowed-hosts") + 1].split(",")
     assert hosts == [
@@ -27,8 +26,8 @@ def test_mlflow_answers_to_its_names_with_and_without_a_port(tmp_path: Path) -> 
 
 
 def test_a_server_that_is_told_too_little_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command("mlflow", "", mlflow_server.become, []) == 42
-    assert run_command("postgres", "", postgres_server.become, []) == 42
+    assert run_command("mlflow", "", mlflow.become, []) == 42
+    assert run_command("postgres", "", postgres.become, []) == 42
 
     told = capsys.readouterr().err
     assert "MLFLOW_BACKEND_STORE_URI is not set" in told
@@ -37,7 +36,7 @@ def test_a_server_that_is_told_too_little_says_what_is_missing(capsys: pytest.Ca
 
 @pytest.mark.parametrize("name", ["postgres", "initdb", "pg_isready", "pg_dump", "pg_restore", "psql"])
 def test_the_package_brings_every_program_that_a_cluster_needs(name: str) -> None:
-    assert Path(postgres_server.binary(name)).is_file()
+    assert Path(postgres.binary(name)).is_file()
 
 
 def test_a_folder_that_cannot_be_made_is_told_and_nothing_is_left_for_a_database(tmp_path: Path) -> None:
@@ -45,4 +44,4 @@ def test_a_folder_that_cannot_be_made_is_told_and_nothing_is_left_for_a_database
     settings = Settings(home=tmp_path, database_url=URL, mlflow_backend_url=URL, postgres_password="p" * 32)
 
     with pytest.raises((ConfigurationError, OSError)):
-        postgres_server.prepare(settings)
+        postgres.prepare(settings)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from contender.console.progress import Progress
+from contender.console.progress import ProgressReporter
 from contender.local.declared import declared
 from contender.local.pipeline import tell_again
 from core.errors import ConfigurationError
@@ -18,11 +18,13 @@ def said() -> io.StringIO:
 
 
 @pytest.fixture
-def progress(said: io.StringIO) -> Progress:
-    return Progress(Console(file=said, width=200))
+def progress(said: io.StringIO) -> ProgressReporter:
+    return ProgressReporter(Console(file=said, width=200))
 
 
-def test_a_file_that_cannot_be_used_is_told_and_skipped(tmp_path: Path, said: io.StringIO, progress: Progress) -> None:
+def test_a_file_that_cannot_be_used_is_told_and_skipped(
+    tmp_path: Path, said: io.StringIO, progress: ProgressReporter
+) -> None:
     (tmp_path / "airline.yaml").write_text((TASKS / "airline.yaml").read_text())
     (tmp_path / "broken.yaml").write_text("name: [")
 
@@ -40,7 +42,7 @@ def test_a_file_that_cannot_be_used_is_told_and_skipped(tmp_path: Path, said: io
 
 
 def test_when_not_one_file_can_be_used_each_is_told_and_nothing_goes_on(
-    tmp_path: Path, said: io.StringIO, progress: Progress
+    tmp_path: Path, said: io.StringIO, progress: ProgressReporter
 ) -> None:
     for name in ("one", "two"):
         (tmp_path / f"{name}.yaml").write_text("name: [")
@@ -51,13 +53,13 @@ def test_when_not_one_file_can_be_used_each_is_told_and_nothing_goes_on(
     assert said.getvalue().count("skipped") == 2
 
 
-def test_a_folder_without_task_files_is_told(tmp_path: Path, progress: Progress) -> None:
+def test_a_folder_without_task_files_is_told(tmp_path: Path, progress: ProgressReporter) -> None:
     with pytest.raises(ConfigurationError, match="CONTENDER_TASKS"):
         declared(tmp_path, progress)
 
 
 def test_the_file_of_a_pushed_task_is_checked_and_goes_through_no_loop(
-    tmp_path: Path, said: io.StringIO, progress: Progress
+    tmp_path: Path, said: io.StringIO, progress: ProgressReporter
 ) -> None:
     (tmp_path / "phishing.yaml").write_text((TASKS / "phishing.yaml").read_text())
     live = (TASKS / "live.yaml").read_text()

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from contender.cli import doctor
 from contender.cli.main import app
 from contender.console.findings import Finding
-from contender.vagrant import checks as vagrant_checks
+from contender.vagrant import checks
 from contender.vagrant.settings import VagrantSettings, load_vagrant_settings
 from core.errors import ConfigurationError
 
@@ -44,9 +44,9 @@ def test_a_disk_without_room_is_told() -> None:
 def test_what_fails_ends_the_command_with_42(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTENDER_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        vagrant_checks, "check", lambda host, asked: [Finding("ok", "Fine."), Finding("fails", "Not fine.", "Mend it.")]
+        checks, "check", lambda host, asked: [Finding("ok", "Fine."), Finding("fails", "Not fine.", "Mend it.")]
     )
-    monkeypatch.setattr(doctor.vagrant_facts, "gather", lambda: None)
+    monkeypatch.setattr(doctor.facts, "gather", lambda: None)
 
     told = CliRunner().invoke(app, ["doctor", "--vagrant"])
 

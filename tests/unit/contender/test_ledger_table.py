@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from contender.cli.ledger_table import now, reason, table
-from training.ledger.history import Ending, Holder, Line
+from training.ledger.history import Ending, Holder, LedgerLine
 
 LOGISTIC, RIVER = Holder(3, "logistic-shrunk"), Holder(12, "river-logistic")
 AT = datetime(2024, 5, 6, 7, 8, tzinfo=UTC)
@@ -21,12 +21,12 @@ def line(
     who: str = "promote",
     pins: bool = False,
     number: int | None = None,
-) -> Line:
+) -> LedgerLine:
     at = None if ending == "unrecorded" else AT
-    return Line(at, "champion", before, after, who, why, ending, decision, pins, number)
+    return LedgerLine(at, "champion", before, after, who, why, ending, decision, pins, number)
 
 
-def printed(*lines: Line, width: int) -> list[str]:
+def printed(*lines: LedgerLine, width: int) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
     console.print(table(lines, width))
     assert isinstance(console.file, io.StringIO)
@@ -90,7 +90,7 @@ def test_in_80_columns_the_alias_stands_below_the_time_and_the_decision_is_still
         (line("unfinished", why="PROMOTE refresh"), "not finished; the next job ends it: PROMOTE refresh"),
     ],
 )  # fmt: skip
-def test_the_reason_says_what_came_of_a_move(made: Line, told: str) -> None:
+def test_the_reason_says_what_came_of_a_move(made: LedgerLine, told: str) -> None:
     assert reason(made) == told
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from contender.console.progress import Progress
-from contender.local import pipeline as loop
+from contender.console.progress import ProgressReporter
+from contender.local import pipeline
 from contender.local.declared import declared
 from core.config.settings import Settings
 from core.config.tasks import Task
@@ -20,18 +20,18 @@ def test_a_fault_of_ours_in_one_task_is_told_written_down_and_does_not_stop_the_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = io.StringIO()
-    progress = Progress(Console(file=said, width=200))
+    progress = ProgressReporter(Console(file=said, width=200))
     settings = Settings(home=tmp_path, tasks=TASKS)
     walked = []
 
-    def run_task(settings: Settings, task: Task, clock: Clock, progress: Progress) -> None:
+    def run_task(settings: Settings, task: Task, clock: Clock, progress: ProgressReporter) -> None:
         walked.append(task.name)
         if task.name == "airline":
             raise ValueError("array must not contain infs or NaNs\n in row 3")
 
-    monkeypatch.setattr(loop, "run_task", run_task)
+    monkeypatch.setattr(pipeline, "run_task", run_task)
 
-    failures = loop.run_all(settings, declared(TASKS, progress), SystemClock(), progress)
+    failures = pipeline.run_all(settings, declared(TASKS, progress), SystemClock(), progress)
 
     assert walked == ["airline", "spy"]
     assert [failure.task for failure in failures] == ["airline"]

@@ -9,7 +9,7 @@ import pytest
 
 from core.config.task_files import load_task
 from core.config.tasks import Feature, Task
-from core.jobs import calendars as sessions
+from core.jobs import calendars
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 Bars = Callable[..., pl.DataFrame]
@@ -46,7 +46,7 @@ def bars(spy: Task) -> Bars:
     """Raw bars on consecutive sessions: bars([100.0, 101.0], split=[1.0, 2.0]); a close of None is no bar at all."""
 
     def make(close: Sequence[float | None], first: date = date(2015, 1, 5), **fields: Sequence[float]) -> pl.DataFrame:
-        days = sessions.expected_dates(spy, first, date(2016, 12, 30))[: len(close)]
+        days = calendars.expected_dates(spy, first, date(2016, 12, 30))[: len(close)]
         frame = pl.DataFrame(
             {
                 "event_date": days,

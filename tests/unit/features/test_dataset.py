@@ -7,7 +7,7 @@ import pytest
 
 from core.config.tasks import Feature, Target, Task
 from features.calendar_frame import on_calendar
-from features.dataset import Row, build, dataset_hash, declaration_hash, features_hash, latest_row, lookback
+from features.dataset import DatasetRow, build, dataset_hash, declaration_hash, features_hash, latest_row, lookback
 
 Make = Callable[..., pl.DataFrame]
 Declare = Callable[..., Task]
@@ -117,7 +117,7 @@ def test_the_latest_row_names_its_features_and_their_hash(declare: Declare, bars
     row = latest_row(task, bars([100.0, 50.0], high=[100.0, 52.0]))
 
     features = {"range": 0.04, "day_of_week": 1.0}
-    assert row == Row(date(2015, 1, 6), date(2015, 1, 7), features, features_hash(features))
+    assert row == DatasetRow(date(2015, 1, 6), date(2015, 1, 7), features, features_hash(features))
 
 
 def test_the_hash_of_features_sees_the_last_bit_the_names_and_their_order() -> None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.config.tasks import Task
-from core.jobs import calendars as sessions
+from core.jobs import calendars
 from features.dataset import build, features_hash, latest_row, lookback
 
 AS_OF = datetime(2017, 1, 1, tzinfo=UTC)
@@ -57,7 +57,7 @@ def markets(draw: st.DrawFn) -> list[Day | None]:
 
 def observed(task: Task, days: Sequence[Day | None]) -> pl.DataFrame:
     rows, close = [], 100.0
-    for date_, day in zip(sessions.expected_dates(task, FIRST, LAST), days, strict=False):
+    for date_, day in zip(calendars.expected_dates(task, FIRST, LAST), days, strict=False):
         if day is not None:
             close = close * day.move / day.split
             known_at = datetime.combine(date_, time(21), tzinfo=UTC)
@@ -119,7 +119,7 @@ def test_whatever_happens_later_changes_nothing_at_or_before_a_date(task: Task, 
     past = data.draw(markets())
     present = len(past) - 1
     frame, other = (observed(task, past + data.draw(markets())) for _ in range(2))
-    today = sessions.expected_dates(task, FIRST, LAST)[present]
+    today = calendars.expected_dates(task, FIRST, LAST)[present]
 
     rows, others = table(task, frame), table(task, other)
 
@@ -152,7 +152,7 @@ def test_every_feature_and_label_is_what_a_shareholder_would_reckon(task: Task, 
     frame = observed(task, days)
     bars = {bar["event_date"]: bar for bar in frame.to_dicts()}
     rows = {row["event_date"]: row for row in table(task, frame).to_dicts()}
-    dates = sessions.expected_dates(task, FIRST, LAST)
+    dates = calendars.expected_dates(task, FIRST, LAST)
 
     for at, day in enumerate(dates[: len(days)]):
         window = [bars.get(earlier) for earlier in dates[max(0, at - 8) : at + 1]]

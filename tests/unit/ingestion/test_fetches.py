@@ -7,7 +7,7 @@ import pytest
 from core.config.task_files import load_task
 from core.errors import SourceUnreachableError
 from ingestion.sources.base import NoNetworkError, RateLimitedError
-from ingestion.store import fetch_log as fetches
+from ingestion.store import fetch_log
 from ingestion.store.fetch_log import Fetch, cut_off, failure, is_answered, reason_to_wait
 
 SPY = load_task(Path(__file__).parent.parent.parent.parent / "tasks", "spy")
@@ -103,4 +103,4 @@ def test_a_machine_without_a_network_may_try_as_often_as_it_likes() -> None:
 def test_the_day_is_counted_in_utc_whatever_the_zone_of_the_clock(zone: str) -> None:
     now = datetime(2024, 5, 17, 23, 30, tzinfo=UTC).astimezone(ZoneInfo(zone))
 
-    assert fetches.day_of(now) == datetime(2024, 5, 17, tzinfo=UTC)
+    assert fetch_log.day_of(now) == datetime(2024, 5, 17, tzinfo=UTC)

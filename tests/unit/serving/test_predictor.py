@@ -8,9 +8,17 @@ import pytest
 
 from core.config.tasks import Task
 from core.errors import DataRefusedError, NotFoundError
-from features.dataset import Row
-from serving.champion.predictor import Champion, Latest, NoPredictionError, NoThresholdError, Standing, predict, stand
-from serving.champion.state import Board, NoChampionError, NoDataError
+from features.dataset import DatasetRow
+from serving.champion.predictor import (
+    Champion,
+    Latest,
+    NoPredictionError,
+    NoThresholdError,
+    ServedPrediction,
+    predict,
+    stand,
+)
+from serving.champion.state import NoChampionError, NoDataError, ServingState
 from training.registry.versions import Version
 
 SPY = Task.model_validate(
@@ -28,7 +36,10 @@ VERSION = Version(
     code_version="e", run_id="r", golden={},
 )  # fmt: skip
 LATEST = Latest(
-    Row(date(2018, 12, 31), date(2019, 1, 2), {"return_1": 0.25, "range": 0.5}, "f" * 16), "GSPC", "sample", "d" * 16
+    DatasetRow(date(2018, 12, 31), date(2019, 1, 2), {"return_1": 0.25, "range": 0.5}, "f" * 16),
+    "GSPC",
+    "sample",
+    "d" * 16,
 )
 
 
@@ -43,8 +54,8 @@ def champion(model: object = None) -> Champion:
     return Champion(VERSION, ("return_1", "range"), model or Sum(), "mlflow")
 
 
-def standing(task: Task = SPY, value: float | None = 0.75) -> Standing:
-    return Standing(task, champion(), LATEST, value, "unproven")
+def standing(task: Task = SPY, value: float | None = 0.75) -> ServedPrediction:
+    return ServedPrediction(task, champion(), LATEST, value, "unproven")
 
 
 def test_the_answer_has_the_fields_that_clients_know_and_where_it_came_from() -> None:
@@ -131,7 +142,7 @@ def test_a_model_that_answers_another_number_of_rows_is_refused() -> None:
 
 
 def test_the_board_says_why_it_has_no_standing() -> None:
-    board = Board()
+    board = ServingState()
     board.tasks = {"spy": SPY, "airline": AIRLINE}
     board.champions = {"airline": champion()}
 
@@ -144,7 +155,7 @@ def test_the_board_says_why_it_has_no_standing() -> None:
 
 
 def test_a_published_standing_is_found_until_its_task_is_gone() -> None:
-    board = Board()
+    board = ServingState()
     board.tasks = {"spy": SPY}
 
     board.publish(standing())

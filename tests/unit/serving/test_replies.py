@@ -9,9 +9,9 @@ import pytest
 
 from core.db.pipeline_tables import predictions
 from core.jobs.clock import FixedClock
-from features.dataset import Row
-from serving.champion.predictor import Champion, Latest, Standing
-from serving.http.responses import KEPT_REPLIES, Desk
+from features.dataset import DatasetRow
+from serving.champion.predictor import Champion, Latest, ServedPrediction
+from serving.http.responses import KEPT_REPLIES, ResponseCache
 from serving.prediction_log.logged import COLUMNS, LoggedAnswer
 from training.registry.versions import Version
 
@@ -39,15 +39,15 @@ class Clock:
 
 
 @pytest.fixture
-def standing(spy: Any) -> Standing:
+def standing(spy: Any) -> ServedPrediction:
     version = Version(
         task="spy", version=3, contender="logistic", contender_hash="c", kind="batch", series="GSPC",
         trained_through=date(2018, 12, 28), rows_trained=1000, data_hash="d", artifact_digest="a" * 64,
         code_version="e", run_id="run-7", golden={},
     )  # fmt: skip
-    row = Row(date(2018, 12, 31), date(2019, 1, 2), {"return_1": 0.25}, "f" * 16)
+    row = DatasetRow(date(2018, 12, 31), date(2019, 1, 2), {"return_1": 0.25}, "f" * 16)
     latest = Latest(row, "GSPC", "sample", "d" * 16)
-    return Standing(spy, Champion(version, ("return_1",), None, "mlflow"), latest, 0.75, "no")
+    return ServedPrediction(spy, Champion(version, ("return_1",), None, "mlflow"), latest, 0.75, "no")
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def spy() -> Any:
     )  # fmt: skip
 
 
-def test_what_was_made_is_sent_again_under_another_id(standing: Standing) -> None:
+def test_what_was_made_is_sent_again_under_another_id(standing: ServedPrediction) -> None:
     notes = Notes()
-    desk = Desk(notes, FixedClock(NOON))
+    desk = ResponseCache(notes, FixedClock(NOON))
 
     first = desk.make(standing, "threshold=0.6", 0.6)
     again = desk.known(standing, "threshold=0.6")
@@ -81,9 +81,9 @@ def test_what_was_made_is_sent_again_under_another_id(standing: Standing) -> Non
     assert (headers["X-Model-Version"], headers["X-Run-Id"]) == ("3", "run-7")
 
 
-def test_every_sending_is_logged_under_the_id_that_the_client_saw(standing: Standing) -> None:
+def test_every_sending_is_logged_under_the_id_that_the_client_saw(standing: ServedPrediction) -> None:
     notes = Notes()
-    desk = Desk(notes, FixedClock(NOON))
+    desk = ResponseCache(notes, FixedClock(NOON))
 
     sent = [desk.make(standing, "", None), desk.known(standing, ""), desk.known(standing, "")]
 
@@ -92,17 +92,17 @@ def test_every_sending_is_logged_under_the_id_that_the_client_saw(standing: Stan
     assert len({uuid.UUID(identity) for identity in seen}) == 3
 
 
-def test_another_question_is_not_known(standing: Standing) -> None:
-    desk = Desk(Notes(), FixedClock(NOON))
+def test_another_question_is_not_known(standing: ServedPrediction) -> None:
+    desk = ResponseCache(Notes(), FixedClock(NOON))
 
     desk.make(standing, "threshold=0.6", 0.6)
 
     assert desk.known(standing, "threshold=0.60") is None
 
 
-def test_a_reply_is_good_until_midnight(standing: Standing) -> None:
+def test_a_reply_is_good_until_midnight(standing: ServedPrediction) -> None:
     clock = Clock(NOON)
-    desk = Desk(Notes(), clock)
+    desk = ResponseCache(Notes(), clock)
     today = desk.make(standing, "", None)
 
     clock.instant = datetime(2019, 1, 1, 23, 59, 59, tzinfo=UTC)
@@ -115,8 +115,8 @@ def test_a_reply_is_good_until_midnight(standing: Standing) -> None:
     assert (json.loads(tomorrow.body)["data_age_days"], json.loads(tomorrow.body)["stale"]) == (2, True)
 
 
-def test_many_thresholds_do_not_fill_the_memory(standing: Standing) -> None:
-    desk = Desk(Notes(), FixedClock(NOON))
+def test_many_thresholds_do_not_fill_the_memory(standing: ServedPrediction) -> None:
+    desk = ResponseCache(Notes(), FixedClock(NOON))
 
     for number in range(3 * KEPT_REPLIES):
         desk.make(standing, f"threshold=0.{number}", 0.5)
@@ -124,7 +124,7 @@ def test_many_thresholds_do_not_fill_the_memory(standing: Standing) -> None:
     assert len(standing.replies) <= KEPT_REPLIES
 
 
-def test_a_logged_line_has_a_value_for_every_column_of_the_table(standing: Standing) -> None:
+def test_a_logged_line_has_a_value_for_every_column_of_the_table(standing: ServedPrediction) -> None:
     answer = standing.answer(0.6, NOON.date())
 
     line = LoggedAnswer.of(standing, answer).line("some-id", NOON)

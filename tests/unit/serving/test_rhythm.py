@@ -4,8 +4,8 @@ import threading
 
 from structlog.testing import capture_logs
 
-from serving.runtime.complaints import Complaints
-from serving.runtime.periodic import Rhythm
+from serving.runtime.complaints import LogOnce
+from serving.runtime.periodic import PeriodicThread
 
 
 def test_the_beat_goes_on_after_a_fault_which_is_logged_once() -> None:
@@ -19,7 +19,7 @@ def test_the_beat_goes_on_after_a_fault_which_is_logged_once() -> None:
         raise ValueError("again")
 
     with capture_logs() as logs:
-        rhythm = Rhythm("test", 0.001, beat)
+        rhythm = PeriodicThread("test", 0.001, beat)
         rhythm.start()
         assert enough.wait(10)
         rhythm.stop(10)
@@ -30,7 +30,7 @@ def test_the_beat_goes_on_after_a_fault_which_is_logged_once() -> None:
 
 def test_a_stopped_rhythm_beats_no_more() -> None:
     beats: list[int] = []
-    rhythm = Rhythm("test", 0.001, lambda: beats.append(1))
+    rhythm = PeriodicThread("test", 0.001, lambda: beats.append(1))
     rhythm.start()
 
     rhythm.stop(10)
@@ -48,7 +48,7 @@ def test_a_rhythm_that_is_woken_beats_before_its_time() -> None:
         beats.append(1)
         beaten.set()
 
-    rhythm = Rhythm("test", 600.0, beat)
+    rhythm = PeriodicThread("test", 600.0, beat)
     rhythm.start()
     assert beaten.wait(10)
     beaten.clear()
@@ -61,11 +61,11 @@ def test_a_rhythm_that_is_woken_beats_before_its_time() -> None:
 
 
 def test_a_rhythm_that_never_began_can_be_stopped() -> None:
-    Rhythm("test", 1.0, lambda: None).stop(1)
+    PeriodicThread("test", 1.0, lambda: None).stop(1)
 
 
 def test_a_lasting_trouble_is_told_when_it_begins_changes_and_ends() -> None:
-    complaints = Complaints()
+    complaints = LogOnce()
 
     with capture_logs() as logs:
         for cause in ("gone", "gone", "gone", "hangs", "hangs"):

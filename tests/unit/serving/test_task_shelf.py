@@ -8,8 +8,8 @@ import pytest
 
 from core.config.task_files import load_task
 from core.config.task_overrides import Configuration
-from serving.champion.task_watcher import TaskShelf
-from serving.runtime.complaints import Complaints
+from serving.champion.task_watcher import TaskWatcher
+from serving.runtime.complaints import LogOnce
 
 AIRLINE = (Path(__file__).parent.parent.parent.parent / "tasks" / "airline.yaml").read_text()
 
@@ -21,12 +21,12 @@ def put(folder: Path, name: str, text: str, *, at: int) -> None:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> TaskShelf:
-    return TaskShelf(tmp_path, Complaints())
+def shelf(tmp_path: Path) -> TaskWatcher:
+    return TaskWatcher(tmp_path, LogOnce())
 
 
 @pytest.mark.parametrize("broken", ["name: [", AIRLINE.replace("lag:", "lap:"), "name: broken\ngate: {alfa: 1}"])
-def test_a_broken_file_leaves_the_good_ones_served(shelf: TaskShelf, tmp_path: Path, broken: str) -> None:
+def test_a_broken_file_leaves_the_good_ones_served(shelf: TaskWatcher, tmp_path: Path, broken: str) -> None:
     put(tmp_path, "good", AIRLINE, at=1)
     put(tmp_path, "broken", broken, at=1)
 
@@ -34,7 +34,7 @@ def test_a_broken_file_leaves_the_good_ones_served(shelf: TaskShelf, tmp_path: P
 
 
 def test_a_file_that_names_a_transform_which_does_not_exist_leaves_what_it_said_before(
-    shelf: TaskShelf, tmp_path: Path
+    shelf: TaskWatcher, tmp_path: Path
 ) -> None:
     put(tmp_path, "mine", AIRLINE, at=1)
     before = shelf.read()["mine"]
@@ -50,7 +50,7 @@ def test_a_configuration_counts_instead_of_the_file_and_a_new_one_is_noticed(tmp
     put(tmp_path, "airline", AIRLINE, at=1)
     declared = load_task(tmp_path, "airline").model_dump(mode="json")
     counts: dict[str, Configuration] = {}
-    shelf = TaskShelf(tmp_path, Complaints(), lambda: counts)
+    shelf = TaskWatcher(tmp_path, LogOnce(), lambda: counts)
 
     def titled(number: int, title: str | None) -> str:
         declaration = None if title is None else {**declared, "title": title}

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 
 from core.config.tasks import Gate
-from training.evaluation.board import Board, Track
+from training.evaluation.board import Scoreboard, Track
 from training.evaluation.e_values import Metric
 from training.promotion.gate import Case
 
@@ -21,8 +21,8 @@ def track(values: np.ndarray) -> Track:
     return Track(np.asarray(values, float), days(len(values)) - np.timedelta64(1, "D"))
 
 
-def board(labels: np.ndarray, **values: np.ndarray) -> Board:
-    return Board(days(len(labels)), np.asarray(labels, float), {name: track(v) for name, v in values.items()})
+def board(labels: np.ndarray, **values: np.ndarray) -> Scoreboard:
+    return Scoreboard(days(len(labels)), np.asarray(labels, float), {name: track(v) for name, v in values.items()})
 
 
 def coins(seed: int, n: int = 600) -> tuple[np.ndarray, np.ndarray]:
@@ -32,5 +32,5 @@ def coins(seed: int, n: int = 600) -> tuple[np.ndarray, np.ndarray]:
     return (random.uniform(size=n) < p).astype(float), p
 
 
-def of_two(b: Board, champion: str = "champion", since: date | None = None, metric: Metric = "brier") -> Case:
+def of_two(b: Scoreboard, champion: str = "champion", since: date | None = None, metric: Metric = "brier") -> Case:
     return Case(b, metric, GATE, champion, since)

@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 
 from core.config.tasks import Gate
-from training.evaluation.board import Board, Track
+from training.evaluation.board import Scoreboard, Track
 from training.evaluation.e_values import Metric
 from training.evaluation.scoreboard import Scope
 from training.ledger.decisions import Decision
-from training.promotion import record as judgement
-from training.promotion.gate import Carried, Verdict, decide
+from training.promotion import record
+from training.promotion.gate import GateState, Verdict, decide
 from training.promotion.inputs import Given
-from training.promotion.reign import Reign
+from training.promotion.reign import Tenure
 
 NAMED = {"trained_through": "2020-01-01", "data_hash": "d" * 16, "artifact_digest": "a" * 64}
 
 
-def given(board: Board, metric: Metric = "brier", champion: str | None = None, **changes: Any) -> Given:
+def given(board: Scoreboard, metric: Metric = "brier", champion: str | None = None, **changes: Any) -> Given:
     """What a gate of alpha 0.05 is given of these rows; `base` is the baseline."""
     names = sorted(board.tracks)
     through = board.target_dates[-1].item() if len(board.labels) else None
@@ -38,7 +38,7 @@ def given(board: Board, metric: Metric = "brier", champion: str | None = None, *
         holder=None if champion is None else {"contender": champion, "version": 1, **NAMED},
         holder_kind=None if champion is None else "batch",
         newer=None,
-        reign=Reign(None),
+        reign=Tenure(None),
         champion=champion,
         pinned=False,
         lost=False,
@@ -53,13 +53,13 @@ def given(board: Board, metric: Metric = "brier", champion: str | None = None, *
     return replace(bare, **changes)
 
 
-def decided(board: Board, what: Given, left: Carried | None = None) -> tuple[Decision, Verdict]:
+def decided(board: Scoreboard, what: Given, left: GateState | None = None) -> tuple[Decision, Verdict]:
     """The decision on it, and the verdict behind it."""
-    verdict = decide(judgement.case(what, what.on(board), left or Carried()))
-    return judgement.decision(what, verdict), verdict
+    verdict = decide(record.case(what, what.on(board), left or GateState()))
+    return record.decision(what, verdict), verdict
 
 
-def contest(rows: int = 300, seed: int = 0, **skill: float) -> Board:
+def contest(rows: int = 300, seed: int = 0, **skill: float) -> Scoreboard:
     """Contenders who know so much of a coin's bias: 0 is `base`, which says 0.5."""
     random = np.random.default_rng(seed)
     days = np.datetime64("2020-01-01") + np.arange(rows)
@@ -70,4 +70,4 @@ def contest(rows: int = 300, seed: int = 0, **skill: float) -> Board:
         for name, much in {"base": 0.0, **skill}.items()
     }
     tracks = {name: Track(values, days - np.timedelta64(1, "D")) for name, values in sorted(said.items())}
-    return Board(days, labels, tracks)
+    return Scoreboard(days, labels, tracks)

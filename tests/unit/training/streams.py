@@ -5,9 +5,9 @@ import random
 
 from river import datasets
 
-from training.event_log.events import Features
+from features.arrays import FeatureRow
 
-Rows = list[tuple[Features, float]]
+Rows = list[tuple[FeatureRow, float]]
 
 
 def lines(rows: int, seed: int = 1) -> Rows:

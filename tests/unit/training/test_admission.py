@@ -2,23 +2,23 @@
 
 from core.config.task_files import load_pushed
 from tests.conftest import REPOSITORY
-from training.event_log.events import Draft
-from training.event_log.validation import Admission, Ranges
+from training.event_log.events import NewEvent
+from training.event_log.validation import RowValidator, RunningStats
 
 
-def guards() -> tuple[Admission, Admission]:
+def guards() -> tuple[RowValidator, RowValidator]:
     task = load_pushed(REPOSITORY / "tasks", "live")
-    return Admission(task), Admission(task)
+    return RowValidator(task), RowValidator(task)
 
 
-def refused(admission: Admission, ranges: Ranges, value: float) -> bool:
-    (found,) = admission.refusals(ranges, [Draft("row", {"x": value}, 1.0)])
+def refused(admission: RowValidator, ranges: RunningStats, value: float) -> bool:
+    (found,) = admission.refusals(ranges, [NewEvent("row", {"x": value}, 1.0)])
     return found is not None
 
 
 def test_replicas_refuse_the_same_however_often_they_were_asked() -> None:
     often, seldom = guards()
-    ranges = Ranges()
+    ranges = RunningStats()
     for i in range(3_000):
         ranges.learn({"x": float(i % 100) * (1 + i // 1_000)}, float(i % 5))
         refused(often, ranges, 0.0)
@@ -31,7 +31,7 @@ def test_replicas_refuse_the_same_however_often_they_were_asked() -> None:
 
 def test_the_guard_begins_with_enough_rows_and_follows_what_is_learned() -> None:
     guard, _ = guards()
-    ranges = Ranges()
+    ranges = RunningStats()
     for i in range(40):
         ranges.learn({"x": float(i % 7)}, 1.0)
     assert not refused(guard, ranges, 1e6)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core.config.tasks import Task
 from core.errors import DataRefusedError
 from features.dataset import Dataset
-from training.backtest import parallel as workers
+from training.backtest import parallel
 from training.backtest.state import freeze
 from training.backtest.walk_forward import Position, Walk, walk, walk_all
 
@@ -250,8 +250,8 @@ def test_walking_all_gives_each_its_own_walk(stages: dict[tuple[str, str], Stage
 @pytest.fixture
 def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if there were two processors, and another process paid for any work at all."""
-    monkeypatch.setattr(workers, "WORTH_SECONDS", 0.001)
-    monkeypatch.setattr(workers, "_processors_free", lambda wanted: min(wanted, 1))
+    monkeypatch.setattr(parallel, "WORTH_SECONDS", 0.001)
+    monkeypatch.setattr(parallel, "_processors_free", lambda wanted: min(wanted, 1))
 
 
 @pytest.mark.usefixtures("two_processors")
@@ -269,7 +269,7 @@ def test_what_a_killed_process_had_begun_is_done_here(
     stages: dict[tuple[str, str], Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = stages["spy", "forest"]
-    monkeypatch.setattr(workers, "_refit", dies)
+    monkeypatch.setattr(parallel, "_refit", dies)
 
     mended = walk(stage.task, stage.name, stage.dataset, None)
 

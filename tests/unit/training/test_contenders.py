@@ -11,9 +11,10 @@ import pytest
 from core.config.task_files import load_task, task_names
 from core.config.tasks import Task
 from core.errors import ConfigurationError
+from features.arrays import Floats
 from features.dataset import Dataset
 from training.backtest.state import freeze
-from training.models.base import Batch, Floats, Model
+from training.models.base import Batch, Model
 from training.models.catalog import PROCEDURES, make
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"

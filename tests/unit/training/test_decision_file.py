@@ -6,28 +6,27 @@ from datetime import date
 from pathlib import Path
 
 from tests.unit.training.decided import contest, decided, given
-from training.promotion.reign import Reign
-from training.reports import decision_json as decision_file
-from training.reports import decision_page as report
+from training.promotion.reign import Tenure
+from training.reports import decision_json, decision_page
 
-SINCE = Reign(date(2020, 3, 1))
+SINCE = Tenure(date(2020, 3, 1))
 _BOTH_FILES = """
 import hashlib
 from datetime import date
 from tests.unit.training.decided import contest, decided, given
-from training.reports import decision_curves as curves, decision_json as decision_file, decision_page as report
-from training.promotion.reign import Reign
+from training.reports import decision_curves, decision_json, decision_page
+from training.promotion.reign import Tenure
 
 for champion in (None, "forest"):
     rows = contest(400, forest=0.1, logistic=0.3, amf=-0.1)
-    made, _ = decided(rows, given(rows, champion=champion, reign=Reign(date(2020, 3, 1) if champion else None)))
-    print(hashlib.sha256(report.page(made, curves.draw(rows, made))).hexdigest())
-    print(hashlib.sha256(decision_file.content(made)).hexdigest())
+    made, _ = decided(rows, given(rows, champion=champion, reign=Tenure(date(2020, 3, 1) if champion else None)))
+    print(hashlib.sha256(decision_page.page(made, decision_curves.draw(rows, made))).hexdigest())
+    print(hashlib.sha256(decision_json.content(made)).hexdigest())
 """
 
 
 def test_two_processes_with_other_hash_seeds_make_the_same_bytes() -> None:
-    root = Path(report.__file__).parent.parent
+    root = Path(decision_page.__file__).parent.parent
     made = [
         subprocess.run(
             [sys.executable, "-c", _BOTH_FILES],
@@ -47,7 +46,7 @@ def test_a_file_ends_with_a_line_and_names_no_clock_and_no_row_of_a_table() -> N
     rows = contest(100, forest=0.2)
     made, _ = decided(rows, given(rows))
 
-    text = decision_file.content(made).decode()
+    text = decision_json.content(made).decode()
 
     assert text.endswith("}\n")
     assert "decided_at" not in text
@@ -60,9 +59,9 @@ def test_differences_name_the_place_and_what_stands_there() -> None:
     rows.tracks["logistic"].values[399] = 0.0
     made, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
 
-    told = decision_file.differences(kept, made)
+    told = decision_json.differences(kept, made)
 
-    assert decision_file.differences(kept, kept) == []
+    assert decision_json.differences(kept, kept) == []
     assert told[0].startswith("evidence.comparisons[logistic].challenger_loss: 0.")
     assert not [line for line in told if line.startswith("evidence.comparisons[base]")]
     assert told == sorted(told, key=lambda line: line.startswith("evidence.carried"))

@@ -10,32 +10,29 @@ import pytest
 from core.config.tasks import Gate
 from tests.unit.training.boards import board
 from tests.unit.training.decided import NAMED, contest, decided, given
-from training.evaluation.board import Board
+from training.evaluation.board import Scoreboard
 from training.evaluation.e_values import shared
 from training.ledger.decisions import Decision
 from training.promotion.gate import Comparison
 from training.promotion.inputs import Given
-from training.promotion.reign import Reign
-from training.reports import decision_curves as curves
-from training.reports import decision_page as report
-from training.reports import decision_plots as decision_pictures
-from training.reports import explanations as wording
+from training.promotion.reign import Tenure
+from training.reports import decision_curves, decision_page, decision_plots, explanations
 
 SKILLS = {"forest": 0.12, "logistic": 0.2, "boosting": 0.05, "river-logistic": 0.35, "amf": -0.1, "knn": -0.02}
-SINCE = Reign(date(2020, 3, 1))
+SINCE = Tenure(date(2020, 3, 1))
 
 
-def page(rows: Board, decision: Decision) -> str:
-    return report.page(decision, curves.draw(Given.of(decision).on(rows), decision)).decode()
+def page(rows: Scoreboard, decision: Decision) -> str:
+    return decision_page.page(decision, decision_curves.draw(Given.of(decision).on(rows), decision)).decode()
 
 
 def a_page(champion: str | None = "forest", through: date | None = None, **changes: object) -> str:
     rows = contest(400, **SKILLS)
-    asked = given(rows, champion=champion, reign=SINCE if champion else Reign(None), **changes)
+    asked = given(rows, champion=champion, reign=SINCE if champion else Tenure(None), **changes)
     return page(rows, decided(rows, replace(asked, through=through or asked.through))[0])
 
 
-def hold(rows: Board) -> tuple[Decision, tuple[Comparison, ...]]:
+def hold(rows: Scoreboard) -> tuple[Decision, tuple[Comparison, ...]]:
     made, verdict = decided(rows, given(rows, champion="logistic", reign=SINCE))
     return made, verdict.comparisons
 
@@ -91,7 +88,7 @@ def test_a_page_lists_every_challenger_with_its_figures() -> None:
 
     assert "shared among 6" in text
     for one in verdict.comparisons:
-        for figure in (one.challenger, wording.loss(one.challenger_loss), wording.number(one.shared)):
+        for figure in (one.challenger, explanations.loss(one.challenger_loss), explanations.number(one.shared)):
             assert figure in text
 
 
@@ -102,7 +99,7 @@ def test_a_page_without_rows_says_so() -> None:
     text = Words(page(nothing, made)).text
 
     assert "There are no rows to draw yet." in text
-    assert wording.why(made) in text
+    assert explanations.why(made) in text
 
 
 def test_before_any_row_counts_the_contenders_are_drawn_against_the_baseline() -> None:
@@ -115,7 +112,7 @@ def test_a_first_hold_draws_no_empty_picture_and_says_what_it_draws() -> None:
     rows = contest(64, **SKILLS)
     made, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
 
-    drawn = curves.draw(rows, made)
+    drawn = decision_curves.draw(rows, made)
     text = " ".join(Words(page(rows, made)).text.split())
 
     assert (made.reason, drawn.is_title, len(drawn.of[0].days)) == ("too_few_rows", False, 64)
@@ -134,7 +131,7 @@ def test_from_the_first_full_block_on_the_contest_itself_is_drawn() -> None:
     rows = contest(66, **SKILLS)
     made, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
 
-    drawn = curves.draw(rows, made)
+    drawn = decision_curves.draw(rows, made)
 
     assert (drawn.against, drawn.is_title, {len(one.days) for one in drawn.of}) == ("forest", True, {5})
 
@@ -143,7 +140,7 @@ def test_a_single_row_can_be_seen_on_an_axis_of_days() -> None:
     rows = contest(1, forest=0.2)
     made, _ = decided(rows, given(rows, champion="forest"))
 
-    figure = decision_pictures._figure(curves.draw(rows, made), "brier", 20)
+    figure = decision_plots._figure(decision_curves.draw(rows, made), "brier", 20)
     top, bottom = figure.axes
 
     assert np.ptp(bottom.get_xlim()) == 6
@@ -167,26 +164,26 @@ def test_what_a_person_decided_says_that_the_gate_was_not_asked_and_how_to_relea
     asked = {"alias": "champion", "version": 3, "who": "anna", "why": "it raves"}
     forced = Decision("spy", "GSPC", date(2020, 6, 1), "FORCED", "promoted", "forest", None, {"asked": asked})
 
-    assert wording.why(forced) == (
+    assert explanations.why(forced) == (
         "A person gave the alias champion to version 3. The gate was not asked, and leaves it there until it is "
         'released: contender unpin spy --why "…".'
     )
-    assert "contender unpin spy" in wording.why(replace(forced, reason="rolled_back"))
+    assert "contender unpin spy" in explanations.why(replace(forced, reason="rolled_back"))
 
 
 def test_the_champion_that_a_replay_begins_with_is_told_as_that() -> None:
-    asked = {"alias": "champion", "version": 1, "who": "anna", "why": wording.REPLAY_BEGINS}
+    asked = {"alias": "champion", "version": 1, "who": "anna", "why": explanations.REPLAY_BEGINS}
     forced = Decision("spy", "GSPC", date(2020, 6, 1), "FORCED", "promoted", "naive", None, {"asked": asked})
 
-    assert wording.why(forced).startswith("The replay was told to begin with naive (--champion)")
-    assert "unpin" not in wording.why(forced)
+    assert explanations.why(forced).startswith("The replay was told to begin with naive (--champion)")
+    assert "unpin" not in explanations.why(forced)
 
 
 def test_the_curves_end_with_what_was_decided_on() -> None:
     rows = contest(400, **SKILLS)
     made, verdict = decided(rows, given(rows, champion="forest", reign=SINCE))
 
-    drawn = curves.draw(rows, made)
+    drawn = decision_curves.draw(rows, made)
 
     assert [one.challenger for one in drawn.of] == [one.challenger for one in verdict.comparisons]
     for one, compared in zip(drawn.of, verdict.comparisons, strict=True):
@@ -200,10 +197,10 @@ def test_the_curves_end_with_what_was_decided_on() -> None:
 def test_a_row_that_is_changed_has_another_digest_and_the_others_have_not() -> None:
     rows = contest(400, **SKILLS)
     made, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
-    before = curves.draw(rows, made).digests
+    before = decision_curves.draw(rows, made).digests
     rows.tracks["knn"].values[300] += 1e-12
 
-    after = curves.draw(rows, made).digests
+    after = decision_curves.draw(rows, made).digests
 
     assert {name for name in before if before[name] != after[name]} == {"knn"}
 
@@ -252,10 +249,10 @@ def test_what_is_said_of_how_evidence_is_drawn_is_true_of_the_picture() -> None:
     days = np.datetime64("2020-01-01") + np.arange(3)
 
     def shown(*worth: float) -> tuple[str, float, float]:
-        one = curves.Curve("forest", days, np.zeros(3), days, np.array(worth), "")
-        drawn = curves.Curves("base", True, None, (one,))
-        _, bottom = decision_pictures._figure(drawn, "brier", 20).axes
-        return decision_pictures.beyond(drawn), *bottom.get_ylim()
+        one = decision_curves.Curve("forest", days, np.zeros(3), days, np.array(worth), "")
+        drawn = decision_curves.Curves("base", True, None, (one,))
+        _, bottom = decision_plots._figure(drawn, "brier", 20).axes
+        return decision_plots.beyond(drawn), *bottom.get_ylim()
 
     assert shown(1, 0.5, 12)[0] == ""
     lower, low, _ = shown(1, 1e-9, 0.5)

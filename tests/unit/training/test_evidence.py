@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.evaluation import e_values as evidence
+from features.arrays import Floats
+from training.evaluation import e_values
 from training.evaluation.e_values import Evidence, Metric, bound, path
-from training.models.base import Floats
 
 BLOCKS = st.sampled_from([1, 5, 8, 13])
 METRICS = st.sampled_from(["brier", "mae"])
@@ -107,7 +107,7 @@ def coins() -> tuple[Floats, Floats]:
 
 
 def of(champion: Floats, challenger: Floats, labels: Floats, metric: Metric = "brier") -> float:
-    differences = evidence.loss(metric, labels, champion) - evidence.loss(metric, labels, challenger)
+    differences = e_values.loss(metric, labels, champion) - e_values.loss(metric, labels, challenger)
     return Evidence(5).after(differences, bound(metric, champion, challenger)).e_value
 
 
@@ -123,8 +123,8 @@ def test_a_better_challenger_wins_and_exchanged_it_loses(metric: Metric) -> None
 def test_an_inverted_metric_turns_the_evidence_round(monkeypatch: pytest.MonkeyPatch) -> None:
     labels, informed = coins()
     ignorant = np.full_like(informed, 0.5)
-    right_way = evidence.loss
-    monkeypatch.setattr(evidence, "loss", lambda metric, labels, values: -right_way(metric, labels, values))
+    right_way = e_values.loss
+    monkeypatch.setattr(e_values, "loss", lambda metric, labels, values: -right_way(metric, labels, values))
 
     assert of(ignorant, informed, labels) < 1
     assert of(informed, ignorant, labels) > 20
@@ -134,7 +134,7 @@ def test_an_inverted_metric_turns_the_evidence_round(monkeypatch: pytest.MonkeyP
 def test_who_is_nearer_to_the_label_loses_less(metric: Metric, label: float, p: float, q: float) -> None:
     near, far = sorted((p, q), key=lambda value: abs(label - value))
 
-    losses = evidence.loss(metric, np.array(label), np.array([near, far]))
+    losses = e_values.loss(metric, np.array(label), np.array([near, far]))
 
     assert 0 <= losses[0] <= losses[1]
 
@@ -144,7 +144,7 @@ def test_of_a_model_against_itself_nothing_follows(values: list[float], block: i
     p = np.array(values)
     labels = np.round(p)
 
-    differences = evidence.loss(metric, labels, p) - evidence.loss(metric, labels, p.copy())
+    differences = e_values.loss(metric, labels, p) - e_values.loss(metric, labels, p.copy())
 
     assert Evidence(block).after(differences, bound(metric, p, p)).e_value == 1
 
@@ -177,7 +177,7 @@ def test_the_bound_of_brier_differences_is_reached_and_never_passed(p: float, q:
     one, other = np.array(p), np.array(q)
 
     differences = [
-        abs(evidence.loss("brier", np.array(label), one) - evidence.loss("brier", np.array(label), other))
+        abs(e_values.loss("brier", np.array(label), one) - e_values.loss("brier", np.array(label), other))
         for label in (0.0, 1.0)
     ]
 
@@ -191,7 +191,7 @@ REALS = st.floats(-1e9, 1e9)
 def test_the_bound_of_absolute_differences_is_never_passed(label: float, f: float, g: float) -> None:
     one, other, y = np.array(f), np.array(g), np.array(label)
 
-    difference = abs(evidence.loss("mae", y, one) - evidence.loss("mae", y, other))
+    difference = abs(e_values.loss("mae", y, one) - e_values.loss("mae", y, other))
 
     rounding = 4 * np.finfo(float).eps * (abs(label) + abs(f) + abs(g))
     assert difference <= bound("mae", one, other) + rounding

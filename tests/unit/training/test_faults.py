@@ -9,12 +9,12 @@ from typing import Any
 from tests.unit.training.decided import contest, decided, given
 from training.ledger.decisions import Decision
 from training.promotion import gate
-from training.promotion.reign import Reign
-from training.registry import validation as sanity
-from training.reports import diagnostics as faults
+from training.promotion.reign import Tenure
+from training.registry import validation
+from training.reports import diagnostics
 from training.reports.diagnostics import Fault
 
-SINCE = Reign(date(2020, 3, 1))
+SINCE = Tenure(date(2020, 3, 1))
 ROWS = contest(200, forest=0.3, logistic=0.1, knn=0.2)
 EVERYBODY = {"base", "forest", "logistic", "knn"}
 
@@ -22,20 +22,20 @@ EVERYBODY = {"base", "forest", "logistic", "knn"}
 def found(without: str = "", **changes: Any) -> list[Fault]:
     what = given(ROWS, champion="forest", reign=changes.pop("reign", SINCE), **changes)
     versions = {name: version for name, version in what.versions.items() if name != without}
-    return faults.found(decided(ROWS, replace(what, versions=versions))[0])
+    return diagnostics.found(decided(ROWS, replace(what, versions=versions))[0])
 
 
 def test_every_check_of_a_version_has_its_words_and_its_advice() -> None:
-    checks = {value for name, value in vars(sanity).items() if name.isupper() and isinstance(value, str)}
+    checks = {value for name, value in vars(validation).items() if name.isupper() and isinstance(value, str)}
 
-    assert checks == set(faults.VERSIONS)
+    assert checks == set(diagnostics.VERSIONS)
 
 
 def test_every_comparison_that_rows_do_not_mend_has_them_too() -> None:
     tree = ast.parse(Path(gate.__file__).read_text())
     named = {one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
 
-    assert set(faults.COMPARISONS) == {"identical", "overlap", "challenger_unscorable"} <= named
+    assert set(diagnostics.COMPARISONS) == {"identical", "overlap", "challenger_unscorable"} <= named
 
 
 def test_a_version_that_is_not_let_in_is_named_with_what_is_wrong_and_what_to_do() -> None:
@@ -67,11 +67,11 @@ def test_one_that_says_the_same_as_the_champion_is_told_so() -> None:
     tracks = {**rows.tracks, "copy": rows.tracks["forest"]}
     rows = replace(rows, tracks=tracks)
 
-    (one,) = faults.found(decided(rows, given(rows, champion="forest", reign=SINCE))[0])
+    (one,) = diagnostics.found(decided(rows, given(rows, champion="forest", reign=SINCE))[0])
 
     assert (one.who, one.wrong) == ("copy", "has said exactly what forest says, of all 139 rows.")
 
 
 def test_where_all_stand_there_is_nothing_to_tell_nor_of_what_a_person_decided() -> None:
     assert found() == []
-    assert faults.found(Decision("spy", "GSPC", date(2020, 6, 1), "FORCED", "promoted", "forest", None, {})) == []
+    assert diagnostics.found(Decision("spy", "GSPC", date(2020, 6, 1), "FORCED", "promoted", "forest", None, {})) == []

@@ -7,8 +7,8 @@ import pytest
 
 from core.config.tasks import Gate
 from tests.unit.training.boards import GATE, board, coins, days, of_two, track
-from training.evaluation.board import Board, Track
-from training.promotion.gate import Carried, Case, Probation, decide
+from training.evaluation.board import Scoreboard, Track
+from training.promotion.gate import Case, GateState, Probation, decide
 
 
 def test_the_first_champion_is_the_best_on_the_rows_that_all_predicted() -> None:
@@ -55,7 +55,7 @@ def test_a_row_whose_date_a_model_had_learned_is_an_overlap() -> None:
     leaking = Track(p, days(600))
     tracks = {"champion": track(np.full_like(p, 0.5)), "challenger": leaking}
 
-    verdict = decide(of_two(Board(days(600), labels, tracks)))
+    verdict = decide(of_two(Scoreboard(days(600), labels, tracks)))
 
     assert (verdict.outcome, verdict.reason) == ("HOLD", "overlap")
 
@@ -81,7 +81,7 @@ def test_a_champion_that_has_fallen_silent_in_its_reign_is_unscorable(silent: in
     said[len(p) - silent :] = np.nan
     whole = of_two(board(labels, challenger=p, champion=said))
 
-    carried = Carried()
+    carried = GateState()
     for n in np.linspace(600 // nights, 600, nights).astype(int):
         verdict = decide(replace(whole, board=whole.board.until(days(600)[n - 1].item()), carried=carried))
         carried = verdict.carried
@@ -249,7 +249,7 @@ def test_one_whose_rows_do_not_count_does_not_keep_a_proven_challenger_out() -> 
     honest = track(0.5 + (p - 0.5) * 0.8)
     tracks = {"champion": track(np.full_like(p, 0.5)), "leaking": Track(p, days(600)), "honest": honest}
 
-    verdict = decide(Case(Board(days(600), labels, tracks), "brier", GATE, "champion"))
+    verdict = decide(Case(Scoreboard(days(600), labels, tracks), "brier", GATE, "champion"))
 
     assert (verdict.outcome, verdict.reason, verdict.champion) == ("PROMOTE", "succession", "honest")
     assert {one.challenger: one.reason for one in verdict.comparisons} == {"leaking": "overlap", "honest": "better"}
@@ -257,7 +257,7 @@ def test_one_whose_rows_do_not_count_does_not_keep_a_proven_challenger_out() -> 
 
 def _rows(case: Case, n: int) -> Case:
     of = {name: Track(one.values[:n], one.trained_through[:n]) for name, one in case.board.tracks.items()}
-    return replace(case, board=Board(case.board.target_dates[:n], case.board.labels[:n], of))
+    return replace(case, board=Scoreboard(case.board.target_dates[:n], case.board.labels[:n], of))
 
 
 def _e_value(case: Case, n: int, name: str) -> float:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from core.config.tasks import Gate
 from tests.unit.training.boards import GATE, coins, days, track
-from training.evaluation.board import Board, Track
+from training.evaluation.board import Scoreboard, Track
 from training.promotion.comparisons import Pair
-from training.promotion.gate import Carried, Case, Probation, decide
+from training.promotion.gate import Case, GateState, Probation, decide
 from training.promotion.ranking import Ranking
 
 ROWS = 180
@@ -31,9 +31,9 @@ def tracks(seed: int) -> tuple[np.ndarray, dict[str, Track]]:
     return labels, {name: track(values) for name, values in said.items()}
 
 
-def piece(labels: np.ndarray, all_tracks: dict[str, Track], begin: int, end: int) -> Board:
+def piece(labels: np.ndarray, all_tracks: dict[str, Track], begin: int, end: int) -> Scoreboard:
     of = {name: Track(one.values[begin:end], one.trained_through[begin:end]) for name, one in all_tracks.items()}
-    return Board(days(ROWS)[begin:end], labels[begin:end], of)
+    return Scoreboard(days(ROWS)[begin:end], labels[begin:end], of)
 
 
 @given(st.integers(0, 50), st.lists(st.integers(0, ROWS), max_size=6), st.integers(1, 8), st.integers(-1, 100))
@@ -65,13 +65,13 @@ def replace_block(block: int) -> Gate:
     return GATE.model_copy(update={"block": block, "min_rows": 20})
 
 
-def is_whole(carried: Carried, contenders: dict[str, Track]) -> bool:
+def is_whole(carried: GateState, contenders: dict[str, Track]) -> bool:
     """Whether the ranking has everybody; else it is made anew, from the first row on."""
     return carried.ranking is not None and set(carried.ranking.losses or ()) == set(contenders)
 
 
-def written_and_read(carried: Carried) -> Carried:
+def written_and_read(carried: GateState) -> GateState:
     """As it comes back from a decision in the database."""
     assert carried.ranking is not None
     pairs = {meeting: Pair.of_plain(pair.plain()) for meeting, pair in carried.pairs.items()}
-    return Carried(pairs, Ranking.of_plain(carried.ranking.plain()))
+    return GateState(pairs, Ranking.of_plain(carried.ranking.plain()))

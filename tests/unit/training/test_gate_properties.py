@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.training.boards import GATE, board, coins, of_two
-from training.evaluation import e_values as evidence
-from training.evaluation.board import Board, Track
+from training.evaluation import e_values
+from training.evaluation.board import Scoreboard, Track
 from training.evaluation.e_values import Evidence, Metric
-from training.promotion import comparisons as pairs
+from training.promotion import comparisons
 from training.promotion.gate import Case, Verdict, decide
 
 Decide = Callable[[Case], Verdict]
@@ -40,7 +40,7 @@ def test_the_gate_promotes_the_better_holds_the_worse_and_notices_the_same() -> 
 
 
 def test_a_gate_with_an_inverted_metric_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairs, "loss", lambda metric, labels, values: -evidence.loss(metric, labels, values))
+    monkeypatch.setattr(comparisons, "loss", lambda metric, labels, values: -e_values.loss(metric, labels, values))
 
     assert faults(decide) == {"a better challenger is not promoted", "a worse challenger is promoted"}
 
@@ -65,7 +65,7 @@ def test_a_gate_that_takes_champion_and_challenger_for_each_other_is_caught() ->
 def test_a_gate_that_compares_a_model_with_itself_is_caught() -> None:
     def compares_with_itself(case: Case) -> Verdict:
         tracks = dict.fromkeys(case.board.tracks, case.board.tracks["champion"])
-        return decide(Case(Board(case.board.target_dates, case.board.labels, tracks), "brier", GATE, "champion"))
+        return decide(Case(Scoreboard(case.board.target_dates, case.board.labels, tracks), "brier", GATE, "champion"))
 
     assert faults(compares_with_itself) == {"a better challenger is not promoted"}
 
@@ -95,9 +95,9 @@ def capital(differences: np.ndarray, bounds: np.ndarray, block: int) -> float:
     return Evidence(block).after(differences, bounds).e_value
 
 
-def _head(b: Board, n: int) -> Board:
+def _head(b: Scoreboard, n: int) -> Scoreboard:
     tracks = {name: Track(t.values[:n], t.trained_through[:n]) for name, t in b.tracks.items()}
-    return Board(b.target_dates[:n], b.labels[:n], tracks)
+    return Scoreboard(b.target_dates[:n], b.labels[:n], tracks)
 
 
 probabilities = st.lists(st.floats(0, 1), min_size=60, max_size=80)
@@ -148,5 +148,5 @@ def test_the_bound_holds_before_the_label_is_known(p: float, q: float, label: fl
     one, other, y = np.array([p]), np.array([q]), np.array([label])
 
     for metric in ("brier", "mae"):
-        difference = evidence.loss(metric, y, one) - evidence.loss(metric, y, other)
-        assert np.abs(difference) <= evidence.bound(metric, one, other) + 1e-12
+        difference = e_values.loss(metric, y, one) - e_values.loss(metric, y, other)
+        assert np.abs(difference) <= e_values.bound(metric, one, other) + 1e-12

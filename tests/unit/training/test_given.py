@@ -9,13 +9,13 @@ import numpy as np
 from core.config.tasks import digest
 from tests.unit.training.decided import NAMED, contest, decided, given
 from training.ledger.decisions import Decision
-from training.promotion import record as judgement
-from training.promotion import state as carried
+from training.promotion import record
+from training.promotion import state as gate_state
 from training.promotion.gate import Probation, decide
 from training.promotion.inputs import Fixed, Given
-from training.promotion.reign import Reign
+from training.promotion.reign import Tenure
 
-SINCE = Reign(date(2020, 3, 1), before=1, moved=date(2020, 4, 1), refused=(7, 8))
+SINCE = Tenure(date(2020, 3, 1), before=1, moved=date(2020, 4, 1), refused=(7, 8))
 
 
 def as_stored(decision: Decision) -> Decision:
@@ -45,7 +45,7 @@ def test_a_decision_is_what_the_database_will_give_back() -> None:
     rows = contest(200, forest=0.1, logistic=0.3)
     for size in (1.0, 1e15, 1e17, 1e300):
         large = replace(rows, labels=rows.labels * size)
-        made, _ = decided(large, given(large, "mae", champion="forest", reign=Reign(date(2020, 3, 1))))
+        made, _ = decided(large, given(large, "mae", champion="forest", reign=Tenure(date(2020, 3, 1))))
 
         assert as_stored(made).evidence == made.evidence
         assert digest(as_stored(made).evidence) == made.evidence_hash
@@ -75,24 +75,24 @@ def test_a_fixed_version_has_said_what_it_had_said() -> None:
 def test_made_again_from_what_was_kept_it_is_the_same_night_after_night() -> None:
     rows = contest(300, forest=0.1, logistic=0.4, amf=-0.2)
     last: Decision | None = None
-    champion, reign = None, Reign(None)
+    champion, reign = None, Tenure(None)
     reasons = set()
     for night in range(100, 300, 7):
         asked = given(rows, champion=champion, reign=reign, through=rows.target_dates[night].item())
         asked = replace(asked, holder=champion and {"contender": champion, "version": 1, **NAMED})
-        left = carried.left_by(last, asked.stands_on, asked.identities, asked.stands, (champion, reign.since))
+        left = gate_state.left_by(last, asked.stands_on, asked.identities, asked.stands, (champion, reign.since))
         made, _ = decided(rows, asked, left)
 
         again = Given.of(as_stored(made))
-        taken = carried.left_by(
+        taken = gate_state.left_by(
             last and as_stored(last),
             again.stands_on,
             again.identities,
             again.stands,
             (again.champion, again.reign.since),
         )
-        assert judgement.decision(again, decide(judgement.case(again, again.on(rows), taken))) == made
+        assert record.decision(again, decide(record.case(again, again.on(rows), taken))) == made
 
-        last, champion, reign = made, made.champion, Reign.of_plain(made.evidence["reign"])
+        last, champion, reign = made, made.champion, Tenure.of_plain(made.evidence["reign"])
         reasons.add(made.reason)
     assert reasons == {"best_backtest", "too_few_rows", "not_enough_evidence"}

@@ -13,8 +13,7 @@ from core.config.tasks import Parameter
 from core.errors import ConfigurationError
 from tests.unit.training import streams
 from tests.unit.training.streams import Rows
-from training.learners.learner import Outcome
-from training.models.online import Online
+from training.models.online import Online, TargetKind
 from training.models.online_catalog import ONLINE, declared
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -255,7 +254,7 @@ def test_a_forecast_begins_with_the_prediction(name: str) -> None:
     ],
 )
 def test_what_does_not_exist_or_fit_is_told_with_what_does(
-    name: str, parameters: dict[str, Parameter], outcome: Outcome, wrong: str, known: str
+    name: str, parameters: dict[str, Parameter], outcome: TargetKind, wrong: str, known: str
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
         declared(name, parameters, outcome)

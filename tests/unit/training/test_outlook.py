@@ -10,24 +10,23 @@ import pytest
 from core.config.tasks import Gate
 from tests.unit.training.boards import board
 from tests.unit.training.decided import contest, decided, given
-from training.evaluation.board import Board
+from training.evaluation.board import Scoreboard
 from training.ledger.decisions import Decision
-from training.promotion.reign import Reign
-from training.reports import explanations as wording
-from training.reports import next_steps as outlook
+from training.promotion.reign import Tenure
+from training.reports import explanations, next_steps
 
 CROWNED = date(2020, 3, 31)
 
 
-def told(rows: Board, **changes: Any) -> str:
+def told(rows: Scoreboard, **changes: Any) -> str:
     made, _ = decided(rows, given(rows, **changes))
-    return " ".join(outlook.awaited(made))
+    return " ".join(next_steps.awaited(made))
 
 
-def first_nights(count: int) -> tuple[Board, dict[str, Any]]:
+def first_nights(count: int) -> tuple[Scoreboard, dict[str, Any]]:
     """So many rows after a champion was chosen on the 91 before."""
     rows = contest(91 + count, forest=0.3, logistic=0.1)
-    return rows, {"champion": "forest", "reign": Reign(CROWNED)}
+    return rows, {"champion": "forest", "reign": Tenure(CROWNED)}
 
 
 def test_after_the_first_crowning_it_says_that_evidence_begins_and_what_is_enough() -> None:
@@ -51,24 +50,24 @@ def test_with_rows_enough_it_is_the_evidence_that_is_told_and_only_once() -> Non
     refresh = replace(made, reason="refresh", outcome="PROMOTE")
 
     assert made.reason == "not_enough_evidence"
-    assert "So far" not in " ".join(outlook.awaited(made))
-    assert f"So far: 100 rows, and the evidence of {made.challenger} is worth " in " ".join(outlook.awaited(refresh))
+    assert "So far" not in " ".join(next_steps.awaited(made))
+    assert f"So far: 100 rows, and the evidence of {made.challenger} is worth " in " ".join(next_steps.awaited(refresh))
 
 
 def test_after_a_succession_the_evidence_of_the_one_before_is_not_that_of_the_next() -> None:
     rows = contest(300, forest=0.0, logistic=1.0)
-    made, _ = decided(rows, given(rows, champion="forest", reign=Reign(CROWNED)))
+    made, _ = decided(rows, given(rows, champion="forest", reign=Tenure(CROWNED)))
 
     assert made.reason == "succession"
-    assert outlook.awaited(made)[-1].startswith("So far: 0 of 60 rows.")
+    assert next_steps.awaited(made)[-1].startswith("So far: 0 of 60 rows.")
 
 
 def test_without_a_champion_it_says_who_has_predicted_how_much() -> None:
     rows = board(np.ones(12), base=np.full(12, 0.5), forest=np.array([np.nan] * 5 + [0.6] * 7))
     made, _ = decided(rows, given(rows))
 
-    assert wording.why(made) == "No contender has been scored on 60 rows yet, so nobody can be crowned."
-    assert outlook.awaited(made) == [
+    assert explanations.why(made) == "No contender has been scored on 60 rows yet, so nobody can be crowned."
+    assert next_steps.awaited(made) == [
         "Of those who are scored on 60 rows the one with the lowest mean loss is crowned.",
         "Scored so far: base on 12, forest on 7. Each new label of the series adds a row.",
     ]
@@ -80,8 +79,8 @@ def test_that_the_first_labels_are_not_scored_is_told_while_it_matters() -> None
 
     made, _ = decided(rows, replace(what, scope=replace(what.scope, scored_from=24)))
 
-    assert outlook.awaited(made)[-2].startswith("Scored so far: all of them on 12.")
-    assert outlook.awaited(made)[-1] == "The first 24 labelled rows are not scored (scored_from)."
+    assert next_steps.awaited(made)[-2].startswith("Scored so far: all of them on 12.")
+    assert next_steps.awaited(made)[-1] == "The first 24 labelled rows are not scored (scored_from)."
 
 
 def test_when_no_version_can_serve_rows_are_not_what_is_waited_for() -> None:
@@ -112,10 +111,10 @@ def test_a_reason_that_says_what_to_do_is_left_to_speak(reason: str) -> None:
     rows, crowned = first_nights(3)
     made, _ = decided(rows, given(rows, **crowned))
 
-    assert outlook.awaited(replace(made, reason=reason)) == []
+    assert next_steps.awaited(replace(made, reason=reason)) == []
 
 
 def test_of_what_a_person_decided_nothing_is_waited_for() -> None:
     asked = {"asked": {"alias": "champion", "version": 3, "who": "anna", "why": "it raves"}}
 
-    assert outlook.awaited(Decision("spy", "GSPC", CROWNED, "FORCED", "promoted", "forest", None, asked)) == []
+    assert next_steps.awaited(Decision("spy", "GSPC", CROWNED, "FORCED", "promoted", "forest", None, asked)) == []

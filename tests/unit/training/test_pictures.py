@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from core.config.tasks import Task
-from training.evaluation import plots as pictures
+from training.evaluation import plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,9 +31,9 @@ def rows_of(task: Task, contender: str, count: int) -> pl.DataFrame:
     )
 
 
-def subject(task: Task, contender: str, rows: pl.DataFrame | int) -> pictures.Subject:
+def subject(task: Task, contender: str, rows: pl.DataFrame | int) -> plots.Subject:
     rows = rows_of(task, contender, rows) if isinstance(rows, int) else rows
-    return pictures.Subject(task, contender, "GSPC", "sample", rows)
+    return plots.Subject(task, contender, "GSPC", "sample", rows)
 
 
 def png(figure: "Figure") -> bytes:
@@ -50,13 +50,13 @@ def texts(figure: "Figure") -> str:
 @pytest.mark.parametrize("count", [2, 5, 30, 600])
 def test_every_picture_is_drawn_from_few_rows_and_from_many(spy: Task, airline: Task, count: int) -> None:
     for task, contender in ((spy, "forest"), (spy, "base-rate"), (airline, "ridge"), (airline, "naive")):
-        for figure in pictures.draw(subject(task, contender, count)).values():
+        for figure in plots.draw(subject(task, contender, count)).values():
             assert png(figure).startswith(b"\x89PNG")
 
 
 def test_a_direction_has_a_calibration_and_a_baseline_none_against_itself(spy: Task, airline: Task) -> None:
     drawn = {
-        (task.name, contender): set(pictures.draw(subject(task, contender, 30)))
+        (task.name, contender): set(plots.draw(subject(task, contender, 30)))
         for task, contender in ((spy, "forest"), (spy, "base-rate"), (airline, "ridge"), (airline, "naive"))
     }
 
@@ -69,12 +69,12 @@ def test_a_direction_has_a_calibration_and_a_baseline_none_against_itself(spy: T
 
 
 def test_too_few_rows_have_no_pictures(spy: Task) -> None:
-    assert pictures.draw(subject(spy, "forest", 1)) == {}
-    assert pictures.draw(subject(spy, "forest", 0)) == {}
+    assert plots.draw(subject(spy, "forest", 1)) == {}
+    assert plots.draw(subject(spy, "forest", 0)) == {}
 
 
 def test_a_picture_names_task_contender_period_and_what_its_axes_are(spy: Task) -> None:
-    for figure in pictures.draw(subject(spy, "forest", 40)).values():
+    for figure in plots.draw(subject(spy, "forest", 40)).values():
         said = texts(figure)
 
         assert "spy: " in said
@@ -85,9 +85,7 @@ def test_a_picture_names_task_contender_period_and_what_its_axes_are(spy: Task) 
 
 
 def test_a_series_named_as_its_source_is_named_once(airline: Task) -> None:
-    (figure,) = pictures.draw(
-        pictures.Subject(airline, "naive", "airline", "airline", rows_of(airline, "naive", 3))
-    ).values()
+    (figure,) = plots.draw(plots.Subject(airline, "naive", "airline", "airline", rows_of(airline, "naive", 3))).values()
 
     assert "airline: 2010-01-01 to 2010-01-03, 3 rows" in texts(figure).split(" | ")
 
@@ -95,7 +93,7 @@ def test_a_series_named_as_its_source_is_named_once(airline: Task) -> None:
 @pytest.mark.parametrize("count", [5, 600])
 def test_no_text_overlaps_another_or_leaves_the_picture(spy: Task, airline: Task, count: int) -> None:
     for task, contender in ((spy, "a-contender-of-a-long-name"), (airline, "a-contender-of-a-long-name")):
-        for figure in pictures.draw(subject(task, contender, count)).values():
+        for figure in plots.draw(subject(task, contender, count)).values():
             figure.draw_without_rendering()
             lines = [text.get_window_extent() for text in figure.texts]
             labels = [axes.yaxis.label.get_window_extent() for axes in figure.axes]
@@ -115,7 +113,7 @@ def test_the_loss_saved_adds_up_and_says_who_is_better(airline: Task) -> None:
         }
     )
 
-    figure = pictures.loss_against_baseline(subject(airline, "ridge", rows))
+    figure = plots.loss_against_baseline(subject(airline, "ridge", rows))
 
     (line,) = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
     assert list(line.get_ydata()) == [2.0, 3.0, 2.0]
@@ -128,7 +126,7 @@ def test_calibration_counts_what_came_in_each_group(spy: Task) -> None:
     days = [date(2010, 1, 1) + timedelta(days=i) for i in range(100)]
     rows = pl.DataFrame({"target_date": days, "label": labels, "forest": said, "base-rate": 0.5})
 
-    figure = pictures.calibration(subject(spy, "forest", rows))
+    figure = plots.calibration(subject(spy, "forest", rows))
 
     points = figure.axes[0].containers[0].lines[0]
     assert len(points.get_xdata()) == 10
@@ -139,6 +137,6 @@ def test_calibration_counts_what_came_in_each_group(spy: Task) -> None:
 def test_no_picture_touches_pyplot(spy: Task) -> None:
     before = "matplotlib.pyplot" in sys.modules
 
-    pictures.draw(subject(spy, "forest", 40))
+    plots.draw(subject(spy, "forest", 40))
 
     assert before or "matplotlib.pyplot" not in sys.modules

@@ -12,7 +12,7 @@ from core.config.tasks import Feature, Task
 from features.arrays import History
 from features.dataset import Dataset
 from training.backtest.walk_forward import walk
-from training.event_log import dataset_log as row_log
+from training.event_log import dataset_log
 from training.learners.factory import RowModel, fresh, key, learns, row_model
 from training.models.base import Batch
 from training.models.catalog import make
@@ -127,7 +127,7 @@ def test_whoever_is_refitted_has_no_learner(spy: Task) -> None:
 
 
 def test_a_log_is_named_by_what_its_rows_mean(airline: Task) -> None:
-    name = row_log.name(airline, "airline")
+    name = dataset_log.name(airline, "airline")
     contenders = {"naive": airline.contenders["naive"]}
 
     same = airline.model_copy(update={"contenders": contenders, "scored_from": 99})
@@ -135,9 +135,9 @@ def test_a_log_is_named_by_what_its_rows_mean(airline: Task) -> None:
 
     assert name.startswith("airline/airline/")
     assert len(name) == len("airline/airline/") + 8
-    assert row_log.name(same, "airline") == name
-    assert row_log.name(airline, "other").rpartition("/")[0] == "airline/other"
-    assert row_log.name(other, "airline") != name
+    assert dataset_log.name(same, "airline") == name
+    assert dataset_log.name(airline, "other").rpartition("/")[0] == "airline/other"
+    assert dataset_log.name(other, "airline") != name
     assert key(airline, "airline", "naive").log == name
 
 
@@ -148,7 +148,7 @@ def test_rows_go_into_a_log_after_its_newest_date_and_only_with_their_label(
     history = History.of(dataset)
     second = dataset.table["target_date"][1]
 
-    everything, rest = row_log.drafts(history, None), row_log.drafts(history, second)
+    everything, rest = dataset_log.drafts(history, None), dataset_log.drafts(history, second)
 
     assert [draft.event_id for draft in everything] == [str(second + timedelta(days=i - 1)) for i in range(4)]
     assert everything[2:] == rest

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.config.task_files import load_task
-from training.registry import validation as sanity
+from training.registry import validation
 from training.registry.versions import Version
 
 AIRLINE = load_task(Path(__file__).parent.parent.parent.parent / "tasks", "airline")
@@ -18,10 +18,10 @@ BARE = Version(
 
 
 @pytest.mark.parametrize(
-    ("contender", "fault"), [("ridge", sanity.CONSTANT), ("linear", sanity.CONSTANT), ("naive", ""),
+    ("contender", "fault"), [("ridge", validation.CONSTANT), ("linear", validation.CONSTANT), ("naive", ""),
                              ("holt-winters", ""), ("snarimax", "")],
 )  # fmt: skip
 def test_one_answer_to_all_rows_is_a_fault_of_those_who_look_at_them(contender: str, fault: str) -> None:
     kind = AIRLINE.contenders[contender].kind
 
-    assert sanity.fault(AIRLINE, replace(BARE, contender=contender, kind=kind)) == fault
+    assert validation.fault(AIRLINE, replace(BARE, contender=contender, kind=kind)) == fault

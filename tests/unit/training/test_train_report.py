@@ -1,11 +1,11 @@
 import pytest
 
-from training.evaluation.outcomes import Recorded
+from training.evaluation.outcomes import LabelWrite
 from training.train import TrainReport
 
 
 def report(*, predictions: int = 0, labels: int = 0, is_new: bool = True) -> TrainReport:
-    return TrainReport("GSPC", "2018-06-29", 6, predictions, Recorded(labels, 0), (), (), is_new)
+    return TrainReport("GSPC", "2018-06-29", 6, predictions, LabelWrite(labels, 0), (), (), is_new)
 
 
 @pytest.mark.parametrize("idle", [report(is_new=False), report()], ids=["done before", "gone past before"])

@@ -9,11 +9,11 @@ import pytest
 from tests.unit.training.decided import contest, decided, given
 from training.ledger.decisions import Decision
 from training.promotion import gate
-from training.promotion.reign import Reign
-from training.registry import validation as sanity
-from training.reports import explanations as wording
+from training.promotion.reign import Tenure
+from training.registry import validation
+from training.reports import explanations
 
-SINCE = Reign(date(2020, 3, 1))
+SINCE = Tenure(date(2020, 3, 1))
 
 
 def reasons_in_the_code() -> set[str]:
@@ -28,22 +28,22 @@ def reasons_in_the_code() -> set[str]:
                 if isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value.replace("_", "").isalpha()
                 if one.value == one.value.lower() and one.value != "margin"
             }
-    checks = {value for name, value in vars(sanity).items() if name.isupper() and isinstance(value, str)}
+    checks = {value for name, value in vars(validation).items() if name.isupper() and isinstance(value, str)}
     return (found - {"better"}) | checks | {gate.SUCCESSION, gate.REFRESH, gate.GUARD}
 
 
 def test_every_reason_has_a_sentence() -> None:
     assert {"best_backtest", "succession", "guard", "harm", "stale", "golden_batch"} <= reasons_in_the_code()
-    assert reasons_in_the_code() <= set(wording.REASONS)
+    assert reasons_in_the_code() <= set(explanations.REASONS)
 
 
-@pytest.mark.parametrize("reason", sorted(wording.REASONS))
+@pytest.mark.parametrize("reason", sorted(explanations.REASONS))
 def test_every_sentence_is_filled_in_from_the_evidence(reason: str) -> None:
     rows = contest(400, forest=0.12, logistic=0.2, **{"river-logistic": 0.35})
     made, _ = decided(rows, given(rows, champion="forest", reign=SINCE, unfit={"logistic": "constant"}))
-    outcome = "REJECT" if reason in (sanity.CONSTANT, sanity.NOT_FINITE) else made.outcome
+    outcome = "REJECT" if reason in (validation.CONSTANT, validation.NOT_FINITE) else made.outcome
 
-    said = wording.why(Decision(**{**vars(made), "reason": reason, "outcome": outcome}))
+    said = explanations.why(Decision(**{**vars(made), "reason": reason, "outcome": outcome}))
 
     assert said[0].isupper() or said.startswith(("river-logistic", "None,"))
     assert said.endswith(".")
@@ -58,4 +58,4 @@ def test_every_comparison_has_its_words() -> None:
         c.value for value in assigned for c in ast.walk(value) if isinstance(c, ast.Constant) and c.value != "margin"
     }
 
-    assert named == set(wording.COMPARED)
+    assert named == set(explanations.COMPARED)
