@@ -1,4 +1,4 @@
-"""Real services for the tests: one embedded Postgres and one MLflow server a session, a fresh schema a test."""
+"""Real services for the tests: one embedded Postgres and one MLflow server a run, a fresh schema a test."""
 
 import logging
 import os
@@ -7,19 +7,31 @@ import tempfile
 import uuid
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 import structlog
 
-from contender.servers.processes import Postgres, Process, free_port, start_mlflow, wait_for_mlflow
+from contender.servers.processes import Postgres
 from core.config.settings import Settings, keep_loopback_from_proxies
 from core.db.engine import connect
 from tests import tables
+from tests.support.shared_servers import Mlflow, SharedServers, end
 
 REPOSITORY = Path(__file__).parent.parent
+
+# The same examples in every run, however slow the machine is: a failure is the code's, never the day's.
+hypothesis.settings.register_profile(
+    "contender",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("contender")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -33,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="contender-")
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+    if not hasattr(config, "workerinput"):
+        config.add_cleanup(lambda: end(Path(config.option.basetemp)))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -55,55 +69,49 @@ def _logs_as_they_were() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A real Postgres in a folder of its own."""
-    server = Postgres(tmp_path_factory.mktemp("postgres") / "data")
-    _without_waiting_for_the_disk(server.start())
-    yield server
-    server.stop()
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tells each worker of pytest-xdist of the servers that it shares with the others."""
+    shared = servers_of(node.config)
+    node.workerinput["servers"] = str(shared.folder), shared.controller
 
 
-def _without_waiting_for_the_disk(url: str) -> None:
-    """What the server has taken then outlives all but the machine; tests of that have a server of their own."""
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for option in ("fsync", "full_page_writes"):
-            connection.exec_driver_sql(f"ALTER SYSTEM SET {option} = off")
-        connection.exec_driver_sql("SELECT pg_reload_conf()")
-    engine.dispose()
-
-
-@dataclass(frozen=True)
-class Mlflow:
-    """A real MLflow server and its process."""
-
-    url: str
-    process: Process
+def servers_of(config: pytest.Config) -> SharedServers:
+    """The servers of this run; none is started yet."""
+    here = (config.option.basetemp, os.getpid())
+    folder, controller = getattr(config, "workerinput", {}).get("servers", here)
+    return SharedServers(Path(folder), controller)
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mlflow]:
-    """A real MLflow server on a free port, shared by the session; tests keep apart by task names."""
-    port = free_port()
-    settings = Settings(home=tmp_path_factory.mktemp("mlflow"))
-    process = start_mlflow(settings, postgres.database("mlflow"), port)
-    url = f"http://127.0.0.1:{port}"
-    wait_for_mlflow(url, process)
-    yield Mlflow(url, process)
-    process.stop()
+def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SharedServers:
+    """The servers of this run, in its base folder."""
+    tmp_path_factory.getbasetemp()  # pytest empties the folder when it is first asked for
+    return servers_of(request.config)
+
+
+@pytest.fixture(scope="session")
+def postgres(servers: SharedServers) -> Postgres:
+    """The real Postgres of this run, in a folder of its own."""
+    return servers.postgres()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(servers: SharedServers) -> Mlflow:
+    """The real MLflow server of this run; tests keep apart by task names."""
+    return servers.mlflow()
 
 
 @pytest.fixture(scope="session")
 def database_url(postgres: Postgres) -> str:
-    """The URL of the database in which each test gets a schema."""
-    return postgres.database("contender")
+    """The URL of this worker's own database, in which each test gets a schema. Leases are held per database."""
+    return postgres.database(f"contender_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
 
 
 @pytest.fixture(scope="session")
-def migrated(database_url: str) -> str:
+def migrated(servers: SharedServers, database_url: str) -> str:
     """The statements that make the migrated tables."""
-    return tables.of_the_migrations(database_url)
+    return servers.once("tables", lambda: tables.of_the_migrations(database_url))
 
 
 @pytest.fixture
