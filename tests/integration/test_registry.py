@@ -22,7 +22,7 @@ from core.config.tasks import Task
 from core.errors import ConfigurationError, IntegrityError, NotFoundError, RegistryUnreachableError
 from features.transforms import columns
 from tests.integration.stage import Stage
-from training.models.base import Model
+from training.models.base import Model, deserialize, serialize
 from training.models.catalog import Batch, make
 from training.models.fitted import Linear
 from training.registry import client as registry
@@ -77,7 +77,7 @@ def test_the_same_model_makes_the_same_folder_to_the_byte_also_after_a_checkpoin
     airline: Task, tmp_path: Path
 ) -> None:
     model = trained(airline, "linear")
-    resumed = flavor.thaw(flavor.freeze(model))
+    resumed = deserialize(serialize(model))
     names = tuple(column.name for column in columns(airline))
 
     first, second = (

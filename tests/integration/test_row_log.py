@@ -20,13 +20,14 @@ from features.dataset import Dataset
 from tests.integration.stage import SERIES, Stage, a_task, known, logged, month, restate, wave
 from training import train
 from training.backtest import progress, replay
-from training.backtest.state import Stand, freeze
+from training.backtest.state import Stand
 from training.backtest.walk_forward import walk, walk_all
 from training.evaluation import predictions
 from training.event_log import dataset_log
 from training.event_log import store as event_log
 from training.learners import factory
 from training.learners.checkpoints import KEPT
+from training.models.base import serialize
 from training.train import TrainReport
 
 MONTHS = 40
@@ -287,7 +288,7 @@ def test_models_that_were_kept_before_there_was_a_log_begin_anew_from_it(stage: 
         for name, walked in walks.items():
             predictions.record(connection, stage.task, SERIES, name, walked.predictions, known(1))
             assert walked.position.model is not None
-            bare = replace(Stand.load(walked.position.model), model=freeze(walked.model))
+            bare = replace(Stand.load(walked.position.model), model=serialize(walked.model))
             progress.write(connection, stage.task, SERIES, name, replace(walked.position, model=bare.dump()))
     before = {name: said(stage, name) for name in stage.task.contenders}
 

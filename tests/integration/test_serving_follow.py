@@ -19,8 +19,8 @@ from core.jobs.clock import FixedClock
 from serving.__main__ import main
 from tests.integration.serving_world import World, make_world, open_api, wait_for
 from tests.integration.stage import a_task, known, month
-from training.backtest.state import freeze
 from training.models import catalog
+from training.models.base import serialize
 
 TASKS = Path(__file__).parent.parent.parent / "tasks"
 
@@ -200,11 +200,11 @@ import pickle, sys
 from pathlib import Path
 from core.config.task_files import load_task
 from training.models import catalog as contenders
-from training.backtest.state import thaw
+from training.models.base import deserialize
 contenders.warm(load_task(Path("tasks"), sys.argv[1]))
 before = set(sys.modules)
 for path in sys.argv[2:]:
-    thaw(Path(path).read_bytes())
+    deserialize(Path(path).read_bytes())
 print(sorted(set(sys.modules) - before))
 """
 
@@ -227,7 +227,7 @@ def test_after_the_warming_no_model_imports_anything(name: str, tmp_path: Path) 
                 made.learn(row, label)
             model = made
         paths.append(tmp_path / contender)
-        paths[-1].write_bytes(freeze(model))
+        paths[-1].write_bytes(serialize(model))
 
     told = subprocess.run(
         [sys.executable, "-c", _LOAD_ALL, name, *map(str, paths)],

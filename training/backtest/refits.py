@@ -6,8 +6,7 @@ import numpy as np
 
 from core.config.tasks import Contender
 from features.arrays import Floats, History
-from training.backtest.state import freeze
-from training.models.base import Batch
+from training.models.base import Batch, serialize
 
 
 @dataclass(frozen=True)
@@ -49,4 +48,4 @@ def refit(contender: Batch, history: History, plan: Refit) -> Refitted:
     """Fits one model of the grid and predicts with it."""
     model = contender.fit(history.labelled_rows[plan.first : plan.last], history.labels[plan.first : plan.last])
     values = model.predict(history.rows[plan.begin : plan.end]) if plan.end > plan.begin else np.empty(0)
-    return Refitted(values, freeze(model) if plan.keep else None)
+    return Refitted(values, serialize(model) if plan.keep else None)

@@ -1,13 +1,10 @@
 """Where a contender stands in its walk: what it has learned, what it has predicted, and the model it goes on with."""
 
-import pickle
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from features.arrays import History
-
-_PROTOCOL = 5
+from training.models.base import deserialize, dumps
 
 
 @dataclass(frozen=True)
@@ -43,12 +40,12 @@ class Stand:
     def dump(self) -> bytes:
         """Bytes for `load`: equal stands, equal bytes."""
         fields = (self.predicted_through, self.trained_through, self.rows_trained, self.grid, self.model)
-        return pickle.dumps(fields, _PROTOCOL)
+        return dumps(fields)
 
     @classmethod
     def load(cls, content: bytes) -> "Stand":
         """The stand whose bytes these are."""
-        return cls(*pickle.loads(content))
+        return cls(*deserialize(content))
 
 
 @dataclass(frozen=True)
@@ -85,13 +82,3 @@ class Start:
             rows_learned=len(history.labels) + self.forgotten,
             model=stand.dump(),
         )
-
-
-def freeze(model: object) -> bytes:
-    """A model's bytes. The round trip makes them canonical: a model that was resumed has those of one that was not."""
-    return pickle.dumps(pickle.loads(pickle.dumps(model, _PROTOCOL)), _PROTOCOL)
-
-
-def thaw(content: bytes) -> Any:
-    """The model that was frozen; only ever given bytes that came from our own database."""
-    return pickle.loads(content)

@@ -13,10 +13,10 @@ from features.arrays import Floats, History
 from training.backtest import replay
 from training.backtest.refits import Refit, Refitted, grid_at
 from training.backtest.replay import LearnerReplay
-from training.backtest.state import Position, Stand, Start, thaw
+from training.backtest.state import Position, Stand, Start
 from training.learners.factory import canonical, row_model
 from training.learners.learner import Learner
-from training.models.base import Model
+from training.models.base import Model, deserialize
 from training.models.online import DEFAULT_SERIES
 
 
@@ -170,7 +170,7 @@ class BatchWalker:
 @lru_cache(maxsize=16)
 def _thawed(content: bytes) -> Model:
     """A fitted model, which nothing changes: whoever asks with the same bytes again is given the same one."""
-    model: Model = thaw(content)
+    model: Model = deserialize(content)
     return model
 
 

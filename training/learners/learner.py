@@ -4,7 +4,6 @@ It is a function of the log alone: whoever applies the same events in the same o
 bit. Of each row it predicts, then scores, then learns.
 """
 
-import pickle
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,9 +11,9 @@ from features.arrays import FeatureRow
 from training.event_log.events import Event
 from training.event_log.validation import RunningStats
 from training.learners.running_metrics import BinaryScores, RegressionScores, Scores
+from training.models.base import deserialize, dumps
 from training.models.online import DEFAULT_SERIES, Online, TargetKind
 
-_PROTOCOL = 5
 _SCORES: dict[str, type[RegressionScores] | type[BinaryScores]] = {"value": RegressionScores, "binary": BinaryScores}
 
 Reread = Callable[[int, int], Iterable[Event]]
@@ -97,12 +96,12 @@ class Learner:
     def freeze(self) -> bytes:
         """Bytes for `thaw`: the learner without what it said."""
         held = {name: value for name, value in vars(self).items() if name != "said"}
-        return pickle.dumps(held, _PROTOCOL)
+        return dumps(held)
 
     @classmethod
     def thaw(cls, content: bytes) -> "Learner":
         """The learner whose bytes these are. It unpickles: check digest and stamp first."""
-        held = pickle.loads(content)
+        held = deserialize(content)
         learner = cls(held["model"], held["outcome"])
         vars(learner).update(held)
         return learner

@@ -1,7 +1,11 @@
-"""What a contender is made of: the protocols of its models, and the declaration of a procedure with its parameters."""
+"""What a contender is made of: the protocols of its models, the declaration of a procedure with its parameters, and
+the one way in which models become bytes and come back.
+"""
 
+import io
+import pickle
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
 from pydantic import ConfigDict
 
@@ -58,3 +62,51 @@ class Procedure(Part):
     def make(self, shape: Shape) -> Incremental | Batch:
         """A new contender of this procedure. Raises ConfigurationError when the task lacks what it needs."""
         raise NotImplementedError
+
+
+_PROTOCOL: Final = 5
+_RENAMED_MODULES: Final[dict[str, str]] = {
+    "training.admission": "training.event_log.validation",
+    "training.baselines": "training.models.baselines",
+    "training.fitted": "training.models.fitted",
+    "training.forecasters": "training.models.forecasters",
+    "training.incremental": "training.models.incremental",
+    "training.online": "training.models.online",
+    "training.procedures": "training.models.base",
+    "training.river_parts": "training.models.river_ext",
+    "training.row_learners": "training.learners.factory",
+    "training.scores": "training.learners.running_metrics",
+}
+"""Where the classes are today that stored pickles name by a module of an earlier release (only those that occur)."""
+_RENAMED_CLASSES: Final[dict[tuple[str, str], tuple[str, str]]] = {
+    ("training.admission", "Ranges"): ("training.event_log.validation", "RunningStats"),
+}
+"""The same of single classes that were renamed, or moved on their own, by the module and the name in the pickle."""
+
+
+class _Unpickler(pickle.Unpickler):
+    """Finds the classes of pickles that earlier releases wrote: a version is served for as long as it is champion."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        renamed = _RENAMED_CLASSES.get((module, name), (_RENAMED_MODULES.get(module, module), name))
+        return super().find_class(*renamed)
+
+
+def serialize(model: object) -> bytes:
+    """Bytes for `deserialize`; equal for equal models, one that was stored and resumed in between included."""
+    # The round trip makes them canonical: pickle writes an object that occurs twice by its identity, not its value,
+    # and a resumed model shares other objects than one that was kept in memory.
+    return dumps(deserialize(dumps(model)))
+
+
+def dumps(value: object) -> bytes:
+    """Bytes for `deserialize`, as they come: half the work of `serialize`, where equal bytes are not asked for."""
+    return pickle.dumps(value, _PROTOCOL)
+
+
+def deserialize(content: bytes) -> Any:
+    """What `serialize` or `dumps` of this or an earlier release made bytes of.
+
+    Unpickling runs what the bytes say: give it only what our own database holds, or what has the digest kept there.
+    """
+    return _Unpickler(io.BytesIO(content)).load()

@@ -27,8 +27,7 @@ import numpy as np
 
 from core.config.settings import export
 from features.arrays import Floats
-from training.backtest.state import freeze, thaw
-from training.models.base import Model
+from training.models.base import Model, deserialize, serialize
 from training.registry import row_flavor
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class LoadedModel:
 
 def _load_pyfunc(path: str) -> LoadedModel:
     """Called by MLflow with the path of the pickle."""
-    return LoadedModel(thaw(Path(path).read_bytes()))
+    return LoadedModel(deserialize(Path(path).read_bytes()))
 
 
 def pyfunc() -> ModuleType:
@@ -85,7 +84,7 @@ def save(model: Model, folder: Path, feature_names: tuple[str, ...], example: Fl
 
     names = list(feature_names)
     return _write(
-        freeze(model),
+        serialize(model),
         folder,
         created,
         loader_module=__name__,
@@ -105,7 +104,7 @@ def save_rows(model: "Online", folder: Path, declared: Mapping[str, bool] | None
         columns = [(name, "double", required) for name, required in declared.items()]
         columns += [] if row_flavor.SERIES in declared else [(row_flavor.SERIES, "string", False)]
     return _write(
-        freeze(model),
+        serialize(model),
         folder,
         created,
         loader_module=row_flavor.__name__,
@@ -151,7 +150,7 @@ def _write(content: bytes, folder: Path, created: date, **what: Any) -> str:
 
 def load_model(folder: Path) -> Model:
     """The model in a folder. It unpickles: check `folder_digest` against the recorded one first."""
-    model: Model = thaw((folder / _PICKLE).read_bytes())
+    model: Model = deserialize((folder / _PICKLE).read_bytes())
     return model
 
 

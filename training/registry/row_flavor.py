@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.arrays import FeatureRow, Floats
-from training.backtest.state import thaw
+from training.models.base import deserialize
 from training.models.online import DEFAULT_SERIES, Online
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ServedRows:
 
 def _load_pyfunc(path: str) -> ServedRows:
     """Called by MLflow with the path of the pickle."""
-    return ServedRows(thaw(Path(path).read_bytes()))
+    return ServedRows(deserialize(Path(path).read_bytes()))
 
 
 def _row(cells: dict[Any, Any]) -> tuple[FeatureRow, str]:

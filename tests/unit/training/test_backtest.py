@@ -15,8 +15,8 @@ from core.config.tasks import Task
 from core.errors import DataRefusedError
 from features.dataset import Dataset
 from training.backtest import parallel
-from training.backtest.state import freeze
 from training.backtest.walk_forward import Position, Walk, walk, walk_all
+from training.models.base import serialize
 
 ROWS = 90
 CHANGES = {
@@ -72,7 +72,7 @@ def the_same(first: Walk, second: Walk) -> None:
     assert (first.trained_through, first.rows_trained) == (second.trained_through, second.rows_trained)
     assert (first.model is None) == (second.model is None)
     if first.model is not None and second.model is not None:
-        assert freeze(first.model) == freeze(second.model)
+        assert serialize(first.model) == serialize(second.model)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,8 +13,7 @@ from core.config.tasks import Task
 from core.errors import ConfigurationError
 from features.arrays import Floats
 from features.dataset import Dataset
-from training.backtest.state import freeze
-from training.models.base import Batch, Model
+from training.models.base import Batch, Model, serialize
 from training.models.catalog import PROCEDURES, make
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
@@ -108,11 +107,11 @@ def test_a_pickled_one_goes_on_to_the_bit(stage: Stage, pickler: object) -> None
 
 def test_predicting_changes_nothing_in_it(stage: Stage) -> None:
     model = stage.learn(None, 0, 200)
-    before = freeze(model)
+    before = serialize(model)
 
     first = model.predict(stage.rows[200:230])
 
-    assert freeze(model) == before
+    assert serialize(model) == before
     assert model.predict(stage.rows[200:230]).tobytes() == first.tobytes()
 
 
