@@ -1,5 +1,6 @@
-"""Lag buffers in Postgres: a value is added, and answered with the values before it, however many add at once."""
+"""Lag buffers in Postgres: each added value is answered with the values before it, also under concurrent requests."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -8,8 +9,9 @@ from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, insert
 from core.db.engine import reachable
 from core.db.event_tables import lag_series
 from core.errors import NotFoundError
-from features.windows import MOST_LAGS, lags
 
+MOST_LAGS = 1000
+"""How many values a series keeps, also where N_LAGS asks for fewer today: a larger N_LAGS then finds them."""
 _COLUMNS = lag_series.c
 
 
@@ -64,6 +66,17 @@ class LagBuffers:
         with reachable(), self._engine.connect() as connection:
             number: int = connection.execute(sa.select(sa.func.count()).select_from(lag_series)).scalar_one()
         return number
+
+
+def lags(before: Sequence[float], n_lags: int) -> dict[str, float]:
+    """The lags of a value as features: `in_1` is the one just before it, up to `in_<n_lags>`. `before`: newest last.
+
+    >>> lags([112.0, 118.0, 132.0], 2)
+    {'in_1': 132.0, 'in_2': 118.0}
+    >>> lags([], 2)
+    {}
+    """
+    return {f"in_{number}": before[-number] for number in range(1, min(n_lags, len(before)) + 1)}
 
 
 def _addition(n_lags: int) -> sa.Executable:

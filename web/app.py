@@ -10,8 +10,7 @@ from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel, Field
 
 from core.errors import ContenderError
-from web import problems, queries
-from web import strict_requests as body
+from web import problems, strict_requests
 from web.problems import documented
 
 SERVICE = Tag(name="service", description="What the service says about itself.")
@@ -44,7 +43,7 @@ def create_app(
     version: str,
     home_page: str,
     kinds: Mapping[type[ContenderError], problems.Kind] | None = None,
-    body_limit_bytes: int = body.LIMIT_BYTES,
+    body_limit_bytes: int = strict_requests.LIMIT_BYTES,
     security_schemes: Mapping[str, Any] | None = None,
 ) -> OpenAPI:
     """A Flask app with `/openapi.json`, `/swagger` and `home_page` (a Jinja text) at `/`.
@@ -75,9 +74,8 @@ def create_app(
         "tryItOutEnabled": True,
         "validatorUrl": None,  # it would ask a server on the internet
     }
-    body.install(app, body_limit_bytes)
+    strict_requests.install(app, body_limit_bytes)
     problems.install(app, kinds or {})
-    queries.install(app)
     return app
 
 

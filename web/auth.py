@@ -13,8 +13,7 @@ from core.auth.access_counter import AccessCounter, Happening
 from core.auth.token_cache import Key, TokenCache
 from core.auth.tokens import Role
 from core.errors import ConfigurationError, UnreachableError
-from web.problems import Kind, shown
-from web.refusals import RefusedError
+from web.problems import Kind, RefusedError, shown
 
 UNAUTHENTICATED = Kind(401, "unauthenticated", "A token is needed")
 FORBIDDEN = Kind(403, "forbidden", "The token's role is not enough")

@@ -93,6 +93,22 @@ def told(error: Exception, kinds: Mapping[type[ContenderError], Kind], path: str
     return _FAULT, _FAULT_DETAIL
 
 
+class RefusedError(ContenderError):
+    """A request that is not taken: for want of a token, of a role, or because too many came before it."""
+
+    def __init__(self, kind: Kind, problem: str, remedy: str = "", *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(problem, remedy)
+        self.kind = kind
+        self.headers = dict(headers or {})
+
+
+def refusal_response(error: RefusedError) -> Response:
+    """The refusal as a response. It is a WSGI app as well: `refusal_response(error)(environ, start_response)`."""
+    response = respond(error.kind, str(error))
+    response.headers.update(error.headers)
+    return response
+
+
 def refuse_invalid(error: ValidationError) -> Response:
     """The answer to a request whose parameters or body do not fit: each fault named, with the value that came."""
     sentences = [_fault_sentence(fault["loc"], fault["msg"], fault.get("input")) for fault in error.errors()]
@@ -123,6 +139,7 @@ def install(app: Flask, kinds: Mapping[type[ContenderError], Kind]) -> None:
     def fault(error: Exception) -> Response:
         return respond(*told(error, all_kinds, request.path))
 
+    app.register_error_handler(RefusedError, refusal_response)
     app.register_error_handler(ContenderError, contender_error)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, fault)

@@ -7,7 +7,6 @@ from typing import Any, ParamSpec, TypeVar
 from flask import Flask, g, request
 
 from core.auth.tokens import Role
-from web import refusals
 from web.auth import Access, Principal
 from web.problems import documented
 
@@ -62,7 +61,6 @@ def install(app: Flask, access: Access) -> None:
 
     Whatever lies under /management needs `admin`, marked or not, and even where there is nothing.
     """
-    refusals.install(app)
 
     def enforce() -> None:
         role = _needed(app)

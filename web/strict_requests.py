@@ -1,11 +1,15 @@
-"""JSON bodies, read strictly: NaN, infinities and numbers too large are refused, and malformed text is told apart."""
+"""Requests read strictly: no NaN, no infinity, no query parameter that the API document does not name."""
 
 import math
 from typing import Any, NoReturn
 
-from flask import Flask, Request
+from flask import Request, Response, request
 from flask.json.provider import DefaultJSONProvider
+from flask_openapi3.openapi import OpenAPI
+from flask_openapi3.utils import parse_rule
 from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
+
+from web import problems
 
 LIMIT_BYTES = 1024 * 1024
 """What a body may hold, unless the app says otherwise."""
@@ -50,11 +54,12 @@ class StrictRequest(Request):
         raise BadRequest(f"The body is not JSON: {str(e)[:200]}.")
 
 
-def install(app: Flask, limit_bytes: int = LIMIT_BYTES) -> None:
-    """Makes the app read bodies strictly, and none that is larger."""
+def install(app: OpenAPI, limit_bytes: int = LIMIT_BYTES) -> None:
+    """Makes the app refuse larger bodies, JSON that is not finite, and query parameters unknown or repeated."""
     app.config["MAX_CONTENT_LENGTH"] = limit_bytes
     app.request_class = StrictRequest
     app.json = StrictJSON(app)
+    app.before_request(lambda: _refuse_parameters(app))
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -66,3 +71,31 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise NotFiniteError(f"the number {text[:40]}")
     return number
+
+
+def _refuse_parameters(app: OpenAPI) -> Response | None:
+    """The refusal of a request with a misspelt or repeated query parameter; None for any other request."""
+    known = _known_parameters(app)
+    if known is None:
+        return None
+    unknown = [name for name in request.args if name not in known]
+    if unknown:
+        takes = f"it takes {', '.join(known)}" if known else "it takes none"
+        given = ", ".join(problems.shown(name) for name in unknown)
+        return problems.respond(problems.INVALID, f"{request.path[:200]} takes no query parameter {given}; {takes}.")
+    repeated = [name for name in known if len(request.args.getlist(name)) > 1]
+    if repeated:
+        return problems.respond(problems.INVALID, f"{', '.join(repeated)}: given more than once.")
+    return None
+
+
+def _known_parameters(app: OpenAPI) -> list[str] | None:
+    """The query parameters of the requested route; None where the API document has no such route."""
+    if request.url_rule is None:
+        return None
+    path = app.paths.get(parse_rule(request.url_rule.rule))
+    method = "get" if request.method == "HEAD" else request.method.lower()
+    operation = getattr(path, method, None)
+    if operation is None:
+        return None
+    return [parameter.name for parameter in operation.parameters or () if parameter.param_in == "query"]

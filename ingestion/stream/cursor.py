@@ -15,11 +15,11 @@ from core.db.engine import reachable
 from core.db.event_tables import streams
 from core.errors import NotFoundError
 from core.logs import get_log
-from ingestion.stream import bundled, leases
-from ingestion.stream.series import Number, Streamed, stored, stored_names
+from ingestion.stream import leases
+from ingestion.stream.series import Number, Streamed, airline, phishing, stored, stored_names
 
 DEFAULT = "airline"
-BUNDLED = {"airline": bundled.airline, "phishing": bundled.phishing}
+BUNDLED = {"airline": airline, "phishing": phishing}
 _LIVE = "live"
 _NAMED = 20
 _FRESH_SECONDS = 1.0

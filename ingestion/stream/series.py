@@ -1,12 +1,18 @@
-"""What is streamed: a series as numbered observations, among them any series of the observation store."""
+"""A series as numbered observations: two that come with River, and any series of the observation store."""
 
+import csv
+import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from core.db.pipeline_tables import observations
+from core.errors import ConfigurationError
 
 Number = int | float
 _COLUMNS = observations.c
@@ -35,6 +41,35 @@ class Streamed:
     def item(self, number: int) -> Item:
         """The observation of a number."""
         return self._items[number - 1]
+
+
+@cache
+def airline() -> Streamed:
+    """144 months, and the thousands of passengers in each: `river.datasets.AirlinePassengers`."""
+    with _file("airline-passengers.csv").open(encoding="utf-8", newline="") as text:
+        return Streamed(tuple(Item(row["month"], int(row["passengers"])) for row in csv.DictReader(text)))
+
+
+@cache
+def phishing() -> Streamed:
+    """1,250 web pages, and whether each is a phishing page, 1 or 0: `river.datasets.Phishing`."""
+    with gzip.open(_file("phishing.csv.gz"), "rt", encoding="utf-8", newline="") as text:
+        rows = list(csv.DictReader(text))
+    return Streamed(tuple(Item(_features(row), int(row["is_phishing"] == "1")) for row in rows))
+
+
+def _features(row: dict[str, str]) -> dict[str, float]:
+    return {name: float(value) for name, value in row.items() if name != "is_phishing"}
+
+
+def _file(name: str) -> Path:
+    # Found without an import of River, which would take seconds and 120 MB.
+    found = find_spec("river")
+    folders = found.submodule_search_locations if found is not None else None
+    path = Path(next(iter(folders or ["river"]))) / "datasets" / name
+    if not path.exists():
+        raise ConfigurationError(f"The package river does not hold {path}.", "Install the locked requirements.")
+    return path
 
 
 def stored(connection: sa.Connection, name: str) -> Streamed:

@@ -13,11 +13,10 @@ from core.errors import ContenderError, UnreachableError
 from serving.pushed.learning import Learning, encode
 from serving.pushed.parsing import Action
 from serving.runtime.prometheus import Metrics
-from web import problems, refusals
+from web import problems
 from web.auth import Access
-from web.problems import Kind
+from web.problems import Kind, RefusedError, refusal_response
 from web.rate_limits import Limits
-from web.refusals import RefusedError
 
 StartResponse = Callable[..., Any]
 WSGI = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -64,7 +63,7 @@ class FastLane:
             self._let_in(action, environ)
         except RefusedError as error:
             self._metrics.count(path, error.kind.status, perf_counter() - started)
-            return refusals.answer(error)(environ, start_response)
+            return refusal_response(error)(environ, start_response)
         except UnreachableError:
             # Read all the same: who is still sending when the answer comes sees a torn connection and no answer.
             environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(int(length)))

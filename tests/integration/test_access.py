@@ -18,7 +18,7 @@ from core.db.engine import connect, migrate
 from core.errors import UnreachableError
 from tests.integration.guarded import WHO, Guarded, bearer, guarded, token
 from web.auth import Access
-from web.refusals import RefusedError
+from web.problems import RefusedError
 
 OUTSIDE = "0.0.0.0"
 ROW = {"target": 1.0}

@@ -8,8 +8,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from core.auth.tokens import Role
 from tests.integration.guarded import bearer, guarded, token
-from web import refusals
-from web.refusals import RefusedError
+from web.problems import RefusedError, refusal_response
 
 
 def test_one_request_too_many_is_told_when_to_come_again(engine: sa.Engine) -> None:
@@ -58,7 +57,7 @@ def test_what_is_answered_ahead_of_flask_shares_the_count(engine: sa.Engine) -> 
     assert service.limits.allowed("address:10.0.0.1") == 0
     with pytest.raises(RefusedError) as refused:
         service.limits.check("address:127.0.0.1")
-    _, status, headers = run_wsgi_app(refusals.answer(refused.value), EnvironBuilder().get_environ())
+    _, status, headers = run_wsgi_app(refusal_response(refused.value), EnvironBuilder().get_environ())
     assert status.startswith("429")
     assert int(headers["Retry-After"]) > 3500
 

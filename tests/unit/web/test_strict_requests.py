@@ -35,7 +35,7 @@ def client() -> FlaskClient:
         ("/ask/x?shar=0.6", "/ask/x takes no query parameter 'shar'; it takes share, since."),
         ("/ask/x?share=0.6&a=1&a=2&b=", "/ask/x takes no query parameter 'a', 'b'; it takes share, since."),
         ("/plain?share=0.6", "/plain takes no query parameter 'share'; it takes none."),
-        ("/ask/x?share=0.6&share=0.7", "share: said more than once."),
+        ("/ask/x?share=0.6&share=0.7", "share: given more than once."),
     ],
 )
 def test_an_unknown_parameter_is_refused_with_the_known_ones(client: FlaskClient, path: str, sentence: str) -> None:

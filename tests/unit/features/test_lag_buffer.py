@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.windows import lags
+from features.lag_buffer import lags
 
 
 @given(st.lists(st.floats(allow_nan=False)), st.integers(1, 30))

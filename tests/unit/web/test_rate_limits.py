@@ -1,4 +1,6 @@
-"""The counts in Redis: the same for all workers, and no reason to turn anybody away when Redis is."""
+"""The counts of rate limits: the library's own without its threads, and those in Redis that all workers share."""
+
+import threading
 
 import fakeredis
 import pytest
@@ -7,10 +9,37 @@ from limits import parse
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
-from web import shared_counts
-from web.shared_counts import PREFIX, SharedCounts
+from web import rate_limits
+from web.rate_limits import _MEMORY_SCHEME, _SHARED_PREFIX, SharedCounts, SweptMemory
 
 ITEM = parse("3/hour")
+
+
+def test_it_counts_as_the_library_does_and_starts_no_thread() -> None:
+    storage = storage_from_string(f"{_MEMORY_SCHEME}://")
+    assert isinstance(storage, SweptMemory)
+    limiter, item = FixedWindowRateLimiter(storage), parse("3/minute")
+    storage.timer.is_alive()
+    before = set(threading.enumerate())
+
+    assert [limiter.hit(item, "somebody") for _ in range(5)] == [True] * 3 + [False] * 2
+    assert limiter.hit(item, "another")
+    assert set(threading.enumerate()) <= before
+
+
+def test_what_has_expired_is_dropped_when_somebody_comes_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000_000.0]
+    monkeypatch.setattr(rate_limits, "monotonic", lambda: now[0])
+    monkeypatch.setattr("limits.storage.memory.time.time", lambda: now[0])
+    storage = SweptMemory()
+    for sender in range(5):
+        storage.incr(f"sender-{sender}", 10)
+    assert len(storage.storage) == 5
+
+    now[0] += 60
+    storage.incr("another", 10)
+
+    assert list(storage.storage) == ["another"]
 
 
 @pytest.fixture
@@ -23,7 +52,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> fakeredis.FakeServer:
 
 def worker() -> FixedWindowRateLimiter:
     """What one worker process counts with."""
-    storage = storage_from_string(f"{PREFIX}redis://:password@redis:6379/0")
+    storage = storage_from_string(f"{_SHARED_PREFIX}redis://:password@redis:6379/0")
     assert isinstance(storage, SharedCounts)
     return FixedWindowRateLimiter(storage)
 
@@ -42,7 +71,7 @@ def test_while_redis_is_away_each_worker_counts_for_itself(
     server: fakeredis.FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(shared_counts, "monotonic", lambda: now[0])
+    monkeypatch.setattr(rate_limits, "monotonic", lambda: now[0])
     server.connected = False
     first, second = worker(), worker()
 

@@ -5,11 +5,11 @@ import sys
 
 from river import datasets
 
-from ingestion.stream import bundled
+from ingestion.stream import series as streams
 
 
 def test_the_airline_stream_is_rivers() -> None:
-    series = bundled.airline()
+    series = streams.airline()
 
     rows = [(f"{when['month']:%Y-%m}", count) for when, count in datasets.AirlinePassengers()]
     assert [(series.item(n).input, series.item(n).target) for n in range(1, series.total + 1)] == rows
@@ -18,7 +18,7 @@ def test_the_airline_stream_is_rivers() -> None:
 
 
 def test_the_phishing_stream_is_rivers_with_numbers_for_targets() -> None:
-    series = bundled.phishing()
+    series = streams.phishing()
 
     rows = list(datasets.Phishing())
     assert [series.item(n).input for n in range(1, series.total + 1)] == [features for features, _ in rows]
@@ -27,7 +27,7 @@ def test_the_phishing_stream_is_rivers_with_numbers_for_targets() -> None:
 
 
 def test_river_is_not_imported_for_it() -> None:
-    read = "from ingestion.stream import bundled; bundled.airline(); bundled.phishing()"
+    read = "from ingestion.stream import series; series.airline(); series.phishing()"
     code = f"import sys; {read}; sys.exit('river' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
