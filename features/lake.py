@@ -4,11 +4,6 @@ Snapshots are only added: an old one is the evidence for what was trained on it.
 content, so that what is read is what was built, whoever has opened the file since.
 """
 
-import os
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -22,14 +17,13 @@ from core.config.tasks import Task
 from core.db.engine import reachable
 from core.db.pipeline_tables import datasets
 from core.errors import IntegrityError, NotFoundError
+from core.files import write_atomically
 from features.dataset import KEYS, LABEL, Dataset, content_hash, declaration_hash
 from ingestion.store import observations
 
 TRAIN, PREDICT = "train.parquet", "predict.parquet"
 DATASET, CONTENT = "contender.dataset", "contender.content"
 """Keys in a file's own metadata: the dataset that it is a part of, and the hash of what it holds."""
-
-_lent: ContextVar[Dataset | None] = ContextVar("lent", default=None)
 
 
 @dataclass(frozen=True)
@@ -124,13 +118,12 @@ def latest(settings: Settings, engine: sa.Engine, task_name: str, as_of: datetim
 
 
 def current(settings: Settings, engine: sa.Engine, task: Task, as_of: datetime | None = None) -> Dataset:
-    """The newest dataset, as `latest` gives it, of a task whose declaration it must fit; the one that is lent, if any.
+    """The newest dataset as of an instant, provided that the task's declaration is still the one it was built from.
 
-    Raises NotFoundError besides when the task file has changed since the features job ran.
+    Raises:
+        NotFoundError: as `latest` does, or the task file has changed since the features job ran.
+        IntegrityError: as `latest` does.
     """
-    at_hand = _lent.get()
-    if at_hand is not None and (at_hand.task, at_hand.feature_hash) == (task.name, declaration_hash(task)):
-        return at_hand
     dataset = latest(settings, engine, task.name, as_of)
     if dataset.feature_hash != declaration_hash(task):
         raise NotFoundError(
@@ -139,19 +132,6 @@ def current(settings: Settings, engine: sa.Engine, task: Task, as_of: datetime |
             f"Run the features job first: python -m features --task {task.name}",
         )
     return dataset
-
-
-@contextmanager
-def lent(dataset: Dataset) -> Iterator[None]:
-    """While the block runs, whoever in it asks for the task's current dataset is given this one: nothing is stored.
-
-    For a replay, which has it in memory and would leave a copy of the whole table behind for every night.
-    """
-    token = _lent.set(dataset)
-    try:
-        yield
-    finally:
-        _lent.reset(token)
 
 
 def read(settings: Settings, snapshot: Snapshot, source: str) -> Dataset:
@@ -190,16 +170,8 @@ def read(settings: Settings, snapshot: Snapshot, source: str) -> Dataset:
 
 
 def _write(table: pl.DataFrame, path: Path, data_hash: str) -> None:
-    """A reader finds the file whole or not at all, and a power cut after the return does not lose it."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with part.open("wb") as file:
-            table.write_parquet(file, metadata={DATASET: data_hash, CONTENT: content_hash(table)})
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    metadata = {DATASET: data_hash, CONTENT: content_hash(table)}
+    write_atomically(path, lambda file: table.write_parquet(file, metadata=metadata))
 
 
 def _snapshots(task_name: str) -> sa.Select[tuple[object, ...]]:

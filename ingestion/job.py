@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from core.config.tasks import Task
-from core.db.engine import connect, reachable
+from core.db.engine import open_engine, transaction
 from core.errors import SourceUnreachableError
 from core.jobs.clock import Clock, SystemClock
 from core.jobs.leases import Lease, hold
@@ -19,8 +19,6 @@ from ingestion.store.quarantine import RejectedRow
 from ingestion.sync import SyncResult, bring_up_to_date
 
 LEASE_WAIT_SECONDS = 60.0
-MACHINE: Clock = SystemClock()
-"""When something is fetched, wherever the job's own clock stands: a fact to be recorded, and to spare a source by."""
 _SHOWN = 3
 
 
@@ -70,37 +68,49 @@ class IngestReport:
 
 
 def run(settings: Settings, task: Task, clock: Clock) -> IngestReport:
-    """Fetch what is new of a task's series, check it, and store what is good.
+    """Fetch what is new of a task's series, check it, and store what is good. See `ingest`."""
+    return ingest(settings, task, clock, machine=SystemClock())
 
-    When the source does not answer: with `fallback: none` SourceUnreachableError (try again later; what is stored
-    serves on); with `fallback: sample` what is stored serves on, and where nothing is, the task stands on the bundled
-    sample until its source answers. Raises DataRefusedError for an answer of no use, BusyError when another process
-    keeps at this series.
+
+def ingest(settings: Settings, task: Task, clock: Clock, machine: Clock) -> IngestReport:
+    """Bring a task's series up to date from its source, or from the fallback that its file names.
+
+    When the source does not answer: with `fallback: none` an error, while stored data stay in use; with
+    `fallback: sample` stored data stay in use, and a task without any uses the bundled sample until its source answers.
+
+    Args:
+        settings: the addresses.
+        task: the task whose series is ingested.
+        clock: decides what is due and final; an earlier date with `--as-of`.
+        machine: tells when the source was really requested, which limits how often it is.
+
+    Raises:
+        SourceUnreachableError: the source did not answer, and there is no fallback.
+        DataRefusedError: the answer cannot be used.
+        BusyError: another process is ingesting this series.
     """
-    engine = connect(settings.require_database_url(), schema=settings.schema_name)
-    try:
-        with hold(engine, f"ingest/{task.series}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
-            now, fetched_at = clock.now(), MACHINE.now()
-            try:
-                source = open_source(settings, task, task.source)
-                update = bring_up_to_date(engine, task, source, now, lease, fetched_at)
-            except SourceUnreachableError as error:
-                return _without_source(settings, engine, task, error, now, lease, fetched_at)
-            _stand_on(engine, task, update, f"{task.source} answered", now)
-            return _report(task, update)
-    finally:
-        engine.dispose()
+    with (
+        open_engine(settings.require_database_url(), schema=settings.schema_name) as engine,
+        hold(engine, f"ingest/{task.series}", wait_seconds=LEASE_WAIT_SECONDS) as lease,
+    ):
+        now, fetched_at = clock.now(), machine.now()
+        try:
+            source = open_source(settings, task, task.source)
+            update = bring_up_to_date(engine, task, source, now, lease, fetched_at)
+        except SourceUnreachableError as error:
+            return _without_source(settings, engine, task, error, now, lease, fetched_at)
+        _activate(engine, task, update, f"{task.source} answered", now)
+        return _report(task, update)
 
 
-def take(engine: sa.Engine, task: Task, source: Source, clock: Clock, lease: Lease) -> IngestReport:
-    """Bring the series of a task up to date from a source at hand, of which the clock tells when it was asked.
+def ingest_from(engine: sa.Engine, task: Task, source: Source, clock: Clock, lease: Lease) -> IngestReport:
+    """Bring a task's series up to date from an open source, with a lease that the caller holds.
 
-    For a replay, whose machine stands where its jobs stand, and which goes on with one engine and one lease. Raises
-    as `run` for a source without fallback.
+    For a replay: its clock stands for the machine's too. Raises as `ingest` does for a source without a fallback.
     """
     now = clock.now()
     update = bring_up_to_date(engine, task, source, now, lease, now)
-    _stand_on(engine, task, update, f"{source.name} answered", now)
+    _activate(engine, task, update, f"{source.name} answered", now)
     return _report(task, update)
 
 
@@ -129,16 +139,16 @@ def _without_source(
             reason=error.problem,
         )
     update = bring_up_to_date(engine, task, open_source(settings, task, task.fallback), now, lease, fetched_at)
-    _stand_on(engine, task, update, error.problem, now)
+    _activate(engine, task, update, error.problem, now)
     return _report(task, update, fallback_for=error.problem)
 
 
-def _stand_on(engine: sa.Engine, task: Task, update: SyncResult, reason: str, now: datetime) -> None:
+def _activate(engine: sa.Engine, task: Task, update: SyncResult, reason: str, now: datetime) -> None:
     """Makes the series the task's active one, if it is not yet."""
-    standing = ActiveSeries(update.series, update.source)
-    if active(engine, task.name) != standing:
-        with reachable(), engine.begin() as connection:
-            activate(connection, task.name, standing, reason, now)
+    updated = ActiveSeries(update.series, update.source)
+    if active(engine, task.name) != updated:
+        with transaction(engine) as connection:
+            activate(connection, task.name, updated, reason, now)
 
 
 def _report(task: Task, update: SyncResult, fallback_for: str = "") -> IngestReport:

@@ -23,6 +23,7 @@ from core.jobs.clock import Clock
 from core.jobs.context import JobContext
 from core.jobs.run_keys import RunKey
 from core.jobs.runner import run_job
+from features.dataset import Dataset
 from ingestion.store import observations
 from training.evaluation import outcomes, predictions
 from training.ledger import decisions, reconciler
@@ -60,18 +61,24 @@ def run(settings: Settings, task: Task, clock: Clock, *, log_holds: bool = True)
 
 
 def promote(
-    settings: Settings, engine: sa.Engine, task: Task, clock: Clock, *, log_holds: bool = True
+    settings: Settings,
+    engine: sa.Engine,
+    task: Task,
+    clock: Clock,
+    *,
+    log_holds: bool = True,
+    dataset: Dataset | None = None,
 ) -> PromoteReport:
-    """The same with connections that are there already."""
+    """The same with connections that are there already. `dataset`: the task's newest; None: the lake's."""
     with leases.hold(engine, f"promote/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
         at = JobContext(settings, engine, lease, clock)
-        report = described(engine, _promote(at, task))
+        report = described(engine, _promote(at, task, dataset))
         if log_holds or (report.is_new and report.outcome != HOLD):
             publisher.complete(at, task, holds=log_holds)
         return report
 
 
-def _promote(at: JobContext, task: Task) -> PromoteReport:
+def _promote(at: JobContext, task: Task, dataset: Dataset | None) -> PromoteReport:
     aliases = reconciler.reconcile(at, task.name)
     found = (*aliases.repaired, *aliases.external)
     series, newest = _contestants(at.engine, task)
@@ -86,7 +93,7 @@ def _promote(at: JobContext, task: Task) -> PromoteReport:
     made, gone = list(found), set[int]()
     while True:
         there = {name: version for name, version in newest.items() if version.version not in gone}
-        situation = situation_now(at, task, series, there, aliases, gone)
+        situation = situation_now(at, task, series, there, aliases, gone, dataset)
         missed = situation.missed
         night = None if missed is None else missed.through
         try:

@@ -20,7 +20,6 @@ from core.jobs import leases, run_keys
 from core.jobs.calendars import final_at
 from core.jobs.clock import FixedClock
 from core.jobs.context import JobContext
-from features import lake
 from features.dataset import Dataset
 from features.incremental_dataset import IncrementalDataset
 from training import promote, train
@@ -62,7 +61,7 @@ class ReplayRunner:
         at = replace(self.at, clock=clock)
         with self._timed("ingestion"):
             source = StoredSource(self.original, self.place.standing, clock, self.seen)
-            ingestion.job.take(at.engine, task, source, clock, at.lease)
+            ingestion.job.ingest_from(at.engine, task, source, clock, at.lease)
             self.seen = clock.now()
         with self._timed("features"):
             dataset = self.followed.as_of(clock.now())
@@ -70,8 +69,8 @@ class ReplayRunner:
             train.advance(at, task, dataset, self.memory)
         if self.place.champion and night == self.place.days[0]:
             self._crown(at, self.place.champion)
-        with self._timed("promotion"), lake.lent(dataset):
-            report = promote.promote(at.settings, at.engine, task, clock, log_holds=False)
+        with self._timed("promotion"):
+            report = promote.promote(at.settings, at.engine, task, clock, log_holds=False, dataset=dataset)
             self.memory.holders = frozenset(name for name in (report.champion, report.challenger) if name)
         with self._timed("answers"):
             self._end(at, dataset, night)

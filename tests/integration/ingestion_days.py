@@ -8,8 +8,9 @@ from core.config.settings import Settings
 from core.config.tasks import Task
 from core.db.pipeline_tables import fetches
 from core.jobs.calendars import final_at
-from core.jobs.clock import FixedClock
-from ingestion.job import IngestReport, run
+from core.jobs.clock import Clock, FixedClock
+from ingestion import job
+from ingestion.job import IngestReport
 from ingestion.store.observations import read_as_of
 from tests.integration.yahoo_stand_in import Bar, YahooStandIn, walk
 
@@ -28,6 +29,11 @@ def ingest(settings: Settings, spy: Task, yahoo: YahooStandIn, bars: list[Bar], 
     """Yahoo has these bars, the last of which became final some hours ago."""
     yahoo.bars = bars
     return run(settings, spy, final(bars[-1].day, spy, hours))
+
+
+def run(settings: Settings, task: Task, clock: Clock) -> IngestReport:
+    """Runs the job on a machine whose clock is the job's: days pass in a moment."""
+    return job.ingest(settings, task, clock, machine=clock)
 
 
 def stored(engine: sa.Engine, as_of: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> dict[date, dict[str, float]]:

@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-import ingestion.job
 from core.config.settings import Settings
 from core.config.task_files import load_task
 from core.config.tasks import Task
@@ -15,7 +14,8 @@ from core.db.pipeline_tables import fetches
 from core.errors import SourceUnreachableError
 from core.jobs.calendars import final_at
 from core.jobs.clock import FixedClock
-from ingestion.job import IngestReport, run
+from ingestion import job
+from ingestion.job import IngestReport
 from ingestion.store.observations import data_hash, read_as_of
 from tests.integration.yahoo_stand_in import YahooStandIn, walk, yahoo_stand_in
 
@@ -52,14 +52,14 @@ def machine(spy: Task) -> datetime:
 
 
 @pytest.fixture
-def ingest(settings: Settings, spy: Task, machine: datetime, monkeypatch: pytest.MonkeyPatch) -> Ingest:
+def ingest(settings: Settings, spy: Task, machine: datetime) -> Ingest:
     """Runs the job standing at the end of a day, `hours` after the present."""
 
-    def job(as_of: date, hours: float = 0) -> IngestReport:
-        monkeypatch.setattr(ingestion.job, "MACHINE", FixedClock(machine + timedelta(hours=hours)))
-        return run(settings, spy, FixedClock(final_at(spy, as_of)))
+    def ingest(as_of: date, hours: float = 0) -> IngestReport:
+        now = FixedClock(machine + timedelta(hours=hours))
+        return job.ingest(settings, spy, FixedClock(final_at(spy, as_of)), machine=now)
 
-    return job
+    return ingest
 
 
 def asked_at(engine: sa.Engine) -> list[datetime]:

@@ -11,9 +11,8 @@ from core.config.task_files import load_task
 from core.config.tasks import Task
 from core.errors import DataRefusedError, SourceUnreachableError
 from core.jobs.clock import FixedClock
-from ingestion.job import run
 from ingestion.store.observations import ActiveSeries, active, read_as_of, stored_dates
-from tests.integration.ingestion_days import BARS, FRIDAY, START, expected, final, ingest, outcomes, stored
+from tests.integration.ingestion_days import BARS, FRIDAY, START, expected, final, ingest, outcomes, run, stored
 from tests.integration.yahoo_stand_in import YahooStandIn, yahoo_stand_in
 
 

@@ -19,11 +19,11 @@ from core.config.task_files import load_task
 from core.config.tasks import SourceOptions, Task
 from core.errors import ConfigurationError, DataRefusedError, SourceUnreachableError
 from core.jobs.clock import FixedClock
-from ingestion.job import run
 from ingestion.quality import check
 from ingestion.sources.files import CsvFile, ParquetFile
 from ingestion.sources.samples import Airline, Sample
 from ingestion.store.observations import read_as_of
+from tests.integration.ingestion_days import run
 from tests.integration.yahoo_stand_in import walk
 
 TASKS = Path(__file__).parent.parent.parent / "tasks"

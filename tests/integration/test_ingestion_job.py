@@ -15,9 +15,8 @@ from core.db.pipeline_tables import active_series, quarantine
 from core.errors import DataRefusedError
 from core.jobs.calendars import final_at
 from core.jobs.clock import FixedClock
-from ingestion.job import run
 from ingestion.store.observations import ActiveSeries, active, data_hash, read_as_of
-from tests.integration.ingestion_days import BARS, FRIDAY, START, expected, final, ingest, outcomes, stored
+from tests.integration.ingestion_days import BARS, FRIDAY, START, expected, final, ingest, outcomes, run, stored
 from tests.integration.yahoo_stand_in import Bar, YahooStandIn, yahoo_stand_in
 
 

@@ -9,7 +9,6 @@ from contender.replay.source import StoredSource
 from core.config.settings import Settings
 from core.errors import NotFoundError
 from core.jobs.clock import FixedClock
-from features import lake
 from features.dataset import Dataset
 from features.incremental_dataset import IncrementalDataset
 from features.job import assemble
@@ -97,22 +96,3 @@ def test_who_has_seen_the_nights_before_is_handed_what_became_known_since_howeve
         (month(20), wave(30)[20]),
         (month(3), 55.0),
     ]
-
-
-def test_a_dataset_that_is_lent_is_the_current_one_while_the_block_runs(stage: Stage) -> None:
-    lent = anew(stage, known(12))
-
-    with lake.lent(lent):
-        inside = lake.current(stage.settings, stage.engine, stage.task, known(29))
-    after = lake.current(stage.settings, stage.engine, stage.task, stage.clock.now())
-
-    assert inside is lent
-    assert after.table.height > lent.table.height
-
-
-def test_a_dataset_of_another_declaration_is_not_lent(stage: Stage) -> None:
-    lent = anew(stage, known(12))
-    other = stage.task.model_copy(update={"features": stage.task.features[:2]})
-
-    with lake.lent(lent), pytest.raises(NotFoundError, match="other features"):
-        lake.current(stage.settings, stage.engine, other, stage.clock.now())

@@ -8,6 +8,7 @@ from core.config.tasks import Task, digest
 from core.errors import NotFoundError
 from core.jobs.context import JobContext
 from features import lake
+from features.dataset import Dataset
 from training.evaluation import e_values, scoreboard
 from training.evaluation.board import Scoreboard
 from training.evaluation.scoreboard import Scope
@@ -158,10 +159,11 @@ def read(
     newest: Mapping[str, Version],
     aliases: Reconciled,
     gone: Collection[int] = (),
+    dataset: Dataset | None = None,
 ) -> DecisionContext:
     """Reads the champion, the last decision and the new rows of the scoreboard, and what fixed versions say of them.
 
-    `gone`: versions that MLflow has no more.
+    `gone`: versions that MLflow has no more. `dataset`: the task's newest; None: the lake's.
     """
     number = aliases.aliases.get(CHAMPION)
     champion = None if number is None else versions.find(at.engine, task.name, number)
@@ -188,7 +190,7 @@ def read(
         begun = _crowned(at, situation) if champion is not None else None
         situation = replace(situation, looked=_latest(situation.looked, begun))
         situation = replace(situation, reign=Tenure(begun or situation.through, refused=refused))
-    return _with_versions(at, situation)
+    return _with_versions(at, situation, dataset)
 
 
 def scope(task: Task, series: str) -> Scope:
@@ -265,7 +267,7 @@ def _earliest(days: Iterable[date | None]) -> date | None:
     return found
 
 
-def _with_versions(at: JobContext, situation: DecisionContext) -> DecisionContext:
+def _with_versions(at: JobContext, situation: DecisionContext, dataset: Dataset | None) -> DecisionContext:
     """The same with what fixed versions say of rows: the one on probation, and the twin of one that wants to serve."""
     task, newer, before, guardian = situation.task, situation.newer, situation.before, situation.guardian
     is_fixed = before is not None and guardian is not None and not situation.reign.goes_on
@@ -276,7 +278,8 @@ def _with_versions(at: JobContext, situation: DecisionContext) -> DecisionContex
     )
     if not (is_fixed or wants_twin):
         return situation
-    dataset = lake.current(at.settings, at.engine, task, situation.as_of)
+    if dataset is None:
+        dataset = lake.current(at.settings, at.engine, task, situation.as_of)
     if is_fixed:
         assert before is not None  # noqa: S101
         assert guardian is not None  # noqa: S101
@@ -284,7 +287,7 @@ def _with_versions(at: JobContext, situation: DecisionContext) -> DecisionContex
         try:
             track = holdout_refit.track(at, dataset, before, late.target_dates)
         except NotFoundError:  # its files were never kept, and MLflow has them no more
-            return _with_versions(at, replace(situation, before=None, reign=situation.reign.over()))
+            return _with_versions(at, replace(situation, before=None, reign=situation.reign.over()), dataset)
         situation = replace(situation, board=situation.board.with_late(guardian, track))
     if wants_twin and situation.champion is not None and newer is not None:
         situation = replace(situation, harm=holdout_refit.harm(at, task, dataset, situation.champion, newer))
