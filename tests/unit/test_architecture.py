@@ -8,7 +8,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent.parent
 MOST_MODULES, MOST_LINES = 12, 300
-STILL_WIDER = {"features": 13, "contender/replay": 14}
+STILL_WIDER = {"contender/replay": 14}
 """Folders of which modules wait to be folded into their neighbours. It only ever gets shorter."""
 PACKAGES = ("core", "web", "ingestion", "features", "training", "monitoring", "serving", "contender")
 ORDER = [
