@@ -16,11 +16,8 @@ from contender.cli.summary import announcer, champions
 from contender.cluster import secrets
 from contender.console.command import told
 from contender.console.progress import ProgressReporter
-from contender.local import runner as local
-from contender.local import services as service_specs
-from contender.local import state
-from contender.local.declared import declared
-from contender.local.pipeline import jobs, run_all, run_task, tell_again
+from contender.local import runner, services, state
+from contender.local.pipeline import jobs, load_tasks, report_failures, run_all, run_task
 from core.config.settings import Settings
 from core.config.tasks import Task
 from core.db.engine import connect, migrate
@@ -62,7 +59,7 @@ def up(
             raise ConfigurationError(
                 f"--accelerate {missing}.", "For example: contender up --as-of 2005-01-03 --accelerate 5"
             )
-        failure = local.up(
+        failure = runner.up(
             settings,
             _clock(as_of) or clock,
             ProgressReporter(console),
@@ -79,7 +76,7 @@ def down() -> None:
     """Stop everything that `contender up` started. Nothing stored is lost."""
     console = Console()
     with told(console) as (settings, _):
-        stopped = local.down(settings)
+        stopped = runner.down(settings)
         console.print("Everything is stopped; nothing is lost." if stopped else "Nothing was running.")
 
 
@@ -95,14 +92,14 @@ def status() -> None:
         table = Table("service", "state", "where", box=None, pad_edge=False)
         rows = [("PostgreSQL", f"data in {settings.home}/postgres", _database_answers(stack.database_url))]
         rows += [
-            (service.title, stack.urls.get(service.name, ""), stack.runs(service.name)) for service in service_specs.ALL
+            (service.title, stack.urls.get(service.name, ""), stack.runs(service.name)) for service in services.ALL
         ]
         for name, address, runs in rows:
             table.add_row(name, "[green]running[/green]" if runs else "[red]not running[/red]", escape(address))
         console.print(table)
-        if stack.runs(service_specs.API.name):
+        if stack.runs(services.API.name):
             console.print()
-            console.print(champions(stack.urls[service_specs.API.name]))
+            console.print(champions(stack.urls[services.API.name]))
         if not all(runs for _, _, runs in rows):
             raise typer.Exit(NOT_RUNNING)
 
@@ -120,8 +117,8 @@ def run(
             run_task(settings, _load(settings, task), clock, ProgressReporter(console))
             return
         progress = ProgressReporter(console)
-        if failures := run_all(settings, declared(settings.tasks, progress), clock, progress):
-            tell_again(failures, progress)
+        if failures := run_all(settings, load_tasks(settings.tasks, progress), clock, progress):
+            report_failures(failures, progress)
             raise typer.Exit(exit_code(failures[0].error))
 
 

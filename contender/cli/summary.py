@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from contender.local.demo_clock import told_clock
-from contender.local.runner import Services
+from contender.local.demo_clock import demo_clock
+from contender.local.runner import StartedServices
 from core.config.task_files import shown
 
 FIRST_ANSWER_SECONDS = 15.0
@@ -22,16 +22,16 @@ _TRAINING_VIEW = "?workflowType=machine_learning"
 _TOMORROW_BESIDE = "`contender run` in another terminal or cron"
 
 
-def announcer(console: Console, *, detach: bool) -> Callable[[Services], None]:
+def announcer(console: Console, *, detach: bool) -> Callable[[StartedServices], None]:
     """What tells a person, once everything answers, what the champions say, where to look and what to do next."""
 
-    def announce(services: Services) -> None:
+    def announce(services: StartedServices) -> None:
         api = services.urls["api"]
         console.print()
         console.print(champions(api, wait_seconds=FIRST_ANSWER_SECONDS))
         tasks = {task["name"]: "champion" in task for task in _tasks(api)}
         token = shown(services.admin_token) if services.admin_token is not None else None
-        today = told_clock(services.settings).now().date() if services.settings.clock_file else None
+        today = demo_clock(services.settings).now().date() if services.settings.clock_file else None
         text = "\n".join(_lines(services.urls, tasks, token, detach=detach, today=today))
         console.print(Panel(text, title="Contender is up", expand=False, border_style="green"))
 

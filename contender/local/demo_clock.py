@@ -1,4 +1,4 @@
-"""A day every few seconds, for demonstrations: the loop goes on by a clock that jumps to the next final value."""
+"""The clock of a demonstration (`contender up --accelerate`): it jumps to the next final value every few seconds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,60 +13,69 @@ from core.jobs.clock import Clock, FixedClock, ToldClock
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _LOOK_AHEAD_DAYS = 70
-"""No exchange and no month leaves a longer time without a value."""
+"""Longer than any exchange is closed, and longer than a month: within it every series has a value."""
 
 
-def told_clock(settings: Settings) -> ToldClock:
-    """What tells the services of a home which day it is."""
+def demo_clock(settings: Settings) -> ToldClock:
+    """The clock file that the services of a home read during a demonstration."""
     return ToldClock(Path(settings.clock_file) if settings.clock_file else settings.home / "clock")
 
 
-def moved(settings: Settings, now: datetime) -> Settings:
-    """The settings by which services follow the days; they stand at `now` at first."""
-    clock = told_clock(settings)
+def with_demo_clock(settings: Settings, now: datetime) -> Settings:
+    """The settings by which services follow the demonstration's clock, which is set to `now`."""
+    clock = demo_clock(settings)
     clock.file.parent.mkdir(parents=True, exist_ok=True)
     clock.tell(now)
     return settings.model_copy(update={"clock_file": str(clock.file)})
 
 
 @dataclass
-class Days:
-    """The days of a demonstration: each `seconds`, or later where it takes longer, `run` is called with its tasks.
+class DemoDays:
+    """The days of a demonstration: `run` is called for each with the tasks that have a new value.
 
-    `now` is the instant at which the last one stood. They end with the machine's own time, or where it is quiet for
-    longer than any exchange is. `tell` hears of each.
+    A day lasts `seconds`, or as long as `run` takes. The days end at the machine's own time, or after the last value
+    of every series.
+
+    Attributes:
+        seconds: how long a day lasts at least.
+        tasks: those whose values make the days.
+        machine: the clock of the machine, beyond which no day lies.
+        run: the work of a day.
+        report: gets a line for each day.
+        now: the instant of the present day.
+
     """
 
     seconds: float
     tasks: Sequence[Task]
     machine: Clock
     run: Callable[[Clock, Sequence[Task]], object]
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
     now: datetime
     is_over: bool = False
-    begun: float | None = None
+    started: float | None = None
 
-    def go_on(self) -> None:
-        """Lives the next day when it is time for it."""
-        if self.begun is None:
-            self.begun = monotonic()
-        if self.is_over or monotonic() < self.begun + self.seconds:
+    def advance(self) -> None:
+        """Run the next day if it is due."""
+        if self.started is None:
+            self.started = monotonic()
+        if self.is_over or monotonic() < self.started + self.seconds:
             return
-        self.begun = monotonic()
+        self.started = monotonic()
         following, due = next_values(self.tasks, self.now)
         if following > self.machine.now():
             self.is_over = True
-            self.tell("The days have come to the present; what is served stays up.")
+            self.report("The demonstration has reached the present; the services go on.")
             return
         self.now = following
-        self.tell(f"It is {following:%Y-%m-%d %H:%M} (UTC).")
+        self.report(f"It is {following:%Y-%m-%d %H:%M} (UTC).")
         self.run(FixedClock(following), due)
 
 
 def next_values(tasks: Sequence[Task], now: datetime) -> tuple[datetime, list[Task]]:
-    """When the next value of any of the series is final, and the tasks of which one is then.
+    """When the next value of any series becomes final, and the tasks that have one then.
 
-    After the last of all there are none, at the end of time.
+    After the last value of every series: the end of time, and no task.
     """
     first, last = (now - timedelta(days=_LOOK_AHEAD_DAYS)).date(), (now + timedelta(days=_LOOK_AHEAD_DAYS)).date()
     coming = {

@@ -1,4 +1,4 @@
-"""What must be so before anything starts: a home that can be written, some disk, and nobody else at work there."""
+"""What `contender up` requires before it starts anything: a writable home, some disk, no other `up` in that home."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ FREE_DISK_MEGABYTES = 500
 
 
 def check(settings: Settings) -> None:
-    """Raises ConfigurationError when the home cannot be written or the disk is all but full."""
+    """Raise ConfigurationError when the home cannot be written or the disk is nearly full."""
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         probe = settings.home / ".writable"
@@ -27,19 +27,18 @@ def check(settings: Settings) -> None:
     free = shutil.disk_usage(settings.home).free // 2**20
     if free < FREE_DISK_MEGABYTES:
         raise ConfigurationError(
-            f"Only {free} MB are free where {settings.home} lies; {FREE_DISK_MEGABYTES} MB are needed.",
+            f"Only {free} MB are free on the disk of {settings.home}; {FREE_DISK_MEGABYTES} MB are needed.",
             "Free some disk, or set CONTENDER_HOME to a folder on another one.",
         )
 
 
 @contextmanager
 def only_one(settings: Settings) -> Iterator[None]:
-    """One `up` a home: an operating-system lock, which goes with its holder and so never grows stale."""
+    """Allow one `contender up` in a home. Raises BusyError when there is another."""
+    # A lock of the operating system ends with its process, so that a killed `up` leaves none behind.
     lock = fasteners.InterProcessLock(settings.home / "up.lock")
     if not lock.acquire(blocking=False):
-        raise BusyError(
-            f"Another `contender up` is at work in {settings.home}.", "Stop it with Ctrl-C or `contender down`."
-        )
+        raise BusyError(f"Another `contender up` runs in {settings.home}.", "Stop it with Ctrl-C or `contender down`.")
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The one-command run: embedded services, the loop for every task, the API; and how all of it is stopped."""
+"""`contender up` and `down`: embedded services, the pipeline of every task, the API; and how all of it is stopped."""
 
 import os
 import threading
@@ -9,40 +9,39 @@ from pathlib import Path
 
 from contender.console.progress import ProgressReporter
 from contender.console.signals import Interrupts, Stopped
-from contender.local import running_services, state
-from contender.local import services as service_specs
+from contender.local import services, state
 from contender.local.admin_token import ensure_admin_token
-from contender.local.declared import Declared, Failure, declared
-from contender.local.demo_clock import Days, moved, told_clock
-from contender.local.pipeline import jobs, run_all, tell_again
+from contender.local.demo_clock import DemoDays, demo_clock, with_demo_clock
+from contender.local.pipeline import LoadedTasks, TaskFailure, jobs, load_tasks, report_failures, run_all
 from contender.local.preflight import check, only_one
-from contender.local.running_services import STOP_SECONDS, RunningServices
+from contender.local.services import API, MLFLOW, STOP_SECONDS, RunningServices
 from contender.servers.processes import Process
 from core.config.settings import Settings
 from core.config.tasks import Task
-from core.db.engine import connect, migrate
+from core.db.engine import migrate, open_engine
 from core.errors import ContenderError
 from core.jobs.clock import Clock, SystemClock
 
-_BESIDE = (service_specs.INGESTION, service_specs.FEATURES)
-"""Services without which all else goes on."""
-_BEFORE_MLFLOW = [service.name for service in service_specs.ALL if service is not service_specs.MLFLOW]
+_OPTIONAL = (services.INGESTION, services.FEATURES)
+"""Services whose failure does not stop the others."""
+_STOPPED_BEFORE_MLFLOW = [service.name for service in services.ALL if service is not MLFLOW]
 _WITHOUT_MLFLOW = "MLflow has ended. The API goes on with its last good models; jobs wait until MLflow is back."
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Services:
-    """What runs: settings that name the database and MLflow, and by a service's name its address and its process."""
+class StartedServices:
+    """The services of a finished start: settings with the addresses in them, and by name each URL and process."""
 
     settings: Settings
     urls: Mapping[str, str]
     processes: Mapping[str, Process]
     admin_token: Path | None
     """The file that keeps it; None when administrators have tokens of their own."""
-    failures: tuple[Failure, ...]
-    """Tasks that are not done."""
+    failures: tuple[TaskFailure, ...]
+    """Tasks that failed or were skipped."""
     missing: Mapping[str, ContenderError]
-    """Services that did not start, and why; told when it happened."""
+    """Optional services that did not start, and why; both are reported already."""
 
 
 def up(
@@ -51,73 +50,89 @@ def up(
     progress: ProgressReporter,
     *,
     detach: bool,
-    announce: Callable[[Services], None],
+    announce: Callable[[StartedServices], None],
     accelerate: float | None = None,
 ) -> ContenderError | None:
-    """Starts what does not run yet, runs the loop for every task, then waits for Ctrl-C (or returns, detached).
+    """Start what does not run yet, run the pipeline for every task, then wait for Ctrl-C (or return, detached).
 
-    `announce` is called once everything answers. With `accelerate`, a day passes every so many seconds from then on.
-    In the foreground everything is stopped at the end, however it comes; detached, only what did not serve before,
-    and only when the start fails. A task that fails, or whose file cannot be used, does not keep the others from
-    being served, nor do the ingestion and the features service: the
-    failure is told and, detached, the first is returned. Raises ContenderError with what to do about it when not one
-    task can be used or the other services cannot be had, Stopped when a signal came before everything was up or,
-    detached, before it returned.
+    In the foreground everything is stopped at the end. Detached, services are stopped only when the start fails, and
+    only if none ran before. Neither a task that fails nor the ingestion or features service keeps the rest from
+    running.
+
+    Args:
+        settings: of the home.
+        clock: the instant at which the jobs run.
+        progress: shows the steps and the failures.
+        detach: whether to return once everything is up.
+        announce: called once every service answers.
+        accelerate: seconds a day of a demonstration that goes on from the clock's instant; None for none.
+
+    Returns:
+        Detached, the first failure; else None.
+
+    Raises:
+        ContenderError: no task is valid, or a service that is needed did not start.
+        Stopped: a signal came before everything was up or, detached, before the return.
+
     """
     check(settings)
-    tasks = declared(settings.tasks, progress)
-    _check_model(settings)
+    loaded = load_tasks(settings.tasks, progress)
+    _check_model_name(settings)
     with only_one(settings), Interrupts() as interrupts:
-        joined = detach and _serves(settings)
-        found = running_services.find(settings)
-        stop_at_end, is_up, days = not joined, False, None
+        ran_before = detach and _api_runs(settings)
+        found = services.find(settings)
+        stop_at_end, is_up, days = not ran_before, False, None
         ending = "Everything is stopped; nothing is lost. The same command goes on from here."
         progress.before_step = interrupts.check
         if accelerate is None:
-            told_clock(settings).stop()
+            # The file of a demonstration that was killed would hold the services at its day.
+            demo_clock(settings).stop()
         else:
-            settings = moved(settings, clock.now())
+            settings = with_demo_clock(settings, clock.now())
         try:
-            services = _ensure(settings, clock, progress, found, tasks, supervised=not detach)
+            started = _start(settings, clock, progress, found, loaded, supervised=not detach)
             is_up = True
-            announce(services)
-            tell_again(services.failures, progress)
+            announce(started)
+            report_failures(started.failures, progress)
             interrupts.check()
             if detach:
                 stop_at_end = False
-                errors = [*(failure.error for failure in services.failures), *services.missing.values()]
+                errors = [*(failure.error for failure in started.failures), *started.missing.values()]
                 return errors[0] if errors else None
-            days = None if accelerate is None else _days(services.settings, clock, progress, tasks, accelerate)
-            _wait(services, progress, interrupts, days)
+            if accelerate is not None:
+                days = _demo_days(started.settings, clock, progress, loaded, accelerate)
+            _supervise(started, progress, interrupts, days)
         except Stopped:
-            progress.note("Stopping." if stop_at_end else "Stopped here; what served before serves on.")
+            progress.note("Stopping." if stop_at_end else "Stopped; the services that ran before go on.")
             if days is not None:
-                again = f"contender up --as-of {days.now:%Y-%m-%d} --accelerate {days.seconds:g}"
-                ending = f"Everything is stopped; nothing is lost. To go on from here: {again}"
+                command = f"contender up --as-of {days.now:%Y-%m-%d} --accelerate {days.seconds:g}"
+                ending = f"Everything is stopped; nothing is lost. To go on from here: {command}"
             if detach or not is_up:
                 raise
         except Exception:
-            ending = "Everything is stopped; nothing stored is lost. What went wrong:"
+            ending = "Everything is stopped; nothing stored is lost. The error was:"
             raise
         finally:
+            # A second Ctrl-C must not cut the stopping short: it would leave processes without a record.
             interrupts.ignore()
             if stop_at_end and down(settings):
                 progress.note(ending)
-            told_clock(settings).stop()
+            demo_clock(settings).stop()
     return None
 
 
 def down(settings: Settings) -> bool:
-    """Stops whatever runs in this home, Postgres last. False when nothing was running."""
+    """Stop whatever runs in this home. False when nothing was running."""
     known = state.read(settings)
-    postgres = service_specs.postgres(settings)
+    postgres = services.postgres(settings)
     was_running = known is not None or postgres.has_started()
     if known is not None:
-        for names in ([state.SUPERVISOR], _BEFORE_MLFLOW, [service_specs.MLFLOW.name]):
+        # In this order: the supervisor would report each service that ends; the others write to MLflow until they end.
+        for names in ([state.SUPERVISOR], _STOPPED_BEFORE_MLFLOW, [MLFLOW.name]):
             left = [
-                running_services.process(settings, name, running)
+                services.process(settings, name, running)
                 for name in names
-                if (running := known.processes.get(name)) and running.pid != os.getpid() and running.left()
+                if (running := known.processes.get(name)) and running.pid != os.getpid() and running.has_survivors()
             ]
             with ThreadPoolExecutor(len(names)) as pool:
                 list(pool.map(lambda process: process.stop(grace_seconds=STOP_SECONDS), left))
@@ -126,100 +141,102 @@ def down(settings: Settings) -> bool:
     return was_running
 
 
-def _ensure(
+def _start(
     settings: Settings,
     clock: Clock,
     progress: ProgressReporter,
     found: RunningServices,
-    tasks: Declared,
+    loaded: LoadedTasks,
     *,
     supervised: bool,
-) -> Services:
+) -> StartedServices:
     settings.cache.mkdir(parents=True, exist_ok=True)
     if found.stack.database_url:
         joins = bool(found.processes)
-        left = "The last run ended without stopping; going on from there."
-        progress.note("Joining what already runs." if joins else left)
-        if joins and (late := _told_too_late(settings)):
-            progress.note(f"{late} counts when services start: `contender down`, then the same command.")
+        progress.note("Joining the services that run." if joins else "The last run was not stopped; going on from it.")
+        if joins and (ignored := _ignored_by_running(settings)):
+            progress.note(f"{ignored} counts when services start: `contender down`, then the same command.")
 
     with progress.step("PostgreSQL") as done:
-        url = service_specs.postgres(settings).database("contender")
+        url = services.postgres(settings).database("contender")
         supervisor = state.Running.of(os.getpid()) if supervised else None
         found.stack = replace(found.stack, database_url=url).with_process(state.SUPERVISOR, supervisor)
         state.write(settings, found.stack)
-        mlflow_url = found.stack.urls[service_specs.MLFLOW.name]
-        settings = settings.model_copy(update={"database_url": url, "mlflow_url": mlflow_url})
-        engine = connect(settings.database_url, schema=settings.schema_name)
-        migrate(engine, schema=settings.schema_name)
-        engine.dispose()
+        settings = settings.model_copy(update={"database_url": url, "mlflow_url": found.stack.urls[MLFLOW.name]})
+        with open_engine(settings.database_url, schema=settings.schema_name) as engine:
+            migrate(engine, schema=settings.schema_name)
         admin_token = ensure_admin_token(settings)
         done(f"data in {settings.home.name}/postgres")
-    imports = threading.Thread(target=jobs, name="imports", daemon=True)  # seconds that MLflow's start leaves idle
-    with progress.step(service_specs.MLFLOW.title) as done:
-        found.begin(service_specs.MLFLOW, settings)
+    # The jobs take seconds to import, during which this process would only wait for MLflow.
+    imports = threading.Thread(target=jobs, name="imports", daemon=True)
+    with progress.step(MLFLOW.title) as done:
+        found.start(MLFLOW, settings)
         imports.start()
-        said = found.wait(service_specs.MLFLOW)
+        address = found.wait(MLFLOW)
         imports.join()
-        done(said)
-    for service in _BESIDE:  # they come up while the loop runs
-        found.begin(service, settings)
-    failures = run_all(settings, tasks, clock, progress)
+        done(address)
+    for service in _OPTIONAL:  # started now and awaited last: they come up while the pipeline runs
+        found.start(service, settings)
+    failures = run_all(settings, loaded, clock, progress)
     progress.heading("serving")
-    with progress.step(service_specs.API.title) as done:
-        found.begin(service_specs.API, settings)
-        done(found.wait(service_specs.API))
+    with progress.step(API.title) as done:
+        found.start(API, settings)
+        done(found.wait(API))
     missing: dict[str, ContenderError] = {}
-    for service in _BESIDE:
+    for service in _OPTIONAL:
         try:
             with progress.step(service.title) as done:
                 done(found.wait(service))
         except ContenderError as error:
             progress.failure(error.problem, error.remedy)
             missing[service.name] = error
-    return Services(settings, found.stack.urls, found.processes, admin_token, failures, missing)
+    return StartedServices(settings, found.stack.urls, found.processes, admin_token, failures, missing)
 
 
-def _check_model(settings: Settings) -> None:
-    """Raises ConfigurationError for a MODEL_NAME with which the API would not start when all else is done."""
-    from serving.pushed import tasks as live_tasks
+def _check_model_name(settings: Settings) -> None:
+    """Raise ConfigurationError for a MODEL_NAME with which the API, which starts last, would refuse to start."""
+    from serving.pushed import tasks as pushed_tasks
 
-    live_tasks.check(settings)
+    pushed_tasks.check(settings)
 
 
-def _told_too_late(settings: Settings) -> str:
-    """What was asked of services that run already, as it was asked."""
-    asked = {"MODEL_NAME": settings.model_name, "N_LAGS": settings.n_lags}
+def _ignored_by_running(settings: Settings) -> str:
+    """The settings of this command that have no effect on services that run already, as they were given."""
+    values = {"MODEL_NAME": settings.model_name, "N_LAGS": settings.n_lags}
     given = settings.model_fields_set
-    told = [f"{name}={value}" for name, value in asked.items() if name.lower() in given and value]
-    return " ".join([*told, *(["--accelerate"] if settings.clock_file else [])])
+    ignored = [f"{name}={value}" for name, value in values.items() if name.lower() in given and value]
+    return " ".join([*ignored, *(["--accelerate"] if settings.clock_file else [])])
 
 
-def _serves(settings: Settings) -> bool:
+def _api_runs(settings: Settings) -> bool:
     known = state.read(settings)
-    return known is not None and known.runs(service_specs.API.name)
+    return known is not None and known.runs(API.name)
 
 
-def _days(settings: Settings, clock: Clock, progress: ProgressReporter, tasks: Declared, seconds: float) -> Days:
+def _demo_days(
+    settings: Settings, clock: Clock, progress: ProgressReporter, loaded: LoadedTasks, seconds: float
+) -> DemoDays:
     def run(day: Clock, due: Sequence[Task]) -> None:
-        told_clock(settings).tell(day.now())
-        run_all(settings, replace(tasks, tasks=tuple(due), skipped=()), day, progress)
+        demo_clock(settings).tell(day.now())
+        run_all(settings, replace(loaded, tasks=tuple(due), skipped=()), day, progress)
 
-    return Days(seconds, tasks.tasks, SystemClock(), run, progress.note, clock.now())
+    return DemoDays(seconds, loaded.tasks, SystemClock(), run, progress.note, clock.now())
 
 
-def _wait(services: Services, progress: ProgressReporter, interrupts: Interrupts, days: Days | None = None) -> None:
-    """Waits until the API ends or a signal comes; says so when another service ends, and goes on without it."""
-    said = {service_specs.MLFLOW.name: _WITHOUT_MLFLOW}
-    said |= {service.name: f"{service.title}: the service has ended; all else goes on." for service in _BESIDE}
-    watched = {name: services.processes[name] for name in said if name not in services.missing}
-    api = services.processes[service_specs.API.name]
+def _supervise(
+    started: StartedServices, progress: ProgressReporter, interrupts: Interrupts, days: DemoDays | None = None
+) -> None:
+    """Wait until the API ends or a signal comes; report each other service that ends, and go on without it."""
+    notes = {MLFLOW.name: _WITHOUT_MLFLOW}
+    notes |= {service.name: f"{service.title}: the service has ended; the others go on." for service in _OPTIONAL}
+    watched = {name: started.processes[name] for name in notes if name not in started.missing}
+    api = started.processes[API.name]
     while api.alive():
-        threading.Event().wait(0.5)
+        threading.Event().wait(_POLL_SECONDS)
         interrupts.check()
         if days is not None:
-            days.go_on()
+            days.advance()
         for name in [name for name, process in watched.items() if not process.alive()]:
             del watched[name]
-            progress.note(said[name])
+            progress.note(notes[name])
     raise ContenderError("The API has ended.", f"See {api.log}, then start again: contender up")

@@ -9,7 +9,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from contender.console.signals import Interrupts, Stopped
 from contender.replay import analysis as replay_story
 from contender.replay import nights as replay_nights
-from contender.replay import replay_beginning, replay_published
 from contender.replay import report as replay_report
 from contender.replay import setup as replay_place
 from contender.replay.analysis import ReplayResult
@@ -41,9 +40,9 @@ def replay(
             raise
         story = replay_story.read(nights.at.engine, place)
         page = replay_report.write(story, settings.home / "replays" / place.task.name)
-        replay_published.write_tables(nights.at.engine, place.task.name, page.parent)
+        replay_report.write_tables(nights.at.engine, place.task.name, page.parent)
     if is_news:
-        replay_published.publish(place.settings, story, page.parent)
+        replay_report.publish(place.settings, story, page.parent)
     replay_report.tell(story, console)
     console.print(f"\nThe report: [bold]{page}[/bold]", soft_wrap=True)
     address = f"{settings.mlflow_url}/#/models/{place.task.name}?workflowType=machine_learning"
@@ -74,7 +73,7 @@ def _walk(nights: ReplayRunner, console: Console, count: int, before_night: Call
             try:
                 report = nights.walk(night)
             except ContenderError as error:
-                raise (replay_beginning.too_early(error, night) if is_first else error) from error
+                raise (replay_place.too_early(error, night) if is_first else error) from error
             if told := _told(night, report):
                 bar.console.print(told)
             bar.update(shown, advance=1, description=f"{night} champion {report.champion or 'none yet'}")

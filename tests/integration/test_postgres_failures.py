@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contender.servers.postgres_errors import StartError, told_in_words
+from contender.servers.postgres_errors import StartError, explained_start
 from contender.servers.processes import Postgres, ServiceError
 from core.error_translation import explained
 
@@ -42,7 +42,7 @@ def failure(folder: Path) -> ServiceError:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("16\n", "expecting version 18 but found version 16"), ("?\n", "PG_VERSION says '?'"), ("", "says ''")],
+    [("16\n", "expecting version 18 but found version 16"), ("?\n", "PG_VERSION contains '?'"), ("", "contains ''")],
 )
 def test_data_of_another_version_are_not_touched(folder: Path, content: str, said: str) -> None:
     (folder / "PG_VERSION").write_text(content)
@@ -110,7 +110,7 @@ def test_a_folder_that_its_user_may_not_enter_names_the_user_and_starts_when_it_
     told = failure(folder)
 
     assert "Permission denied" in told.problem
-    assert f"may read and write all of {folder}" in told.remedy
+    assert f"read and write all of {folder}" in told.remedy
     (folder / "global").chmod(0o700)
     assert Postgres(folder).start().startswith("postgresql+psycopg2://")
     Postgres(folder).stop()
@@ -130,7 +130,7 @@ def test_a_log_that_cannot_be_written_does_not_hide_why(folder: Path) -> None:
     (folder / "log").unlink(missing_ok=True)
     (folder / "log").mkdir()
 
-    with pytest.raises(StartError, match="Is a directory") as raised, told_in_words(folder):
+    with pytest.raises(StartError, match="Is a directory") as raised, explained_start(folder):
         Postgres(folder)._server()
 
     assert not raised.value.is_permanent
@@ -140,14 +140,14 @@ def test_a_log_that_cannot_be_written_does_not_hide_why(folder: Path) -> None:
 def test_a_server_that_is_still_starting_is_waited_for_whatever_it_says(tmp_path: Path, error: Exception) -> None:
     (tmp_path / "PG_VERSION").write_text("18\n")
 
-    with pytest.raises(StartError) as raised, told_in_words(tmp_path):
+    with pytest.raises(StartError) as raised, explained_start(tmp_path):
         _say_and_raise(tmp_path / "log", "LOG: could not open file: Permission denied", error)
 
     assert not raised.value.is_permanent
 
 
 def test_a_full_disk_stays_a_full_disk(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No space left") as raised, told_in_words(tmp_path):
+    with pytest.raises(OSError, match="No space left") as raised, explained_start(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     told = explained(raised.value)
@@ -158,18 +158,18 @@ def test_a_full_disk_stays_a_full_disk(tmp_path: Path) -> None:
 def test_a_full_disk_that_postgres_tells_of_is_one_too(tmp_path: Path) -> None:
     said = 'FATAL: could not write file "pg_wal/xlogtemp.1": No space left on device'
 
-    with pytest.raises(OSError, match="No space left") as raised, told_in_words(tmp_path):
+    with pytest.raises(OSError, match="No space left") as raised, explained_start(tmp_path):
         _say_and_raise(tmp_path / "log", said, subprocess.CalledProcessError(1, ["pg_ctl"]))
 
     assert raised.value.errno == errno.ENOSPC
 
 
 def test_a_file_of_another_user_outside_the_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StartError) as raised, told_in_words(tmp_path / "data"):
+    with pytest.raises(StartError) as raised, explained_start(tmp_path / "data"):
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".lockfile"))
 
     assert raised.value.problem.endswith(f"Permission denied: {tmp_path / '.lockfile'}.")
-    assert raised.value.remedy.startswith(f"See that your user may read and write {tmp_path / '.lockfile'},")
+    assert raised.value.remedy.startswith(f"Let your user read and write {tmp_path / '.lockfile'},")
     assert raised.value.is_permanent
 
 

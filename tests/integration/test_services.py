@@ -13,8 +13,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from contender.local import running_services, state
-from contender.local import services as service_specs
+from contender.local import services, state
 from contender.servers.processes import Postgres, Process, free_port, require_free_port, session, spawn
 from core.config.settings import Settings
 from core.errors import ConfigurationError
@@ -87,10 +86,10 @@ def test_children_that_outlive_their_killed_leader_are_found_and_stopped(tmp_pat
     process.child.wait(10)
 
     assert not written_down.alive()
-    assert written_down.left()
+    assert written_down.has_survivors()
     Process("pair", process.pid, process.log).stop()
 
-    assert not written_down.left()
+    assert not written_down.has_survivors()
     assert session(process.pid) == []
 
 
@@ -149,22 +148,22 @@ def test_what_an_older_version_left_running_is_joined_and_the_rest_gets_addresse
     older = state.Stack("d", {"mlflow": "http://m"}, {"mlflow": state.Running.of(os.getpid())})
     state.write(settings, older)
 
-    found = running_services.find(settings)
+    found = services.find(settings)
 
     assert list(found.processes) == ["mlflow"]
     assert found.stack.urls["mlflow"] == "http://m"
     assert found.stack.urls["ingestion"] == f"http://127.0.0.1:{settings.ingestion_port}"
 
 
-@pytest.mark.parametrize("service", service_specs.ALL, ids=lambda service: service.name)
-def test_each_service_names_the_variable_of_its_port(service: service_specs.ServiceSpec, tmp_path: Path) -> None:
+@pytest.mark.parametrize("service", services.ALL, ids=lambda service: service.name)
+def test_each_service_names_the_variable_of_its_port(service: services.ServiceSpec, tmp_path: Path) -> None:
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", 0))
         squatter.listen()
         settings = Settings(home=tmp_path).model_copy(update={f"{service.name}_port": squatter.getsockname()[1]})
 
-        with pytest.raises(ConfigurationError, match=f"{service.called} needs.*CONTENDER_{service.name.upper()}_PORT="):
-            service_specs.require_ports([service], settings)
+        with pytest.raises(ConfigurationError, match=f"{service.phrase} needs.*CONTENDER_{service.name.upper()}_PORT="):
+            services.require_ports([service], settings)
 
 
 def test_two_services_with_one_port_are_told_before_either_starts(tmp_path: Path) -> None:
@@ -172,4 +171,4 @@ def test_two_services_with_one_port_are_told_before_either_starts(tmp_path: Path
     settings = Settings(home=tmp_path, api_port=port, features_port=port)
 
     with pytest.raises(ConfigurationError, match=f"Port {port} is given to the API and to the features service"):
-        service_specs.require_ports((service_specs.API, service_specs.FEATURES), settings)
+        services.require_ports((services.API, services.FEATURES), settings)

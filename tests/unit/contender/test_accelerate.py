@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from contender.local.demo_clock import Days, moved, next_values, told_clock
-from contender.local.runner import _told_too_late
+from contender.local.demo_clock import DemoDays, demo_clock, next_values, with_demo_clock
+from contender.local.runner import _ignored_by_running
 from core.config.settings import Settings
 from core.config.task_files import load_task
 from core.config.tasks import Task
@@ -41,35 +41,35 @@ def test_days_pass_one_after_the_other_until_they_come_to_the_present() -> None:
         assert list(due) == [SPY]
         lived.append(clock.now())
 
-    days = Days(0, [SPY], FixedClock(at("2005-01-06 00:00")), run, told.append, at("2005-01-03 12:00"))
+    days = DemoDays(0, [SPY], FixedClock(at("2005-01-06 00:00")), run, told.append, at("2005-01-03 12:00"))
 
     for _ in range(6):
-        days.go_on()
+        days.advance()
 
     assert lived == [at("2005-01-04 00:00"), at("2005-01-05 00:00"), at("2005-01-06 00:00")]
     assert told == [
         "It is 2005-01-04 00:00 (UTC).",
         "It is 2005-01-05 00:00 (UTC).",
         "It is 2005-01-06 00:00 (UTC).",
-        "The days have come to the present; what is served stays up.",
+        "The demonstration has reached the present; the services go on.",
     ]
 
 
 def test_a_day_does_not_begin_before_its_time() -> None:
     lived: list[object] = []
     machine = FixedClock(at("2005-01-06 00:00"))
-    days = Days(3600, [SPY], machine, lambda *day: lived.append(day), str, at("2005-01-03 12:00"))
+    days = DemoDays(3600, [SPY], machine, lambda *day: lived.append(day), str, at("2005-01-03 12:00"))
 
-    days.go_on()
-    days.go_on()
+    days.advance()
+    days.advance()
 
     assert lived == []
 
 
-def test_services_are_told_the_day_and_those_that_run_already_are_told_too_late(tmp_path: Path) -> None:
-    settings = moved(Settings(home=tmp_path / "home"), at("2005-01-03 12:00"))
+def test_services_are_told_the_day_and_those_that_run_already_are_ignored_by_running(tmp_path: Path) -> None:
+    settings = with_demo_clock(Settings(home=tmp_path / "home"), at("2005-01-03 12:00"))
 
     assert settings.clock_file == str(tmp_path / "home" / "clock")
-    assert told_clock(settings).now() == at("2005-01-03 12:00")
-    assert _told_too_late(settings) == "--accelerate"
-    assert _told_too_late(Settings(home=tmp_path)) == ""
+    assert demo_clock(settings).now() == at("2005-01-03 12:00")
+    assert _ignored_by_running(settings) == "--accelerate"
+    assert _ignored_by_running(Settings(home=tmp_path)) == ""

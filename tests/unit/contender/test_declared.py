@@ -5,8 +5,7 @@ import pytest
 from rich.console import Console
 
 from contender.console.progress import ProgressReporter
-from contender.local.declared import declared
-from contender.local.pipeline import tell_again
+from contender.local.pipeline import load_tasks, report_failures
 from core.errors import ConfigurationError
 
 TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
@@ -28,8 +27,8 @@ def test_a_file_that_cannot_be_used_is_told_and_skipped(
     (tmp_path / "airline.yaml").write_text((TASKS / "airline.yaml").read_text())
     (tmp_path / "broken.yaml").write_text("name: [")
 
-    found = declared(tmp_path, progress)
-    tell_again(found.skipped, progress)
+    found = load_tasks(tmp_path, progress)
+    report_failures(found.skipped, progress)
 
     assert [task.name for task in found.tasks] == ["airline"]
     assert [failure.task for failure in found.skipped] == ["broken"]
@@ -37,7 +36,7 @@ def test_a_file_that_cannot_be_used_is_told_and_skipped(
     assert f"{tmp_path / 'broken.yaml'} is not YAML" in said.getvalue()
     assert said.getvalue().splitlines()[-2:] == [
         "Not done: broken.",
-        "  Do what is said of it above, then: contender run",
+        "  See the errors above, correct them, then: contender run",
     ]
 
 
@@ -47,15 +46,15 @@ def test_when_not_one_file_can_be_used_each_is_told_and_nothing_goes_on(
     for name in ("one", "two"):
         (tmp_path / f"{name}.yaml").write_text("name: [")
 
-    with pytest.raises(ConfigurationError, match=r"No task file in .* can be used"):
-        declared(tmp_path, progress)
+    with pytest.raises(ConfigurationError, match=r"No task file in .* is valid"):
+        load_tasks(tmp_path, progress)
 
     assert said.getvalue().count("skipped") == 2
 
 
 def test_a_folder_without_task_files_is_told(tmp_path: Path, progress: ProgressReporter) -> None:
     with pytest.raises(ConfigurationError, match="CONTENDER_TASKS"):
-        declared(tmp_path, progress)
+        load_tasks(tmp_path, progress)
 
 
 def test_the_file_of_a_pushed_task_is_checked_and_goes_through_no_loop(
@@ -65,7 +64,7 @@ def test_the_file_of_a_pushed_task_is_checked_and_goes_through_no_loop(
     live = (TASKS / "live.yaml").read_text()
     (tmp_path / "live.yaml").write_text(live.replace("procedure: snarimax", "procedure: sarimax"))
 
-    found = declared(tmp_path, progress)
+    found = load_tasks(tmp_path, progress)
 
     assert found.tasks == ()
     assert [failure.task for failure in found.skipped] == ["live"]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from contender.cli.ledger_table import now, reason, table
+from contender.cli.ledger import now, reason, table
 from training.ledger.history import Ending, Holder, LedgerLine
 
 LOGISTIC, RIVER = Holder(3, "logistic-shrunk"), Holder(12, "river-logistic")

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from contender.console.progress import ProgressReporter
 from contender.local import pipeline
-from contender.local.declared import declared
+from contender.local.pipeline import load_tasks
 from core.config.settings import Settings
 from core.config.tasks import Task
 from core.jobs.clock import Clock, SystemClock
@@ -31,7 +31,7 @@ def test_a_fault_of_ours_in_one_task_is_told_written_down_and_does_not_stop_the_
 
     monkeypatch.setattr(pipeline, "run_task", run_task)
 
-    failures = pipeline.run_all(settings, declared(TASKS, progress), SystemClock(), progress)
+    failures = pipeline.run_all(settings, load_tasks(TASKS, progress), SystemClock(), progress)
 
     assert walked == ["airline", "spy"]
     assert [failure.task for failure in failures] == ["airline"]

@@ -12,10 +12,9 @@ from typer.testing import CliRunner
 
 from contender.cli import main as cli
 from contender.console import command
-from contender.local import runner as local
-from contender.local import running_services, state
-from contender.local.declared import Failure
-from contender.local.running_services import RunningServices
+from contender.local import runner, services, state
+from contender.local.pipeline import TaskFailure
+from contender.local.services import RunningServices
 from contender.servers.processes import ServiceError
 from core.config.settings import Settings
 from core.errors import ConfigurationError, ContenderError, UnreachableError
@@ -35,16 +34,16 @@ class Stand:
     """Services that start at once; `ensure` and `wait` can be made to end otherwise."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.failures: tuple[Failure, ...] = ()
+        self.failures: tuple[TaskFailure, ...] = ()
         self.missing: dict[str, ContenderError] = {}
         self.ensure: Callable[..., Any] = self._services
         self.announce: Callable[..., Any] = lambda _: None
         self.wait: Callable[..., Any] = press(signal.SIGINT)
         self.stopped = 0
-        monkeypatch.setattr(running_services, "find", lambda _: RunningServices(state.Stack(), {}))
-        monkeypatch.setattr(local, "_ensure", lambda *given, **named: self.ensure(*given, **named))
-        monkeypatch.setattr(local, "_wait", lambda *given: self.wait(*given))
-        monkeypatch.setattr(local, "down", self._down)
+        monkeypatch.setattr(services, "find", lambda _: RunningServices(state.Stack(), {}))
+        monkeypatch.setattr(runner, "_start", lambda *given, **named: self.ensure(*given, **named))
+        monkeypatch.setattr(runner, "_supervise", lambda *given: self.wait(*given))
+        monkeypatch.setattr(runner, "down", self._down)
         monkeypatch.setattr(command, "configure_logs", lambda _: None)
         monkeypatch.setattr(cli, "announcer", lambda _, *, detach: lambda services: self.announce(services))
 
@@ -94,24 +93,24 @@ def test_ctrl_c_while_it_is_told_that_all_is_up_ends_a_good_run_and_no_detached_
 
 def test_when_the_start_fails_what_to_do_is_said_last(stand: Stand) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise ServiceError("MLflow ended while it started.", "Its log ends: …")
+        raise ServiceError("MLflow ended while it started.", "The end of its log: …")
 
     stand.ensure = fail
 
     assert up("--detach") == (
         1,
         [
-            "· Everything is stopped; nothing stored is lost. What went wrong:",
+            "· Everything is stopped; nothing stored is lost. The error was:",
             "MLflow ended while it started.",
-            "  Its log ends: …",
+            "  The end of its log: …",
         ],
     )
 
 
 def test_a_task_that_failed_is_named_at_the_end_and_told_by_the_exit_code_but_all_serves_on(stand: Stand) -> None:
-    stand.failures = (Failure("mine", ConfigurationError("tasks/mine.yaml: `series` is missing.")),)
+    stand.failures = (TaskFailure("mine", ConfigurationError("tasks/mine.yaml: `series` is missing.")),)
 
-    assert up("--detach") == (42, ["Not done: mine.", "  Do what is said of it above, then: contender run"])
+    assert up("--detach") == (42, ["Not done: mine.", "  See the errors above, correct them, then: contender run"])
     assert stand.stopped == 0
 
 
@@ -145,8 +144,8 @@ def test_without_a_task_file_that_can_be_used_nothing_is_started(
     code, said = up("--detach")
 
     assert code == 42
-    assert said[0] == "mine: skipped, for its task file cannot be used"
-    assert said[-2] == f"No task file in {tmp_path} can be used."
+    assert said[0] == "mine: skipped, its task file is not valid"
+    assert said[-2] == f"No task file in {tmp_path} is valid."
     assert stand.stopped == 0
 
 
@@ -166,10 +165,10 @@ def test_what_ends_is_told_once_and_only_the_api_ends_the_run(tmp_path: Path) ->
     told: list[str] = []
     processes: Any = {"mlflow": Gone(), "api": Gone(lives=2), "ingestion": Gone(lives=99), "features": Gone()}
     missing: dict[str, ContenderError] = {"features": UnreachableError("features did not answer.")}
-    services = local.Services(Settings(home=tmp_path), {}, processes, None, (), missing)
+    started = runner.StartedServices(Settings(home=tmp_path), {}, processes, None, (), missing)
 
     with pytest.raises(ContenderError, match="The API has ended"):
-        local._wait(services, SimpleNamespace(note=told.append), SimpleNamespace(check=lambda: None))  # type: ignore[arg-type]
+        runner._supervise(started, SimpleNamespace(note=told.append), SimpleNamespace(check=lambda: None))  # type: ignore[arg-type]
 
     assert told == ["MLflow has ended. The API goes on with its last good models; jobs wait until MLflow is back."]
 
