@@ -90,7 +90,7 @@ vagrant-test: .venv/dev  ## the Vagrantfile, shellcheck, and the provisioning in
 
 lock: .venv/dev  ## write requirements.txt and requirements-dev.txt anew from the .in files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.txt
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements.txt requirements.in requirements-dev.in -o requirements-dev.txt
 
 clean:  ## remove the virtual environment and caches (the state in .contender stays)
 	rm -rf .venv postman/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sysconfig
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -29,7 +30,10 @@ class Settings(BaseSettings):
     home: Path = Field(
         default=Path(".contender"), description="All state of the embedded run, and every cache and spool."
     )
-    tasks: Path = Field(default=Path("tasks"), description="The folder of the task files.")
+    tasks: Path = Field(
+        default_factory=lambda: default_tasks(),
+        description="The folder of the task files; without a folder `tasks`, those that were installed.",
+    )
     database_url: str = Field(default="", description="postgresql+psycopg2://… of Contender's own database.")
     schema_name: str = Field(default="", description="Postgres schema of the tables; empty: the database's default.")
     mlflow_url: str = Field(default="", description="Address of the MLflow server.")
@@ -153,6 +157,12 @@ class Settings(BaseSettings):
                 "Start the embedded services with `make up`, or set CONTENDER_MLFLOW_URL.",
             )
         return self.mlflow_url
+
+
+def default_tasks() -> Path:
+    """The folder `tasks` of the working directory, or, where there is none, the task files of an installed copy."""
+    here, installed = Path("tasks"), Path(sysconfig.get_path("data"), "share", "contender", "tasks")
+    return installed if installed.is_dir() and not here.is_dir() else here
 
 
 def load_settings() -> Settings:
