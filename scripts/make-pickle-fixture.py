@@ -48,7 +48,7 @@ ROWS, PROBES = 40, 4
 
 def history(seed: int) -> list[tuple[list[float], float]]:
     """A positive series that grows and has a season of four: lags, month, and the value that follows."""
-    chance = random.Random(seed)  # noqa: S311 (a series, not a secret)
+    chance = random.Random(seed)
     values = [100 + 2 * i + 10 * (i % 4) + chance.gauss(0, 3) for i in range(ROWS + 2 * PROBES + 2)]
     return [([values[i - 1], values[i - 2], float(i % 12 + 1)], values[i]) for i in range(2, len(values))]
 
