@@ -8,7 +8,7 @@ from pydantic import Field
 
 from features.arrays import Floats
 from training.models.base import Incremental, Procedure, Shape
-from training.models.forecasters import Growth, Repeat, SeriesModel
+from training.models.incremental import Growth, Repeat, SeriesModel
 
 
 class ExpandingMean:
