@@ -21,7 +21,7 @@ from core.logs import get_log
 from training import register
 from training.learners import checkpoints, outbox
 from training.learners.checkpoints import CheckpointData
-from training.learners.pushed_learners import fresh, key
+from training.learners.factory import pushed_learner_factory, pushed_learner_key
 from training.learners.running_learner import LiveLearner
 from training.models.task_check import chosen
 from training.register import RegisterReport
@@ -60,8 +60,8 @@ def store(settings: Settings, clock: Clock) -> CheckpointReport:
             try:
                 declared = task_overrides.pushed_task(settings.tasks, name, replaced.get(name))
                 task, contender = chosen(declared, settings.model_name)
-                wanted = key(task, contender)
-                live = LiveLearner(engine, wanted, fresh(task, wanted))
+                wanted = pushed_learner_key(task, contender)
+                live = LiveLearner(engine, wanted, pushed_learner_factory(task, wanted))
             except ContenderError as error:
                 failures.append(error)
                 continue

@@ -23,8 +23,8 @@ from core.jobs.context import JobContext
 from core.jobs.runner import exit_code
 from core.logs import configure_logs, get_log
 from training.learners import outbox
+from training.learners.factory import pushed_learner_key
 from training.learners.outbox import PendingRegistration
-from training.learners.pushed_learners import key
 from training.ledger import auto_promote
 from training.ledger.entries import Move
 from training.models.task_check import chosen
@@ -116,7 +116,7 @@ def _register(
 ) -> Version:
     """Settles it last of all: whoever sees a settled version finds the alias on it, where it follows."""
     version = pushed_registration.register(at, task, asked)
-    if asked.key == key(task, contender):
+    if asked.key == pushed_learner_key(task, contender):
         moves += _crown(at, task, contender)
     with at.writing() as connection:
         outbox.settle(connection, asked, version.version, at.clock.now())

@@ -127,7 +127,9 @@ def rest(connection: sa.Connection, task: Task, series: str, walks: Mapping[str,
     for name, walk in walks.items():
         progress.write(connection, task, series, name, walk.position)
         if walk.learner is not None and walk.learner.said:
-            checkpoints.write(connection, factory.key(task, series, name), CheckpointData.of(walk.learner))
+            checkpoints.write(
+                connection, factory.stored_learner_key(task, series, name), CheckpointData.of(walk.learner)
+            )
 
 
 def _from_store(at: JobContext, task: Task, dataset: Dataset) -> tuple[dict[str, Walk], list[str]]:

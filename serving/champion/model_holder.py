@@ -19,7 +19,7 @@ from serving.champion.predictor import Champion, Latest
 from serving.runtime.log_listener import WatchedLog
 from training.event_log import dataset_log
 from training.event_log.store import LearnerKey
-from training.learners.factory import fresh, key, learns
+from training.learners.factory import learns, stored_learner_factory, stored_learner_key
 from training.learners.running_learner import LiveLearner
 from training.ledger import entries as ledger
 from training.registry import versions
@@ -94,7 +94,7 @@ class LiveChampion:
         if not self._learns(version):
             self.place = LogPosition(version.version)
             return
-        whose = key(self.task, version.series, version.contender)
+        whose = stored_learner_key(self.task, version.series, version.contender)
         frozen = LogPosition(version.version, self._seq(version, whose.log))
         if self._is_held(version):
             self.place = frozen
@@ -151,7 +151,7 @@ class LiveChampion:
     def _follow(self, whose: LearnerKey) -> tuple[int, date | None]:
         """The newest event that the learner has learned, and its date, once it is at the head of its log."""
         if self._live is None or self._live.key != whose:
-            self._live = LiveLearner(self.engine, whose, fresh(self.task, whose.contender))
+            self._live = LiveLearner(self.engine, whose, stored_learner_factory(self.task, whose.contender))
             self.watched[whose.log] = Waker(self.wake)
         live = self._live
         try:

@@ -30,8 +30,8 @@ from serving.runtime.complaints import LogOnce
 from serving.runtime.periodic import PeriodicThread
 from serving.runtime.reloads import Reloads
 from training.learners import checkpoints, outbox
+from training.learners.factory import pushed_learner_factory
 from training.learners.outbox import PendingRegistration
-from training.learners.pushed_learners import fresh
 from training.ledger import entries as ledger
 from training.ledger.entries import CHAMPION
 from training.registry import client as registry
@@ -168,7 +168,7 @@ class PushedChampions:
 
     def _freeze(self, live: LiveTask, asked: PendingRegistration, number: int) -> FrozenLearner:
         """The learner of a version, which repeats what it said when the version was made."""
-        learner = checkpoints.at(self._engine, asked.key, asked.last_seq, fresh(live.task, asked.key))
+        learner = checkpoints.at(self._engine, asked.key, asked.last_seq, pushed_learner_factory(live.task, asked.key))
         version = versions.find(self._engine, live.log, number)
         if version is None:
             return FrozenLearner(learner)

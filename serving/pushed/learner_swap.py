@@ -20,7 +20,7 @@ from serving.runtime.override_loader import Configured
 from serving.runtime.periodic import PeriodicThread
 from serving.runtime.reloads import Reloads
 from training.event_log.validation import RowValidator
-from training.learners.pushed_learners import key
+from training.learners.factory import pushed_learner_key
 
 
 class LiveShelf:
@@ -79,7 +79,7 @@ class LiveShelf:
     def _renew(self, name: str, replaced: Configuration | None) -> None:
         old = self._lives[name]
         task, contender = live_tasks.declared(self._settings, name, replaced)
-        is_due, is_same = name in self._due, key(task, contender) == old.live.key
+        is_due, is_same = name in self._due, pushed_learner_key(task, contender) == old.live.key
         if not is_due and is_same:
             self._lives[name] = replace(old, task=task, admission=RowValidator(task))
             return

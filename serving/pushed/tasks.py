@@ -16,8 +16,8 @@ from serving.pushed.served import Chosen, ServedModel
 from serving.runtime.complaints import LogOnce
 from serving.runtime.override_loader import last_heard
 from training.event_log.validation import RowValidator
+from training.learners.factory import pushed_learner_factory, pushed_learner_key
 from training.learners.group_commit import GroupCommitter
-from training.learners.pushed_learners import fresh, key
 from training.learners.running_learner import LiveLearner
 from training.models.task_check import NAMED_BY_ENVIRONMENT, chosen, procedure
 
@@ -99,7 +99,10 @@ def declared(settings: Settings, name: str, replaced: Configuration | None) -> t
 def open_task(engine: sa.Engine, task: PushedTask, contender: str) -> LiveTask:
     """The task with a learner that is restored when it is first needed."""
     procedure(task, contender)  # what cannot be made is told now, not at the first row
-    learns = key(task, contender)
+    learns = pushed_learner_key(task, contender)
     return LiveTask(
-        task, contender, GroupCommitter(engine, LiveLearner(engine, learns, fresh(task, learns))), RowValidator(task)
+        task,
+        contender,
+        GroupCommitter(engine, LiveLearner(engine, learns, pushed_learner_factory(task, learns))),
+        RowValidator(task),
     )

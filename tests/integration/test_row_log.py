@@ -55,7 +55,7 @@ def expected_ids(months: int) -> list[tuple[int, str]]:
 
 def stored(stage: Stage, contender: str) -> list[int]:
     """The events after which the contender has a checkpoint."""
-    key = factory.key(stage.task, SERIES, contender)
+    key = factory.stored_learner_key(stage.task, SERIES, contender)
     with stage.engine.connect() as connection:
         mine = [checkpoints_table.c[name] == value for name, value in vars(key).items()]
         statement = sa.select(checkpoints_table.c.last_seq).where(*mine).order_by(checkpoints_table.c.last_seq)

@@ -17,7 +17,7 @@ from training.event_log import store as event_log
 from training.event_log.dataset_log import drafts
 from training.event_log.events import Event, NewEvent
 from training.learners import checkpoints
-from training.learners.factory import fresh, key, row_model
+from training.learners.factory import row_model, stored_learner_factory, stored_learner_key
 from training.learners.learner import Learner
 
 
@@ -75,7 +75,7 @@ def of_history(task: Task, contender: str, history: History, start: Start) -> Le
     Without its model the learner is rebuilt from the rows that it had learned.
     """
     through, is_kept = start.position.learned_through, start.stand.model is not None
-    learner = Learner.thaw(start.stand.model or b"") if is_kept else fresh(task, contender)()
+    learner = Learner.thaw(start.stand.model or b"") if is_kept else stored_learner_factory(task, contender)()
     # Names that are the very strings of the model: learners that are equal then have equal bytes.
     history = replace(history, feature_names=row_model(learner).shape.features)
     if not is_kept:
@@ -100,9 +100,9 @@ def of_log(
     `has_walked`: it has predicted rows before, maybe when there was no log yet. Raises IntegrityError when the
     checkpoint cannot be used.
     """
-    whose = key(task, series, contender)
+    whose = stored_learner_key(task, series, contender)
     stored = checkpoints.newest(engine, whose)
-    learner = checkpoints.restore(engine, whose, fresh(task, contender))
+    learner = checkpoints.restore(engine, whose, stored_learner_factory(task, contender))
     days = dataset_log.dates(engine, whose.log, max(1, learner.seq))
     through = days.pop(0) if learner.seq else None
     following = [day for day in days if last is not None and day <= last]

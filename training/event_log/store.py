@@ -19,7 +19,6 @@ import sqlalchemy as sa
 
 from core.error_translation import explained
 from features.arrays import FeatureRow
-from training.event_log import event_rows
 from training.event_log.events import Event, NewEvent
 from training.event_log.idempotency import Placing, known_by_id, place
 
@@ -87,6 +86,7 @@ class LearnerKey:
     contender_hash: str
 
 
+_encode_lines = msgspec.json.Encoder().encode_lines
 _decode_lines = msgspec.json.Decoder(list[Event]).decode
 _decode_known = msgspec.json.Decoder(list[tuple[str, int, FeatureRow | None, float | None]]).decode
 
@@ -158,7 +158,7 @@ def prepare(connection: "Connection", log: str, drafts: Sequence[NewEvent]) -> C
     cursor = connection.cursor()
     ids = [draft.event_id for draft in drafts if draft.event_id is not None]
     if not ids:
-        statement = cursor.mogrify(_LOCK + _INSERT, {"log": log, **event_rows.of_drafts(drafts)})
+        statement = cursor.mogrify(_LOCK + _INSERT, {"log": log, **_columns_of_new(drafts)})
 
         def commit() -> Placing:
             cursor.execute(statement)
@@ -172,7 +172,7 @@ def prepare(connection: "Connection", log: str, drafts: Sequence[NewEvent]) -> C
     placing = place(drafts, known_by_id(_decode_known(known or "[]")), head)
     statement = b"ROLLBACK"
     if placing.events:
-        statement = cursor.mogrify(_INSERT, {"log": log, **event_rows.of_placing(placing)})
+        statement = cursor.mogrify(_INSERT, {"log": log, **_columns_of_placed(placing)})
 
     def commit_placed() -> Placing:
         cursor.execute(statement)
@@ -237,3 +237,36 @@ def blocks(line: PinnedConnection, key: LearnerKey, after: int, until: int) -> I
 def replay(line: PinnedConnection, key: LearnerKey, after: int, until: int) -> Iterator[Event]:
     """The same, one by one."""
     return chain.from_iterable(blocks(line, key, after, until))
+
+
+def _columns_of_new(drafts: Sequence[NewEvent]) -> dict[str, str]:
+    """Drafts that become events as they are: none of them has an id."""
+    return {
+        "kinds": "\n".join([draft.kind for draft in drafts]),
+        "event_ids": "",
+        "series_ids": _sparse([draft.series_id for draft in drafts]),
+        "features": _lines([draft.features for draft in drafts]),
+        "targets": _lines([draft.target for draft in drafts]),
+        "ref_seqs": "",
+    }
+
+
+def _columns_of_placed(placing: Placing) -> dict[str, str]:
+    """What is to be written of a group. Of a row in two halves each event holds its own."""
+    events = placing.events
+    return {
+        "kinds": "\n".join([event.kind for event in events]),
+        "event_ids": _lines(placing.event_ids),
+        "series_ids": _sparse([event.series_id for event in events]),
+        "features": _lines([None if event.kind == "label" else event.features for event in events]),
+        "targets": _lines([None if event.kind == "predict" else event.target for event in events]),
+        "ref_seqs": _sparse([event.ref_seq for event in events]),
+    }
+
+
+def _sparse(values: Sequence[object]) -> str:
+    return _lines(values) if any(value is not None for value in values) else ""
+
+
+def _lines(values: Sequence[object]) -> str:
+    return _encode_lines(values).decode()[:-1]

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
+from core.config.pushed_tasks import PushedTask
 from core.config.tasks import Task
+from core.errors import ConfigurationError
 from features.arrays import FeatureRow, Floats
 from training.event_log import dataset_log
 from training.event_log.store import LearnerKey
@@ -13,6 +16,7 @@ from training.learners.learner import Learner
 from training.models.base import Batch, Incremental, Shape
 from training.models.catalog import make, shape
 from training.models.online import forecast_recursively
+from training.models.task_check import chosen, procedure
 
 
 class RowModel:
@@ -46,12 +50,12 @@ def learns(task: Task, contender: str) -> bool:
     return task.contenders[contender].kind != "batch"
 
 
-def key(task: Task, series: str, contender: str) -> LearnerKey:
+def stored_learner_key(task: Task, series: str, contender: str) -> LearnerKey:
     """Whose learner it is: the contender's, as it is declared now, on the log of the series."""
     return LearnerKey(dataset_log.name(task, series), contender, task.contender_hash(contender))
 
 
-def fresh(task: Task, contender: str) -> Callable[[], Learner]:
+def stored_learner_factory(task: Task, contender: str) -> Callable[[], Learner]:
     """Makes learners that have learned nothing."""
 
     def begin() -> Learner:
@@ -71,3 +75,36 @@ def row_model(learner: Learner) -> RowModel:
 def canonical(learner: Learner) -> bytes:
     """A learner's bytes after a round trip: one that was resumed has those of one that was not."""
     return Learner.thaw(learner.freeze()).freeze()
+
+
+def pushed_learner_key(task: PushedTask, contender: str) -> LearnerKey:
+    """Whose learner it is: the contender's, as it is declared now."""
+    return LearnerKey(task.name, contender, task.contender_hash(contender))
+
+
+def task_declaring(task: PushedTask, wanted: LearnerKey) -> PushedTask | None:
+    """The task with the contender declared as the key has it; None when it is declared otherwise, or no more."""
+    with suppress(ConfigurationError):
+        task, _ = chosen(task, wanted.contender)
+    is_so = wanted.contender in task.contenders and pushed_learner_key(task, wanted.contender) == wanted
+    return task if is_so else None
+
+
+def pushed_learner_factory(task: PushedTask, wanted: LearnerKey) -> Callable[[], Learner]:
+    """Makes learners that have learned nothing.
+
+    The call raises ConfigurationError when the contender is no longer declared as the key has it.
+    """
+
+    def make() -> Learner:
+        declared = task_declaring(task, wanted)
+        if declared is None:
+            raise ConfigurationError(
+                f"{wanted.contender} of {wanted.log} is no longer declared as when it learned, and its checkpoint is "
+                "of other libraries.",
+                "Restore that declaration, or go back to the libraries that it was made with.",
+            )
+        outcome, seed = task.target.kind, declared.contenders[wanted.contender].seed
+        return Learner(procedure(declared, wanted.contender).online(outcome, seed), outcome)
+
+    return make

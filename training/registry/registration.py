@@ -21,9 +21,9 @@ from core.fingerprint import code_version, environment_fingerprint
 from core.jobs.context import JobContext
 from training.learners import checkpoints
 from training.learners.checkpoints import LEARNER_CODE
+from training.learners.factory import pushed_learner_factory, task_declaring
 from training.learners.learner import Learner
 from training.learners.outbox import PendingRegistration
-from training.learners.pushed_learners import declaring, fresh
 from training.models.online import DEFAULT_SERIES
 from training.registry import client as registry
 from training.registry import flavor, restore, versions
@@ -48,7 +48,7 @@ def register(at: JobContext, task: PushedTask, asked: PendingRegistration) -> Ve
     if made is not None:
         return made
     restore.ensure_model(at, task.name, task.title)
-    learner = checkpoints.at(at.engine, key, asked.last_seq, fresh(task, key))
+    learner = checkpoints.at(at.engine, key, asked.last_seq, pushed_learner_factory(task, key))
     orphans = registry.versions_above(at.settings, task.name, versions.highest(at.engine, task.name))
     with tempfile.TemporaryDirectory(prefix="contender-") as scratch:
         version, record = _prepare(at, task, asked, learner, Path(scratch))
@@ -145,7 +145,7 @@ def _golden(engine: sa.Engine, asked: PendingRegistration, learner: Learner) -> 
 
 def _params(task: PushedTask, asked: PendingRegistration, learner: Learner) -> dict[str, str]:
     """How the contender was declared, where it still is so, and what it has learned."""
-    declared = declaring(task, asked.key)
+    declared = task_declaring(task, asked.key)
     told: dict[str, object] = {"contender": asked.key.contender, "log": asked.key.log}
     if declared is not None:
         named = declared.contenders[asked.key.contender].model_dump(mode="json")

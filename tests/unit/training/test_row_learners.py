@@ -13,7 +13,7 @@ from features.arrays import History
 from features.dataset import Dataset
 from training.backtest.walk_forward import walk
 from training.event_log import dataset_log
-from training.learners.factory import RowModel, fresh, key, learns, row_model
+from training.learners.factory import RowModel, learns, row_model, stored_learner_factory, stored_learner_key
 from training.models.base import Batch
 from training.models.catalog import make
 from training.models.online import DEFAULT_SERIES
@@ -97,7 +97,7 @@ def test_a_label_that_came_after_the_rows_own_date_is_not_known_to_it(
 
 def test_not_a_number_is_no_prediction_yet(chosen: tuple[Task, str], make_dataset: Callable[..., Dataset]) -> None:
     task, name = chosen
-    learner = fresh(task, name)()
+    learner = stored_learner_factory(task, name)()
     history = History.of(make_dataset(task, 2))
     (features, _) = history.named(history.rows)
     bare = row_model(learner).model.predict(history.rows[:1])[0]
@@ -138,7 +138,7 @@ def test_a_log_is_named_by_what_its_rows_mean(airline: Task) -> None:
     assert dataset_log.name(same, "airline") == name
     assert dataset_log.name(airline, "other").rpartition("/")[0] == "airline/other"
     assert dataset_log.name(other, "airline") != name
-    assert key(airline, "airline", "naive").log == name
+    assert stored_learner_key(airline, "airline", "naive").log == name
 
 
 def test_rows_go_into_a_log_after_its_newest_date_and_only_with_their_label(
