@@ -69,7 +69,7 @@ _RENAMED_MODULES: Final[dict[str, str]] = {
     "training.admission": "training.event_log.validation",
     "training.baselines": "training.models.baselines",
     "training.fitted": "training.models.fitted",
-    "training.forecasters": "training.models.forecasters",
+    "training.forecasters": "training.models.incremental",
     "training.incremental": "training.models.incremental",
     "training.online": "training.models.online",
     "training.procedures": "training.models.base",
