@@ -17,9 +17,9 @@ from core.jobs.context import JobContext
 from core.jobs.run_keys import RunKey
 from features import lake
 from features.dataset import Dataset
-from training.backtest import progress
-from training.backtest.replay import LearnerReplay, of_log
-from training.backtest.state import Position
+from training.backtest import state as walk_state
+from training.backtest.replay import LearnerReplay, replay_log
+from training.backtest.state import WalkState
 from training.backtest.walk_forward import Walk, walk_all
 from training.evaluation import outcomes, predictions
 from training.event_log import dataset_log
@@ -94,10 +94,10 @@ def advance(at: JobContext, task: Task, dataset: Dataset, memory: TrainingSessio
     `memory`: where a process that does so night after night has left off; it is brought up to date.
     """
     appended = dataset_log.append(at, task, dataset)
-    if memory is None or not memory.positions:
+    if memory is None or not memory.states:
         walks, rebuilt = _from_store(at, task, dataset)
     else:
-        walks, rebuilt = walk_all(task, dataset, memory.positions, memory.tails(appended)), []
+        walks, rebuilt = walk_all(task, dataset, memory.states, memory.replays(appended)), []
     recorded = None if memory is None else memory.labels
     with at.writing() as connection:
         labels = outcomes.record(connection, task, dataset, recorded)
@@ -125,7 +125,7 @@ def advance(at: JobContext, task: Task, dataset: Dataset, memory: TrainingSessio
 def rest(connection: sa.Connection, task: Task, series: str, walks: Mapping[str, Walk]) -> None:
     """Stores where the contenders stand after their walks, with what they learned, in the caller's transaction."""
     for name, walk in walks.items():
-        progress.write(connection, task, series, name, walk.position)
+        walk_state.write(connection, task, series, name, walk.state)
         if walk.learner is not None and walk.learner.said:
             checkpoints.write(
                 connection, factory.stored_learner_key(task, series, name), CheckpointData.of(walk.learner)
@@ -134,33 +134,33 @@ def rest(connection: sa.Connection, task: Task, series: str, walks: Mapping[str,
 
 def _from_store(at: JobContext, task: Task, dataset: Dataset) -> tuple[dict[str, Walk], list[str]]:
     """The walks from where the contenders stand in Postgres, and those that were rebuilt for other libraries."""
-    stand = progress.read(at.engine, task, dataset.series)
+    states = walk_state.read(at.engine, task, dataset.series)
     with closing(event_log.PinnedConnection(at.engine)) as line:
-        tails = _tails(at, task, dataset, stand.positions, line)
-        walks = walk_all(task, dataset, stand.positions, tails)
-    rebuilt = [name for name in stand.stale if name not in tails]
-    return walks, rebuilt + [name for name, tail in tails.items() if tail.is_rebuilt]
+        replays = _replays(at, task, dataset, states, line)
+        walks = walk_all(task, dataset, states, replays)
+    rebuilt = [name for name, state in states.items() if state is not None and state.is_foreign and name not in replays]
+    return walks, rebuilt + [name for name, replay in replays.items() if replay.is_rebuilt]
 
 
-def _tails(
+def _replays(
     at: JobContext,
     task: Task,
     dataset: Dataset,
-    positions: Mapping[str, Position | None],
+    states: Mapping[str, WalkState | None],
     line: event_log.PinnedConnection,
 ) -> dict[str, LearnerReplay]:
-    """The learners of the contenders that have one, each where it stands in the log."""
+    """The learners of the contenders that have one, each with the events of the log that follow it."""
     last = dataset.table.filter(pl.col("label").is_not_null()).get_column("target_date").max()
     assert last is None or isinstance(last, date), "a column of dates"  # noqa: S101
     return {
-        name: of_log(at.engine, line, task, dataset.series, name, last, has_walked=position is not None)
-        for name, position in positions.items()
+        name: replay_log(at.engine, line, task, dataset.series, name, last, has_walked=state is not None)
+        for name, state in states.items()
         if factory.learns(task, name)
     }
 
 
 def _run_key(task: Task, dataset: Dataset) -> RunKey:
-    stands_on = digest([task.config_hash, dataset.data_hash, progress.stamp(), checkpoints.present_stamp()])
+    stands_on = digest([task.config_hash, dataset.data_hash, walk_state.fingerprint(), checkpoints.present_stamp()])
     return RunKey(task.name, "train", _through(dataset), stands_on)
 
 

@@ -21,7 +21,7 @@ from features.dataset import Dataset, content_hash, declaration_hash
 from ingestion.store import observations
 from ingestion.store.observations import ActiveSeries, Observation
 from training import promote, train
-from training.backtest.state import BEGINNING
+from training.backtest.state import WalkState
 from training.backtest.walk_forward import Walk
 from training.evaluation import outcomes, predictions
 from training.event_log import dataset_log
@@ -167,10 +167,9 @@ class Stage:
         Without pictures: they take long.
         """
         table = pl.DataFrame({"in_1": [1.0, 2.0], "label": [1.0, None], "event_date": [month(0), month(1)]})
+        state = WalkState(trained_through=month(self.months - 1), rows_trained=self.months)
         walks = {
-            name: Walk(
-                pl.DataFrame(), BEGINNING, Linear((slope,), value + index / 100), month(self.months - 1), self.months
-            )
+            name: Walk(pl.DataFrame(), state, Linear((slope,), value + index / 100))
             for index, name in enumerate(contenders)
         }
         with leases.hold(self.engine, f"train/{self.task.name}") as lease:

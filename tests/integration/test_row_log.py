@@ -19,8 +19,8 @@ from features import lake
 from features.dataset import Dataset
 from tests.integration.stage import SERIES, Stage, a_task, known, logged, month, restate, wave
 from training import train
-from training.backtest import progress, replay
-from training.backtest.state import Stand
+from training.backtest import state as walk_state
+from training.backtest.replay import replay_log
 from training.backtest.walk_forward import walk, walk_all
 from training.evaluation import predictions
 from training.event_log import dataset_log
@@ -262,9 +262,9 @@ def test_a_checkpoint_of_other_libraries_is_rebuilt_from_the_log(stage: Stage) -
     assert report.rebuilt == ("linear", "naive")
     assert report.predictions == 3
     with closing(event_log.PinnedConnection(stage.engine)) as line:
-        tail = replay.of_log(stage.engine, line, stage.task, SERIES, "linear", None, has_walked=True)
-    assert not tail.is_rebuilt
-    assert (tail.learner.rows_learned, tail.learned_through) == (MONTHS - 2, month(MONTHS))
+        replay = replay_log(stage.engine, line, stage.task, SERIES, "linear", None, has_walked=True)
+    assert not replay.is_rebuilt
+    assert (replay.learner.rows_learned, replay.learned_through) == (MONTHS - 2, month(MONTHS))
 
 
 def test_a_learner_whose_replay_says_something_else_is_not_used(stage: Stage) -> None:
@@ -287,9 +287,8 @@ def test_models_that_were_kept_before_there_was_a_log_begin_anew_from_it(stage: 
         walks = walk_all(stage.task, dataset(stage), dict.fromkeys(stage.task.contenders))
         for name, walked in walks.items():
             predictions.record(connection, stage.task, SERIES, name, walked.predictions, known(1))
-            assert walked.position.model is not None
-            bare = replace(Stand.load(walked.position.model), model=serialize(walked.model))
-            progress.write(connection, stage.task, SERIES, name, replace(walked.position, model=bare.dump()))
+            bare = replace(walked.state, model=serialize(walked.model))
+            walk_state.write(connection, stage.task, SERIES, name, bare)
     before = {name: said(stage, name) for name in stage.task.contenders}
 
     report = stage.train()

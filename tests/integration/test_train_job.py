@@ -19,7 +19,7 @@ from core.jobs.runner import exit_code
 from tests.integration.stage import SERIES, Stage, a_task, logged, month, wave
 from training import train
 from training.__main__ import run as run_of_main
-from training.backtest import progress
+from training.backtest import state as walk_state
 from training.evaluation import outcomes, predictions
 from training.event_log import dataset_log
 from training.event_log import store as event_log
@@ -33,9 +33,9 @@ MONTHS = 40
 STEPS: dict[str, tuple[Any, str, int]] = {
     "the labels": (outcomes, "record", 1),
     "the log": (event_log, "append", 1),
-    "the first look behind the log": (progress, "read", 1),
+    "the first look behind the log": (walk_state, "read", 1),
     "the first predictions": (predictions, "record", 1),
-    "the second watermark": (progress, "write", 2),
+    "the second watermark": (walk_state, "write", 2),
     "the second checkpoint": (checkpoints, "write", 2),
     "the model of a version": (registration.flavor, "save", 2),
     "an upload": (Tracking, "log", 2),

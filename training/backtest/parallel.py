@@ -13,7 +13,7 @@ from multiprocessing import connection, get_context, parent_process
 
 from core.config.tasks import Task
 from features.arrays import History
-from training.backtest.refits import Refit, Refitted, refit
+from training.backtest.walkers import Refit, RefitResult, run_refit
 from training.models.base import Batch
 from training.models.catalog import make, procedure
 
@@ -26,7 +26,7 @@ _AHEAD = 4
 Work = Sequence[tuple[str, Refit]]
 
 
-def run(task: Task, history: History, work: Work) -> list[Refitted]:
+def run(task: Task, history: History, work: Work) -> list[RefitResult]:
     """The results of all refits (each with its contender's name), in their order."""
     seconds = [procedure(task, name).seconds_per_fit for name, _ in work]
     others = _processors_free(int(sum(seconds) // WORTH_SECONDS))
@@ -54,19 +54,19 @@ class _Bench:
         self.task, self.history = task, history
         self.contenders: dict[str, Batch] = {}
 
-    def refit(self, name: str, plan: Refit) -> Refitted:
+    def refit(self, name: str, plan: Refit) -> RefitResult:
         if name not in self.contenders:
             contender = make(self.task, name)
             assert isinstance(contender, Batch), "only batch contenders are refitted"  # noqa: S101
             self.contenders[name] = contender
-        return refit(self.contenders[name], self.history, plan)
+        return run_refit(self.contenders[name], self.history, plan)
 
 
-def _share(own: _Bench, pool: ProcessPoolExecutor, work: Work, ahead: int) -> list[Refitted]:
+def _share(own: _Bench, pool: ProcessPoolExecutor, work: Work, ahead: int) -> list[RefitResult]:
     """Hands out from the front, never more than `ahead` at once, and does the rest here from the end."""
-    handed: list[Future[Refitted]] = []
-    running: deque[Future[Refitted]] = deque()
-    done_here: list[Refitted] = []
+    handed: list[Future[RefitResult]] = []
+    running: deque[Future[RefitResult]] = deque()
+    done_here: list[RefitResult] = []
     while len(handed) + len(done_here) < len(work):
         running = deque(future for future in running if not future.done())
         if len(running) < ahead:
@@ -77,16 +77,16 @@ def _share(own: _Bench, pool: ProcessPoolExecutor, work: Work, ahead: int) -> li
     return [_result(own, future, item) for future, item in zip(handed, work, strict=False)] + done_here[::-1]
 
 
-def _submit(pool: ProcessPoolExecutor, name: str, plan: Refit) -> Future[Refitted]:
+def _submit(pool: ProcessPoolExecutor, name: str, plan: Refit) -> Future[RefitResult]:
     try:
         return pool.submit(_refit, name, plan)
     except BrokenExecutor as error:
-        broken: Future[Refitted] = Future()
+        broken: Future[RefitResult] = Future()
         broken.set_exception(error)
         return broken
 
 
-def _result(own: _Bench, future: Future[Refitted], item: tuple[str, Refit]) -> Refitted:
+def _result(own: _Bench, future: Future[RefitResult], item: tuple[str, Refit]) -> RefitResult:
     try:
         return future.result()
     except BrokenExecutor:  # a process was killed: what it had begun is done here
@@ -109,5 +109,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _refit(name: str, plan: Refit) -> Refitted:
+def _refit(name: str, plan: Refit) -> RefitResult:
     return _bench[0].refit(name, plan)

@@ -1,4 +1,4 @@
-"""A learner and what follows it in its log: where it goes on, whether the log is in Postgres or made of a history."""
+"""A learner and the events that follow it, whether they come from a log in Postgres or are made of a history."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from core.config.tasks import Task
 from features.arrays import Days, History
-from training.backtest.state import Start
+from training.backtest.state import WalkState
 from training.event_log import dataset_log
 from training.event_log import store as event_log
 from training.event_log.dataset_log import drafts
@@ -25,8 +25,8 @@ from training.learners.learner import Learner
 class LearnerReplay:
     """A learner that has learned the rows up to the target date `learned_through`, and the events after it.
 
-    `days` are the target dates of those events, one each. `is_rebuilt`: it learns anew what a model had learned that
-    cannot be used here.
+    `days` are the target dates of those events, one each. `is_rebuilt`: the learner had to learn once more what a
+    model had learned that cannot be used here.
     """
 
     learner: Learner
@@ -42,19 +42,18 @@ class LearnerReplay:
         """Of each day: how many of the events have a target date up to it."""
         return np.searchsorted(self.days, days, side="right")
 
-    def place_of(self, days: Days) -> npt.NDArray[np.int64]:
-        """Of each day: how many events come before the one with this target date; -1 where there is none."""
-        place = np.searchsorted(self.days, days, side="left")
-        is_there = place < self.known_on(days)
-        return np.where(is_there, place, -1)
+    def index_of(self, days: Days) -> npt.NDArray[np.int64]:
+        """Of each day: the index of the event with this target date; -1 where there is none."""
+        index = np.searchsorted(self.days, days, side="left")
+        return np.where(index < self.known_on(days), index, -1)
 
     def apply(self, count: int) -> None:
         """Lets the learner predict, score and learn the first `count` of the events, those it has not had yet."""
         self.learner.apply(islice(self.events, max(0, count - self.applied)), _never_paused)
 
-    def said(self, place: int) -> float | None:
+    def prediction(self, index: int) -> float | None:
         """What the learner predicted at an event that was applied here."""
-        return self.learner.said[self._first + 1 + place]
+        return self.learner.said[self._first + 1 + index]
 
     def through(self, count: int) -> date | None:
         """The target date of the last row learned once `count` of the events are applied."""
@@ -69,23 +68,24 @@ class LearnerReplay:
         return self.learner.seq - self._first
 
 
-def of_history(task: Task, contender: str, history: History, start: Start) -> LearnerReplay:
-    """The tail as the history's own labelled rows give it: no database is asked.
+def replay_history(task: Task, contender: str, history: History, state: WalkState) -> LearnerReplay:
+    """The learner that a state holds, followed by the history's own labelled rows: no database is read.
 
     Without its model the learner is rebuilt from the rows that it had learned.
     """
-    through, is_kept = start.position.learned_through, start.stand.model is not None
-    learner = Learner.thaw(start.stand.model or b"") if is_kept else stored_learner_factory(task, contender)()
+    learned = state.labels_learned(history)
+    is_kept = state.model is not None
+    learner = Learner.thaw(state.model or b"") if is_kept else stored_learner_factory(task, contender)()
     # Names that are the very strings of the model: learners that are equal then have equal bytes.
     history = replace(history, feature_names=row_model(learner).shape.features)
     if not is_kept:
-        learner.apply(_numbered(0, drafts(history, None)[: start.learned]), _never_paused)
+        learner.apply(_numbered(0, drafts(history, None)[:learned]), _never_paused)
         learner.forget_said(learner.seq)
-    events = _numbered(learner.seq, drafts(history, through))
-    return LearnerReplay(learner, through, history.labelled_days[start.learned :], events)
+    events = _numbered(learner.seq, drafts(history, state.learned_through))
+    return LearnerReplay(learner, state.learned_through, history.labelled_days[learned:], events)
 
 
-def of_log(
+def replay_log(
     engine: sa.Engine,
     line: event_log.PinnedConnection,
     task: Task,
@@ -95,24 +95,34 @@ def of_log(
     *,
     has_walked: bool,
 ) -> LearnerReplay:
-    """The contender's newest checkpoint, and the events after it up to the target date `last`, read as they are wanted.
+    """The contender's newest checkpoint, and the events after it, read while they are applied.
 
-    `has_walked`: it has predicted rows before, maybe when there was no log yet. Raises IntegrityError when the
-    checkpoint cannot be used.
+    Args:
+        engine: of the database with the checkpoints.
+        line: reads the events.
+        task: declares the contender.
+        series: the log's.
+        contender: its name.
+        last: target date of the last event wanted; None for no event.
+        has_walked: whether the contender predicted rows before, maybe when there was no log yet.
+
+    Raises:
+        IntegrityError: the checkpoint cannot be used.
+
     """
-    whose = stored_learner_key(task, series, contender)
-    stored = checkpoints.newest(engine, whose)
-    learner = checkpoints.restore(engine, whose, stored_learner_factory(task, contender))
-    days = dataset_log.dates(engine, whose.log, max(1, learner.seq))
+    key = stored_learner_key(task, series, contender)
+    stored = checkpoints.newest(engine, key)
+    learner = checkpoints.restore(engine, key, stored_learner_factory(task, contender))
+    days = dataset_log.dates(engine, key.log, max(1, learner.seq))
     through = days.pop(0) if learner.seq else None
     following = [day for day in days if last is not None and day <= last]
-    events = event_log.replay(line, whose, learner.seq, learner.seq + len(following))
+    events = event_log.replay(line, key, learner.seq, learner.seq + len(following))
     is_rebuilt = has_walked if stored is None else stored.is_foreign
     return LearnerReplay(learner, through, np.array(following, dtype="datetime64[D]"), events, is_rebuilt)
 
 
-def going_on(learner: Learner, learned_through: date | None, appended: Sequence[NewEvent]) -> LearnerReplay:
-    """The tail of a learner that had learned the whole log before these rows were appended: nothing is read."""
+def replay_appended(learner: Learner, learned_through: date | None, appended: Sequence[NewEvent]) -> LearnerReplay:
+    """A learner that had learned the whole log, followed by the rows appended since: nothing is read."""
     days = np.array([row.event_id for row in appended], dtype="datetime64[D]")
     return LearnerReplay(learner, learned_through, days, _numbered(learner.seq, appended))
 

@@ -1,6 +1,6 @@
 """The two ways to walk: learning every row, or refitting on a grid. Both predict a row only from labels known then."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from itertools import groupby
@@ -10,14 +10,35 @@ import numpy as np
 
 from core.config.tasks import Contender, Task
 from features.arrays import Floats, History
-from training.backtest import replay
-from training.backtest.refits import Refit, Refitted, grid_at
-from training.backtest.replay import LearnerReplay
-from training.backtest.state import Position, Stand, Start
+from training.backtest.replay import LearnerReplay, replay_history
+from training.backtest.state import WalkState
 from training.learners.factory import canonical, row_model
 from training.learners.learner import Learner
-from training.models.base import Model, deserialize
+from training.models.base import Batch, Model, deserialize, serialize
 from training.models.online import DEFAULT_SERIES
+
+
+@dataclass(frozen=True)
+class Refit:
+    """One model: fitted on the labelled rows from `first` up to `last` (excluded), it predicts rows `begin` to `end`.
+
+    `grid` counts the labels ever seen by then, and names the refit whatever part of the history is at hand.
+    """
+
+    grid: int
+    first: int
+    last: int
+    begin: int
+    end: int
+    keep: bool
+
+
+@dataclass(frozen=True, eq=False)
+class RefitResult:
+    """The predictions of a refit, and the model's bytes where it is to be kept."""
+
+    values: Floats
+    model: bytes | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,100 +51,105 @@ class WalkResult:
     begin: int
     values: Floats
     trained_through: list[date | None]
-    position: Position
+    state: WalkState
     model: Model | None
-    stand: Stand
     learner: Learner | None = None
 
 
 class Walker(Protocol):
-    """A walk that is planned; its refits may be done anywhere."""
+    """A planned walk; its refits may be done in any process."""
 
     refits: list[Refit]
 
-    def finish(self, done: list[Refitted]) -> WalkResult:
+    def finish(self, done: list[RefitResult]) -> WalkResult:
         """Walks, given the refits' results in their order."""
         ...
 
 
 def walker(
-    task: Task, name: str, history: History, position: Position | None, tail: LearnerReplay | None = None
+    task: Task, name: str, history: History, state: WalkState | None, replay: LearnerReplay | None = None
 ) -> Walker:
-    """Plans the walk of one contender from its position on.
+    """Plans the walk of one contender.
 
-    `tail`: where its learner stands in the event log; without one the learner is kept in the position.
+    Args:
+        task: declares the contender.
+        name: the contender's.
+        history: the rows to walk over.
+        state: where the contender stands; None before its first walk.
+        replay: its learner with the event log that follows; without one the learner is kept in the state.
+
     """
-    start = Start.on(history, position)
+    state = state or WalkState()
     contender = task.contenders[name]
     if contender.kind == "batch":
-        return BatchWalker(contender, history, start)
-    return LearnerWalker(task, name, history, start, tail)
+        return BatchWalker(contender, history, state)
+    return LearnerWalker(task, name, history, state, replay)
 
 
 class LearnerWalker:
     """Lets a learner go over the events: it predicts each row, then learns it.
 
-    A row whose label is not known is asked for, and so is one whose predecessor's label was not known yet on its own
-    event date: then the learner has not had that one.
+    A row without a label is no event, and one whose predecessor's label came after its own event date must not be
+    predicted by a learner that has learned that label: both are predicted apart, before the learner goes on.
     """
 
-    def __init__(self, task: Task, name: str, history: History, start: Start, tail: LearnerReplay | None) -> None:
+    def __init__(self, task: Task, name: str, history: History, state: WalkState, replay: LearnerReplay | None) -> None:
         self.refits: list[Refit] = []
         self.history = history
-        self.start = start
-        self.is_kept = tail is None
-        self.tail = tail or replay.of_history(task, name, history, start)
+        self.state = state
+        self.keeps_learner = replay is None
+        self.replay = replay or replay_history(task, name, history, state)
 
-    def finish(self, done: list[Refitted]) -> WalkResult:  # noqa: ARG002 (nothing is refitted)
+    def finish(self, done: list[RefitResult]) -> WalkResult:  # noqa: ARG002 (nothing is refitted)
         """Predict, then learn."""
-        history, tail = self.history, self.tail
-        begin = max(self.start.begin, history.rows_through(tail.learned_through))
-        known = tail.known_on(history.event_days[begin:]).tolist()
-        places = tail.place_of(history.target_days[begin:]).tolist()
-        said: list[float | None] = [None] * len(known)
-        for i, (count, place) in enumerate(zip(known, places, strict=True)):
-            if place != count:
-                tail.apply(count)
+        history, replay = self.history, self.replay
+        begin = max(self.state.first_row(history), history.rows_through(replay.learned_through))
+        known = replay.known_on(history.event_days[begin:]).tolist()
+        events = replay.index_of(history.target_days[begin:]).tolist()
+        values: list[float | None] = [None] * len(known)
+        for i, (count, event) in enumerate(zip(known, events, strict=True)):
+            if event != count:
+                replay.apply(count)
                 (features,) = history.named(history.rows[begin + i : begin + i + 1])
-                said[i] = tail.learner.ask(features, DEFAULT_SERIES)
-        tail.apply(len(tail.days))
-        for i, (count, place) in enumerate(zip(known, places, strict=True)):
-            if place == count:
-                said[i] = tail.said(place)
-        trained_through = [tail.through(count) for count in known]
-        return self._steps(begin, np.array(said, dtype=np.float64), trained_through)
-
-    def _steps(self, begin: int, values: Floats, trained_through: list[date | None]) -> WalkResult:
-        tail, learner = self.tail, self.tail.learner
-        stand = Stand(
-            predicted_through=_predicted_through(self.history, self.start),
-            trained_through=tail.through(tail.applied),
+                values[i] = replay.learner.ask(features, DEFAULT_SERIES)
+        replay.apply(len(replay.days))
+        for i, (count, event) in enumerate(zip(known, events, strict=True)):
+            if event == count:
+                values[i] = replay.prediction(event)
+        trained_through = [replay.through(count) for count in known]
+        learner, newest = replay.learner, replay.through(replay.applied)
+        state = WalkState(
+            learned_through=newest or self.state.learned_through,
+            rows_learned=learner.seq,
+            predicted_through=self.state.predicted_with(history),
+            trained_through=newest,
             rows_trained=learner.rows_learned,
-            model=canonical(learner) if self.is_kept else None,
+            model=canonical(learner) if self.keeps_learner else None,
         )
-        through = stand.trained_through or self.start.position.learned_through
-        position = Position(through, learner.seq, stand.dump())
-        return WalkResult(begin, values, trained_through, position, row_model(learner).model, stand, learner)
+        model = row_model(learner).model
+        return WalkResult(begin, np.array(values, dtype=np.float64), trained_through, state, model, learner)
 
 
 class BatchWalker:
     """Predicts all rows between two points of the grid with the model that was fitted at the first of them."""
 
-    def __init__(self, contender: Contender, history: History, start: Start) -> None:
+    def __init__(self, contender: Contender, history: History, state: WalkState) -> None:
         self.history = history
-        self.start = start
+        self.state = state
         self.contender = contender
-        self.current = grid_at(self.contender, len(history.labels) + start.forgotten)
+        self.begin = state.first_row(history)
+        # Labels learned that are no longer at hand: the grid counts them too. Fewer than none when rows entered the
+        # past later: these are in the history, but were never learned.
+        self.forgotten = state.rows_learned - state.labels_learned(history)
+        self.current = grid_at(self.contender, len(history.labels) + self.forgotten)
         self.blocks = self._blocks()
         self.refits = [
-            self._refit(grid, begin, end)
-            for grid, begin, end in self.blocks
-            if grid is not None and grid != start.stand.grid
+            self._refit(grid, begin, end) for grid, begin, end in self.blocks if grid is not None and grid != state.grid
         ]
 
-    def finish(self, done: list[Refitted]) -> WalkResult:
+    def finish(self, done: list[RefitResult]) -> WalkResult:
         """Puts the blocks together."""
-        history, stand = self.history, self.start.stand
+        history, state = self.history, self.state
         results = iter(zip(self.refits, done, strict=True))
         values: list[Floats] = []
         trained_through: list[date | None] = []
@@ -131,49 +157,74 @@ class BatchWalker:
             if grid is None:
                 values.append(np.full(end - begin, np.nan))
                 through = None
-            elif grid == self.start.stand.grid:
-                values.append(_thawed(self.start.stand.model or b"").predict(history.rows[begin:end]))
-                through = self.start.stand.trained_through
+            elif grid == self.state.grid:
+                values.append(_deserialized(self.state.model or b"").predict(history.rows[begin:end]))
+                through = self.state.trained_through
             else:
                 refit, result = next(results)
                 values.append(result.values)
                 through = history.learned_through(refit.last)
                 if refit.keep:
-                    stand = Stand(None, through, refit.last - refit.first, grid, result.model)
+                    state = replace(
+                        state,
+                        trained_through=through,
+                        rows_trained=refit.last - refit.first,
+                        grid=grid,
+                        model=result.model,
+                    )
             trained_through += [through] * (end - begin)
-        stand = Stand(
-            _predicted_through(history, self.start), stand.trained_through, stand.rows_trained, stand.grid, stand.model
+        labels, is_new = len(history.labels), len(history.labels) > self.state.labels_learned(history)
+        state = replace(
+            state,
+            learned_through=history.learned_through(labels) if is_new else state.learned_through,
+            rows_learned=labels + self.forgotten,
+            predicted_through=state.predicted_with(history),
+            is_foreign=False,
         )
-        model = None if stand.model is None else _thawed(stand.model)
-        values_ = np.concatenate(values) if values else np.empty(0)
-        return WalkResult(self.start.begin, values_, trained_through, self.start.end(history, stand), model, stand)
+        model = None if state.model is None else _deserialized(state.model)
+        predictions = np.concatenate(values) if values else np.empty(0)
+        return WalkResult(self.begin, predictions, trained_through, state, model)
 
     def _blocks(self) -> list[tuple[int | None, int, int]]:
         """Point of the grid, first row and end of each run of rows that one model predicts."""
-        history, begin = self.history, self.start.begin
-        known = history.labels_known_on(history.event_days[begin:]) + self.start.forgotten
+        history, begin = self.history, self.begin
+        known = history.labels_known_on(history.event_days[begin:]) + self.forgotten
         blocks: list[tuple[int | None, int, int]] = []
         for grid, run in groupby(known.tolist(), lambda labels: grid_at(self.contender, labels)):
             end = begin + len(list(run))
             blocks.append((grid, begin, end))
             begin = end
-        if self.current not in {self.start.stand.grid, None, *(grid for grid, _, _ in blocks)}:
-            blocks.append((self.current, begin, begin))
+        if self.current not in {self.state.grid, None, *(grid for grid, _, _ in blocks)}:
+            blocks.append((self.current, begin, begin))  # due, though it predicts no row of this history yet
         return blocks
 
     def _refit(self, grid: int, begin: int, end: int) -> Refit:
-        last = grid - self.start.forgotten
+        last = grid - self.forgotten
         first = max(0, last - self.contender.window) if self.contender.window else 0
         return Refit(grid, first, last, begin, end, keep=grid == self.current)
 
 
+def grid_at(contender: Contender, labels: int) -> int | None:
+    """The newest point of the grid of refits when so many labels are known; None before the first fit.
+
+    >>> contender = Contender(kind="batch", procedure="ridge", first_fit=20, refit_every=10)
+    >>> [grid_at(contender, labels) for labels in (19, 20, 29, 30)]
+    [None, 20, 20, 30]
+    """
+    if labels < contender.first_fit:
+        return None
+    return labels - (labels - contender.first_fit) % contender.refit_every
+
+
+def run_refit(contender: Batch, history: History, refit: Refit) -> RefitResult:
+    """Fits one model of the grid and predicts with it."""
+    model = contender.fit(history.labelled_rows[refit.first : refit.last], history.labels[refit.first : refit.last])
+    values = model.predict(history.rows[refit.begin : refit.end]) if refit.end > refit.begin else np.empty(0)
+    return RefitResult(values, serialize(model) if refit.keep else None)
+
+
 @lru_cache(maxsize=16)
-def _thawed(content: bytes) -> Model:
-    """A fitted model, which nothing changes: whoever asks with the same bytes again is given the same one."""
+def _deserialized(content: bytes) -> Model:
+    """A fitted model, which nothing changes: equal bytes give the same object, unpickled once."""
     model: Model = deserialize(content)
     return model
-
-
-def _predicted_through(history: History, start: Start) -> date | None:
-    days = [day for day in (start.stand.predicted_through, history.last_target()) if day is not None]
-    return max(days, default=None)

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from core.config.tasks import Task
-from training.backtest import replay
-from training.backtest.replay import LearnerReplay
-from training.backtest.state import Position
+from training.backtest.replay import LearnerReplay, replay_appended
+from training.backtest.state import WalkState
 from training.backtest.walk_forward import Walk
 from training.evaluation import outcomes
 from training.event_log.events import NewEvent
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from features.dataset import Dataset
 
 REST_EVERY = 63
-"""Nights between two times that positions are stored: with four batch models they are 300 kB."""
+"""Nights between two times that the states of the walks are stored: with four batch models they are 300 kB."""
 
 
 @dataclass(eq=False)
@@ -36,7 +35,7 @@ class TrainingSession:
     contenders that hold an alias: a later version is registered of these only (and a first one of each).
     """
 
-    positions: dict[str, Position | None] = field(default_factory=dict)
+    states: dict[str, WalkState | None] = field(default_factory=dict)
     learners: dict[str, Learner] = field(default_factory=dict)
     walks: dict[str, Walk] = field(default_factory=dict)
     labels: pl.DataFrame | None = None
@@ -46,13 +45,13 @@ class TrainingSession:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to store the positions."""
+        """Whether it is time to store the states of the walks."""
         return self.nights % REST_EVERY == 0
 
     def keep(self, dataset: "Dataset", walks: Mapping[str, Walk]) -> None:
         """Remembers where the walks ended. What learners said until the last rest is stored, and forgotten."""
         self.walks = dict(walks)
-        self.positions = {name: walk.position for name, walk in walks.items()}
+        self.states = {name: walk.state for name, walk in walks.items()}
         self.learners = {name: walk.learner for name, walk in walks.items() if walk.learner is not None}
         self.labels = outcomes.of_dataset(dataset)
         if self.is_due:
@@ -60,12 +59,12 @@ class TrainingSession:
                 learner.forget_said(learner.seq)
         self.nights += 1
 
-    def tails(self, appended: Sequence[NewEvent]) -> dict[str, LearnerReplay]:
+    def replays(self, appended: Sequence[NewEvent]) -> dict[str, LearnerReplay]:
         """The learners held, with the rows that were appended to the log since they had learned all of it."""
         return {
-            name: replay.going_on(learner, position.learned_through, appended)
+            name: replay_appended(learner, state.learned_through, appended)
             for name, learner in self.learners.items()
-            if (position := self.positions[name]) is not None
+            if (state := self.states[name]) is not None
         }
 
     def wants_registered(self, task: Task, name: str, rows_trained: int) -> bool:

@@ -1,6 +1,7 @@
 """The walk: no label before its time, and pieces that give what the whole gives, to the bit."""
 
 import itertools
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -15,7 +16,8 @@ from core.config.tasks import Task
 from core.errors import DataRefusedError
 from features.dataset import Dataset
 from training.backtest import parallel
-from training.backtest.walk_forward import Position, Walk, walk, walk_all
+from training.backtest.state import WalkState
+from training.backtest.walk_forward import Walk, walk, walk_all
 from training.models.base import serialize
 
 ROWS = 90
@@ -48,8 +50,8 @@ class Stage:
             table = table.with_columns(unknown.alias("label"))
         return replace(self.dataset, table=table)
 
-    def walk(self, rows: int, position: Position | None = None, *, labelled: bool = False) -> Walk:
-        return walk(self.task, self.name, self.at(rows, labelled=labelled), position)
+    def walk(self, rows: int, state: WalkState | None = None, *, labelled: bool = False) -> Walk:
+        return walk(self.task, self.name, self.at(rows, labelled=labelled), state)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def stage(request: pytest.FixtureRequest, stages: dict[tuple[str, str], Stage]) 
 
 def the_same(first: Walk, second: Walk) -> None:
     """Position, version and model agree to the bit."""
-    assert first.position == second.position
+    assert first.state == second.state
     assert (first.trained_through, first.rows_trained) == (second.trained_through, second.rows_trained)
     assert (first.model is None) == (second.model is None)
     if first.model is not None and second.model is not None:
@@ -78,11 +80,11 @@ def the_same(first: Walk, second: Walk) -> None:
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.tuples(st.integers(1, ROWS - 1), st.booleans()), max_size=5, unique_by=lambda cut: cut[0]))
 def test_any_pieces_give_what_the_whole_gives(stage: Stage, cuts: list[tuple[int, bool]]) -> None:
-    position, predictions = None, []
+    state, predictions = None, []
 
     for rows, labelled in [*sorted(cuts), (ROWS, False)]:
-        piece = stage.walk(rows, position, labelled=labelled)
-        position = piece.position
+        piece = stage.walk(rows, state, labelled=labelled)
+        state = piece.state
         predictions.append(piece.predictions)
 
     assert pl.concat(predictions).equals(stage.whole.predictions)
@@ -90,12 +92,12 @@ def test_any_pieces_give_what_the_whole_gives(stage: Stage, cuts: list[tuple[int
 
 
 def test_seven_nights_give_what_one_run_after_a_week_gives(stage: Stage) -> None:
-    start = stage.walk(ROWS - 7).position
-    nights, position = [], start
+    start = stage.walk(ROWS - 7).state
+    nights, state = [], start
 
     for rows in range(ROWS - 6, ROWS + 1):
-        night = stage.walk(rows, position)
-        position = night.position
+        night = stage.walk(rows, state)
+        state = night.state
         nights.append(night)
     week = stage.walk(ROWS, start)
 
@@ -105,7 +107,7 @@ def test_seven_nights_give_what_one_run_after_a_week_gives(stage: Stage) -> None
 
 
 def test_a_second_run_on_the_same_rows_predicts_and_learns_nothing(stage: Stage) -> None:
-    again = stage.walk(ROWS, stage.whole.position)
+    again = stage.walk(ROWS, stage.whole.state)
 
     assert again.predictions.is_empty()
     assert again.predictions.schema == stage.whole.predictions.schema
@@ -150,25 +152,35 @@ def test_a_poisoned_future_moves_nothing_before_it(stage: Stage, poisoned_from: 
 
 def test_the_last_label_is_learned_and_tomorrows_is_not(stage: Stage) -> None:
     last_labelled: date = stage.dataset.table["target_date"][ROWS - 2]
-    position = stage.whole.position
+    state = stage.whole.state
 
-    assert position.learned_through == last_labelled
-    assert position.rows_learned == ROWS - 1
+    assert state.learned_through == last_labelled
+    assert state.rows_learned == ROWS - 1
     if stage.task.contenders[stage.name].kind != "batch":
         assert stage.whole.trained_through == last_labelled
         assert stage.whole.rows_trained == ROWS - 1
 
 
-def test_without_its_model_a_position_is_rebuilt_from_the_rows(stage: Stage) -> None:
+def test_without_its_model_a_walk_is_rebuilt_from_the_rows(stage: Stage) -> None:
     half = stage.walk(60)
 
-    rest = stage.walk(80, replace(half.position, model=None))
-    last = stage.walk(ROWS, rest.position)
+    rest = stage.walk(80, WalkState(half.state.learned_through, half.state.rows_learned, is_foreign=True))
+    last = stage.walk(ROWS, rest.state)
 
     assert rest.predictions.equals(stage.whole.predictions[60:80])
     assert last.predictions.equals(stage.whole.predictions[80:])
-    assert last.position.learned_through == stage.whole.position.learned_through
-    assert last.position.rows_learned == stage.whole.position.rows_learned
+    assert last.state.learned_through == stage.whole.state.learned_through
+    assert last.state.rows_learned == stage.whole.state.rows_learned
+
+
+def test_a_state_is_stored_in_the_bytes_of_the_first_release() -> None:
+    """Rows that another release stored are read: a tuple of five, beside the columns of the table."""
+    content = pickle.dumps((date(2020, 1, 3), date(2020, 1, 2), 30, 20, b"a model"), 5)
+
+    state = WalkState.stored(date(2020, 1, 2), 40, content)
+
+    assert state == WalkState(date(2020, 1, 2), 40, date(2020, 1, 3), date(2020, 1, 2), 30, 20, b"a model")
+    assert state.packed() == content
 
 
 def test_a_label_that_comes_late_is_never_learned_afterwards(stage: Stage) -> None:
@@ -177,10 +189,10 @@ def test_a_label_that_comes_late_is_never_learned_afterwards(stage: Stage) -> No
     )
     first = walk(stage.task, stage.name, replace(stage.dataset, table=gap.head(70)), None)
 
-    mended = walk(stage.task, stage.name, stage.dataset, first.position)
-    unmended = walk(stage.task, stage.name, replace(stage.dataset, table=gap), first.position)
+    mended = walk(stage.task, stage.name, stage.dataset, first.state)
+    unmended = walk(stage.task, stage.name, replace(stage.dataset, table=gap), first.state)
 
-    assert mended.position.rows_learned == unmended.position.rows_learned == ROWS - 2
+    assert mended.state.rows_learned == unmended.state.rows_learned == ROWS - 2
     if stage.task.contenders[stage.name].kind != "batch":
         the_same(mended, unmended)
 
@@ -218,7 +230,7 @@ def test_before_the_first_fit_there_is_no_version(stages: dict[tuple[str, str], 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_an_empty_dataset_and_one_row_are_walked_too(stage: Stage, rows: int) -> None:
     first = stage.walk(rows)
-    whole = stage.walk(ROWS, first.position)
+    whole = stage.walk(ROWS, first.state)
 
     assert len(first.predictions) == rows
     assert whole.predictions.equals(stage.whole.predictions.tail(ROWS - rows))
