@@ -18,10 +18,9 @@ import structlog
 from contender.servers.processes import Postgres
 from core.config.settings import Settings, keep_loopback_from_proxies
 from core.db.engine import connect
-from tests import tables
+from tests.support import tables
+from tests.support.paths import REPOSITORY
 from tests.support.shared_servers import Mlflow, SharedServers, end
-
-REPOSITORY = Path(__file__).parent.parent
 
 # The same examples in every run, however slow the machine is: a failure is the code's, never the day's.
 hypothesis.settings.register_profile(

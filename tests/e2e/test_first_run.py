@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.laptop import REPOSITORY, Laptop
+from tests.support.e2e.laptop import REPOSITORY, Laptop
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:

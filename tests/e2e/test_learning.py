@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from contender.servers.processes import session
-from tests.e2e.laptop import REPOSITORY, SERVICES, Laptop
+from tests.support.e2e.laptop import REPOSITORY, SERVICES, Laptop
 
 PORTS = {"8000": "api", "8001": "features", "8002": "ingestion"}
 FILTERS = {'{series_id: "airline", value: .target}': lambda row: {"series_id": "airline", "value": row["target"]}}

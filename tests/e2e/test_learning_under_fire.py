@@ -17,7 +17,7 @@ from core.config.settings import Settings
 from core.config.task_files import load_pushed
 from core.db.engine import connect, migrate
 from core.db.event_tables import checkpoints, events
-from tests.e2e.fire import (
+from tests.support.e2e.fire import (
     Gate,
     Replica,
     Said,
@@ -29,7 +29,7 @@ from tests.e2e.fire import (
     wait_until,
     write_task,
 )
-from tests.e2e.fire_load import WRITERS, Load, plan
+from tests.support.e2e.fire_load import WRITERS, Load, plan
 from training.event_log import store as event_log
 from training.event_log.store import LearnerKey
 from training.learners import checkpoints as store

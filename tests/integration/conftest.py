@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.integration.stage import Stage
-from tests.integration.terminal import Terminal
+from tests.support.stage import Stage
+from tests.support.terminal import Terminal
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ import sqlalchemy as sa
 from contender.servers.processes import Postgres, Process, free_port, start_mlflow, wait_for_mlflow
 from core.config.settings import Settings
 from core.files import write_atomically
+from tests.support.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).parent.parent.parent
 OPTIONS = {
     # What the server has taken then outlives all but the machine; tests of that have a server of their own.
     "fsync": "off",

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parent.parent.parent
+from tests.support.paths import REPOSITORY
+
 MOST_MODULES, MOST_LINES = 12, 300
 STILL_WIDER = {"contender/replay": 14}
 """Folders of which modules wait to be folded into their neighbours. It only ever gets shorter."""

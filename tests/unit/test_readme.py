@@ -14,11 +14,11 @@ from core.config.task_files import load_pushed, load_task
 from core.db import access_tables, event_tables
 from core.db.pipeline_tables import metadata
 from features.transforms import TRANSFORMS
+from tests.support.paths import REPOSITORY
 from training.models.catalog import PROCEDURES, make
 from training.models.online_catalog import ONLINE
 from training.models.task_check import check_pushed
 
-REPOSITORY = Path(__file__).parent.parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 

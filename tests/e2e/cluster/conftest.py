@@ -8,34 +8,15 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import pytest
 import requests
 
-from tests.e2e.cluster import kube
+from tests.support.cluster import kube
+from tests.support.cluster.installed import MEASURED, SERVICES, Installed
 
 collect_ignore = ["test_newer_cluster.py"]
 """Collected when it is named only: Kubernetes of today is needed for it (.github/workflows/cluster.yml)."""
-SERVICES = (
-    "statefulset/postgres",
-    "statefulset/api",
-    "deployment/mlflow",
-    "deployment/features",
-    "deployment/ingestion",
-)
-
-
-@dataclass
-class Installed:
-    """What was measured when the system was put onto the cluster, in seconds from `kubectl apply`."""
-
-    ready: float = 0.0
-    first_prediction: float = 0.0
-    memory: dict[str, float] = field(default_factory=dict)
-
-
-MEASURED = Installed()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from tests.e2e.cluster import kube
-from tests.e2e.cluster.conftest import SERVICES, Installed
+from tests.support.cluster import kube
+from tests.support.cluster.installed import SERVICES, Installed
 
 RUNNING = ("postgres", "mlflow", "api", "features", "ingestion")
 

@@ -6,18 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.cluster import kube
+from tests.support.cluster import kube
+from tests.support.cluster.installed import JOBS
 
-JOBS = {
-    "ingest-spy": "GSPC from sample: nothing new",
-    "train": "nothing to do",
-    "promote": "nothing to do",
-    "predict": "spy 2019-01-02",
-    "monitor": "stale",
-    "checkpoint": "every learner is",
-    "backup": "1 are kept",
-    "stream-airline": "airline 1949-01: predicted None, was 112",
-}
 LABELS = "SELECT contender, target_date, value FROM contender_predictions WHERE task = '{}' ORDER BY 1, 2"
 
 

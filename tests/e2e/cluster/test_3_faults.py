@@ -5,35 +5,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import requests
 
-from tests.e2e.cluster import kube
-from tests.e2e.cluster.conftest import SERVICES
+from tests.support.cluster import kube
+from tests.support.cluster.installed import SERVICES, learn
 
 
 def kill(name: str) -> None:
     """Kills a pod at once: no SIGTERM, no grace."""
     pod = kube.pods(name)[0]["metadata"]["name"]
     kube.kubectl("delete", "pod", pod, "--force", "--grace-period=0", "--wait=false")
-
-
-def learn(number: int) -> dict[str, Any]:
-    """Sends one row to learn from, again and again until it is acknowledged."""
-    row = {"id": f"fault-{number}", "features": {"x": float(number)}, "target": 2.0 * number}
-    headers = {"Authorization": f"Bearer {kube.secret('CONTENDER_TRAINER_TOKEN')}", "Connection": "close"}
-
-    def send() -> dict[str, Any] | None:
-        try:
-            response = requests.post(f"{kube.API}/predict_learn", json=row, headers=headers, timeout=5)
-        except requests.RequestException:
-            return None
-        return response.json() if response.status_code in (200, 201) else None
-
-    told = kube.wait_for(f"row {number} is learned", send, 120, every=0.5)
-    assert told is not None
-    return told
 
 
 @contextmanager

@@ -1,8 +1,7 @@
 """A backup that was put back: what came after it is gone, what was there stays under another name, all goes on."""
 
-from tests.e2e.cluster import kube
-from tests.e2e.cluster.conftest import SERVICES
-from tests.e2e.cluster.test_3_faults import learn
+from tests.support.cluster import kube
+from tests.support.cluster.installed import SERVICES, learn
 
 
 def test_a_backup_is_put_back_by_its_job_and_everything_goes_on_from_there() -> None:

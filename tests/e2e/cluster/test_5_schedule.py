@@ -1,7 +1,7 @@
 """The CronJobs, let go: each runs by its own schedule."""
 
-from tests.e2e.cluster import kube
-from tests.e2e.cluster.test_2_jobs import JOBS
+from tests.support.cluster import kube
+from tests.support.cluster.installed import JOBS
 
 
 def by_schedule() -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster import kube
+from tests.support.cluster import kube
 
 
 def settled(job: str) -> str | None:

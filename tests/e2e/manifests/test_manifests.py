@@ -11,7 +11,7 @@ import yaml
 
 from k8s import lint
 from k8s.lint.documents import job_spec, name_of, pods, workflow_spec
-from tests.e2e.manifests.rendering import FOLDERS, K8S, REMOTE, installed, rendered, together
+from tests.support.cluster.rendering import FOLDERS, K8S, REMOTE, installed, rendered, together
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl renders the manifests")
 

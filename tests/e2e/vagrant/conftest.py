@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.vagrant.machine import Machine, debian, machine
-from tests.e2e.vagrant.release_host import ReleaseHost, release_host
+from tests.support.cluster.machine import Machine, debian, machine
+from tests.support.cluster.release_host import ReleaseHost, release_host
 
 FOLDER = Path(__file__).parent
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.vagrant.machine import REPOSITORY
-from tests.e2e.vagrant.release_host import VERSION, ReleaseHost
+from tests.support.cluster.machine import REPOSITORY
+from tests.support.cluster.release_host import VERSION, ReleaseHost
 
 SCRIPTS = sorted(
     path

@@ -5,8 +5,8 @@
 
 import pytest
 
-from tests.e2e.vagrant.machine import Machine
-from tests.e2e.vagrant.release_host import ReleaseHost, sha256
+from tests.support.cluster.machine import Machine
+from tests.support.cluster.release_host import ReleaseHost, sha256
 
 IMAGE = "docker.io/library/contender:0.1.0"
 OFFERED = "/var/lib/rancher/k3s/server/static/contender"

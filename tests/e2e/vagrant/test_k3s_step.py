@@ -4,8 +4,8 @@ import stat
 
 import pytest
 
-from tests.e2e.vagrant.machine import Machine
-from tests.e2e.vagrant.release_host import VERSION, ReleaseHost, sha256
+from tests.support.cluster.machine import Machine
+from tests.support.cluster.release_host import VERSION, ReleaseHost, sha256
 
 K3S = "/usr/local/bin/k3s"
 TOKEN = "ab" * 32

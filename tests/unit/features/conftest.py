@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -10,8 +9,8 @@ import pytest
 from core.config.task_files import load_task
 from core.config.tasks import Feature, Task
 from core.jobs import calendars
+from tests.support.paths import TASKS
 
-TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 Bars = Callable[..., pl.DataFrame]
 
 

@@ -1,7 +1,6 @@
 import random
 from datetime import UTC, date, datetime, timedelta, timezone
 from math import inf, nan
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,8 +14,8 @@ from ingestion import quality
 from ingestion.quality import check, gaps, require_same_scale
 from ingestion.sources.base import RawRow
 from ingestion.store.observations import Observation
+from tests.support.paths import TASKS
 
-TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 SPY = load_task(TASKS, "spy")
 AIRLINE = load_task(TASKS, "airline")
 NOW = datetime(2024, 7, 20, tzinfo=UTC)

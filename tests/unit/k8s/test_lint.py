@@ -2,7 +2,6 @@
 
 import io
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +12,9 @@ from core.jobs.runner import EXIT_CODES
 from k8s import lint
 from k8s.lint import __main__ as command
 from k8s.lint import jobs, references
-from tests.unit.k8s.installations import DIGEST, broken, sound, without
+from tests.support.cluster.installations import DIGEST, broken, sound, without
+from tests.support.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).parent.parent.parent.parent
 JOB = "CronJob/train:spec.jobTemplate.spec"
 POD = "Deployment/api:spec.template.spec"
 CONTAINER = f"{POD}.containers.0"

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from k8s import lint
-from tests.unit.k8s.installations import broken, sound
+from tests.support.cluster.installations import broken, sound
 
 POD = "Deployment/api:spec.template.spec"
 

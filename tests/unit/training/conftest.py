@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from core.config.task_files import load_task
 from core.config.tasks import Contender, Task
 from features.dataset import Dataset
 from features.transforms import columns
+from tests.support.paths import TASKS
 
-TASKS = Path(__file__).parent.parent.parent.parent / "tasks"
 AS_OF = datetime(2020, 1, 1, tzinfo=UTC)
 
 MakeDataset = Callable[..., Dataset]

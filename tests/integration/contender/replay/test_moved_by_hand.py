@@ -1,0 +1,106 @@
+"""A replay whose champion a person has moved: its story is that of the ledger, whoever wrote the move down."""
+
+import io
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+import sqlalchemy as sa
+from rich.console import Console
+
+from contender.replay import run as replay
+from contender.replay import store as replays
+from contender.replay.analysis import ReplayResult
+from contender.replay.champions import EXTERNAL
+from core.config.settings import Settings
+from core.jobs.clock import SystemClock
+from tests.support.stage import Stage, month, wave
+from training.ledger import unpin
+from training.ledger.entries import CHAMPION
+from training.registry import client as registry
+
+FIRST, MONTHS, BEFORE, BEGINS = 16, 40, 3, "naive"
+MOVED = month(FIRST + BEFORE)
+"""The first night that is walked after the move."""
+
+
+@pytest.fixture
+def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Iterator[Stage]:
+    stage = Stage(settings_with_mlflow, engine)
+    stage.put(wave(MONTHS))
+    yield stage
+    with engine.begin() as connection:
+        schema = replays.schema_of(name_of(stage))
+        connection.execute(sa.schema.DropSchema(schema, cascade=True, if_exists=True))
+
+
+def name_of(stage: Stage) -> str:
+    return replays.name_of(stage.task.name, "a")
+
+
+def walk(stage: Stage, nights: int) -> ReplayResult:
+    console = Console(file=io.StringIO())
+    return replay.replay(stage.settings, stage.task, month(FIRST), nights, "a", console, BEGINS)
+
+
+def move_by_hand(stage: Stage) -> str:
+    """Gives the title to another contender in MLflow, and says which."""
+    tags = {
+        version: registry.find(stage.settings, name_of(stage), version).tags["contender"]  # type: ignore[union-attr]
+        for version in (1, 2, 3)
+    }
+    version = next(version for version, contender in tags.items() if contender == "ridge")
+    registry.set_alias(stage.settings, name_of(stage), CHAMPION, version)
+    return tags[version]
+
+
+def release(stage: Stage) -> None:
+    settings = stage.settings.model_copy(update={"schema_name": replays.schema_of(name_of(stage))})
+    assert unpin.unpin(settings, name_of(stage), SystemClock(), who="anna", why="seen enough") == (CHAMPION,)
+
+
+def moves(story: ReplayResult) -> list[tuple[date, str, str | None, str | None]]:
+    return [
+        (one.night, one.outcome, one.from_contender, one.to_contender) for one in story.changes if not one.is_refresh
+    ]
+
+
+def test_a_move_that_a_night_has_found_is_told_as_a_persons(stage: Stage) -> None:
+    walk(stage, BEFORE)
+    now = move_by_hand(stage)
+
+    story = walk(stage, BEFORE + 3)
+
+    assert moves(story) == [(month(FIRST), "FORCED", None, BEGINS), (MOVED, EXTERNAL, BEGINS, now)]
+    assert [one.by_hand for one in story.changes] == [False, True]
+    assert "the title changed hands once, by hand." in story.in_words
+    assert story.changes[-1].why.startswith("Not by the gate: moved by hand in MLflow")
+    assert story.ways[0].name == "served: the champion by evidence, moved by hand once"
+    assert f"contender unpin {stage.task.name} --replay a --why" in story.standing
+
+
+def test_once_released_a_refresh_is_told_as_a_refresh_and_who_released_it(stage: Stage) -> None:
+    walk(stage, BEFORE)
+    now = move_by_hand(stage)
+    walk(stage, BEFORE + 2)
+    release(stage)
+
+    story = walk(stage, BEFORE + 9)
+
+    refreshed = [one for one in story.changes if one.is_refresh and one.to_contender == now]
+    assert refreshed
+    assert (MOVED, EXTERNAL, BEGINS, now) in moves(story)
+    (moved,) = [one for one in story.changes if one.by_hand]
+    assert moved.why.endswith("No evidence is behind it. Released since by anna: “seen enough”.")
+
+
+@pytest.mark.parametrize("later", [0, 4])
+def test_a_move_that_unpin_has_found_is_of_the_night_after_which_it_was_made(stage: Stage, later: int) -> None:
+    walk(stage, BEFORE)
+    now = move_by_hand(stage)
+    release(stage)
+
+    story = walk(stage, BEFORE + later)
+
+    night = MOVED if later else month(FIRST + BEFORE - 1)
+    assert moves(story)[1] == (night, EXTERNAL, BEGINS, now)

@@ -1,0 +1,216 @@
+"""Who answers for a pushed task: the live learner, or the version on which somebody put the alias."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from core.config.settings import Settings
+from core.db.event_tables import checkpoints
+from serving.pushed.follower import PushedChampions
+from serving.runtime import reloads
+from tests.support.serving.pushed_world import PushedWorld, features
+from tests.support.serving.world import Api, open_api, wait_for
+from training.event_log.events import NewEvent
+from training.registry import client as registry
+
+AWAY = "http://127.0.0.1:9"
+ASKED = {"in_1": 4.4, "in_2": 2.1}
+
+
+@pytest.fixture
+def world(settings_with_mlflow: Settings, engine: sa.Engine) -> PushedWorld:
+    return PushedWorld(settings_with_mlflow, engine)
+
+
+def restarted(world: PushedWorld, **changes: object) -> PushedChampions:
+    """A worker that has just started, after its first poll."""
+    world.declare(world.task)
+    champions = PushedChampions(world.engine, world.settings.model_copy(update=changes), world.lives, world.alerts)
+    champions.poll()
+    return champions
+
+
+def says(world: PushedWorld) -> tuple[str, int | None, float | None]:
+    served = world.live.served()
+    return served.mode, served.version, served.answering.predict(ASKED, None)
+
+
+def test_on_the_newest_version_the_live_learner_answers(world: PushedWorld) -> None:
+    world.champions.poll()
+    assert says(world) == ("live", None, None)
+
+    version, then = world.version(10)
+    world.learn(10)
+    world.champions.poll()
+
+    assert says(world) == ("live", version, world.live.live.predict(ASKED, None))
+    assert world.live.live.predict(ASKED, None) != then.ask(ASKED, "default")
+    assert world.live.served().last_event_id == 20
+
+
+def test_on_an_older_version_that_one_answers_until_the_alias_is_back(world: PushedWorld) -> None:
+    first, then = world.version(10)
+    second, _ = world.version(10)
+
+    world.move_by_hand(first)
+    world.champions.poll()
+    world.learn(10)
+    assert says(world) == ("frozen", first, then.ask(ASKED, "default"))
+    assert world.live.served().last_event_id == 10
+
+    world.move_by_hand(second)
+    world.champions.poll()
+    assert says(world) == ("live", second, world.live.live.predict(ASKED, None))
+
+
+def test_a_reload_loads_who_is_frozen_again_and_until_that_succeeds_it_answers_on(world: PushedWorld) -> None:
+    first, _ = world.version(10)
+    world.version(10)
+    world.move_by_hand(first)
+    world.champions.poll()
+    before, said = world.live.served().answering, says(world)
+    world.champions.poll()
+    assert world.live.served().answering is before
+
+    reloads.ask(world.engine, world.task.name, who="test", why="test")
+    with world.engine.begin() as connection:
+        connection.execute(sa.update(checkpoints).values(state=checkpoints.c.state.op("||")(b"x")))
+    world.champions.poll()
+    assert world.live.served().answering is before
+
+    with world.engine.begin() as connection:
+        whole = sa.func.substring(checkpoints.c.state, 1, sa.func.octet_length(checkpoints.c.state) - 1)
+        connection.execute(sa.update(checkpoints).values(state=whole))
+    world.champions.poll()
+    assert world.live.served().answering is not before
+    assert says(world) == said
+
+
+def test_a_pinned_version_answers_frozen_from_the_next_version_on(world: PushedWorld) -> None:
+    pinned, then = world.version(10)
+    world.version(10)
+    world.move_by_hand(pinned)
+    world.version(10)
+
+    world.champions.poll()
+
+    assert says(world) == ("frozen", pinned, then.ask(ASKED, "default"))
+
+
+def test_while_mlflow_is_away_who_answered_answers_on_and_after_a_restart_too(world: PushedWorld) -> None:
+    first, then = world.version(10)
+    world.version(10)
+    world.move_by_hand(first)
+    world.champions.poll()
+    world.register()  # writes down the move that it finds
+    frozen = ("frozen", first, then.ask(ASKED, "default"))
+
+    elsewhere = world.settings.model_copy(update={"mlflow_url": AWAY})
+    away = PushedChampions(world.engine, elsewhere, world.lives, world.alerts)
+    away.poll()
+    assert says(world) == frozen
+
+    restarted(world, mlflow_url=AWAY)
+    assert says(world) == frozen
+
+
+def test_a_task_of_which_nothing_is_known_is_answered_live(world: PushedWorld) -> None:
+    world.learn(5)
+
+    restarted(world, mlflow_url=AWAY)
+
+    assert says(world) == ("live", None, world.live.live.predict(ASKED, None))
+
+
+def test_a_version_that_is_not_ours_changes_nothing(world: PushedWorld) -> None:
+    world.version(10)
+    (made,) = registry.versions_above(world.settings, world.task.name, 0)
+    foreign = registry.create_version(
+        world.settings, world.task.name, source=made.source, run_id=made.run_id, tags={}, description="by hand"
+    )
+    world.champions.poll()
+
+    world.move_by_hand(foreign)
+    world.champions.poll()
+
+    assert says(world)[:2] == ("live", made.version)
+
+
+def test_the_contender_that_is_to_learn_answers_before_it_has_a_version_unless_a_person_chose(
+    world: PushedWorld,
+) -> None:
+    of_linear, then = world.version(10)
+
+    world.declare(world.task.model_copy(update={"serves": "knn"}))
+    world.champions.poll()
+    assert says(world) == ("live", None, world.live.live.predict(ASKED, None))
+
+    of_knn, _ = world.version(10)
+    world.champions.poll()
+    assert says(world)[:2] == ("live", of_knn)
+
+    world.move_by_hand(of_linear)
+    world.champions.poll()
+    assert says(world) == ("frozen", of_linear, then.ask(ASKED, "default"))
+
+
+@pytest.fixture
+def api(world: PushedWorld) -> Iterator[Api]:
+    with open_api(world.settings) as api:
+        yield api
+
+
+def post(api: Api, path: str, body: Any, task: str) -> Any:
+    answer = api.client.post(f"{path}?task={task}", json=body)
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    return answer.get_json()
+
+
+def test_the_service_registers_by_itself_and_answers_as_the_alias_says(world: PushedWorld, api: Api) -> None:
+    task = world.task.name
+
+    def info() -> dict[str, Any]:
+        told: dict[str, Any] = api.ask(f"/model_metrics?task={task}")["model_info"]
+        return told
+
+    body = [{"features": features(n), "target": float(n % 7)} for n in range(30)]
+    post(api, "/predict_learn", body, task)
+    wait_for(lambda: world.champion() == 1, 200)
+    wait_for(lambda: info()["model_version"] == 1)
+    assert (info()["served"], info()["served_last_event_id"], info()["last_event_id"]) == ("live", 30, 30)
+
+    world.live.live.catch_up()
+    world.day = 20_000  # a session of its own, later than the one of the service
+    world.learned = 30
+    second, _ = world.version(30)
+    wait_for(lambda: info()["model_version"] == second)
+    live = post(api, "/predict", {"features": ASKED}, task)
+
+    world.move_by_hand(1)
+    wait_for(lambda: info()["served"] == "frozen")
+    frozen = post(api, "/predict", {"features": ASKED}, task)
+    with_id = post(api, "/predict", [{"features": ASKED, "id": "a"}], task)
+    ahead = post(api, "/predict_many", {"features": ASKED, "steps": 2}, task)["forecast"]
+    assert frozen != live
+    assert with_id == [frozen]
+    assert ahead[0]["value"] == frozen["prediction"]
+    assert post(api, "/predict_learn", {"features": ASKED, "target": 3.0}, task) == live
+    assert info()["served_last_event_id"] == 30
+
+    world.move_by_hand(second)
+    wait_for(lambda: info()["served"] == "live")
+
+
+def test_the_predictions_of_a_frozen_champion_do_not_enter_the_scores(world: PushedWorld) -> None:
+    first, _ = world.version(10)
+    world.version(10)
+    world.move_by_hand(first)
+    world.champions.poll()
+
+    said = world.live.live.predict(ASKED, None)
+    world.live.intake.take([NewEvent("predict", ASKED, None, "a")])
+    world.live.intake.take([NewEvent("label", None, 2.5, "a")])
+
+    assert world.live.live.learner.report()["default"]["last_prediction"] == said
