@@ -39,10 +39,11 @@ _KEPT: list[object] = []
 
 @dataclass(frozen=True)
 class Mlflow:
-    """A real MLflow server and its process."""
+    """A real MLflow server, its process, and its home folder, in which the artifacts lie."""
 
     url: str
     process: Process
+    home: Path
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class SharedServers:
         server = self.postgres()
         home = self.folder / "mlflow"
         port, pid = self.once("mlflow", lambda: _start_mlflow(home, server)).split()
-        return Mlflow(f"http://127.0.0.1:{port}", Process("mlflow", int(pid), home / "logs" / "mlflow.log"))
+        return Mlflow(f"http://127.0.0.1:{port}", Process("mlflow", int(pid), home / "logs" / "mlflow.log"), home)
 
     def once(self, name: str, make: Callable[[], str]) -> str:
         """A text that one worker makes, while the others wait for it."""

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from tests.support.serving.world import World, make_world, open_api, wait_for
+from tests.support.shared_servers import Mlflow
 from training.ledger import entries as ledger
 from training.registry import client as registry
 
@@ -19,20 +20,22 @@ def world(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> 
     return make_world(settings_with_mlflow, engine, tmp_path / "tasks")
 
 
-def artifact(world: World, version: int) -> Path:
+def artifact(mlflow: Mlflow, world: World, version: int) -> Path:
     """The pickled model of a version in the artifact store of the session's MLflow server."""
     query = {"name": world.stage.task.name, "version": str(version)}
     answer = registry._call(world.settings, "GET", "model-versions/get", registry.JOB, params=query)
     assert answer is not None
     path = urlsplit(answer["model_version"]["source"]).path.strip("/")
-    (found,) = Path(world.settings.home.parents[1]).rglob(f"artifacts/{path}/data/model.pkl")
+    (found,) = mlflow.home.rglob(f"artifacts/{path}/data/model.pkl")
     return found
 
 
-def test_an_artifact_that_was_changed_is_refused_and_the_old_model_serves_on(world: World) -> None:
+def test_an_artifact_that_was_changed_is_refused_and_the_old_model_serves_on(
+    mlflow_server: Mlflow, world: World
+) -> None:
     naive, linear = world.versions
     world.crown(naive)
-    pickled = artifact(world, linear.version)
+    pickled = artifact(mlflow_server, world, linear.version)
     content = bytearray(pickled.read_bytes())
     content[len(content) // 2] ^= 1
 
@@ -52,7 +55,7 @@ def test_an_artifact_that_was_changed_is_refused_and_the_old_model_serves_on(wor
 
     mended = hashlib.sha256(bytes(content)).hexdigest()
     kept = {hashlib.sha256(path.read_bytes()).hexdigest() for path in world.settings.bundles.rglob("model.pkl")}
-    assert kept == {mended, hashlib.sha256(artifact(world, naive.version).read_bytes()).hexdigest()}
+    assert kept == {mended, hashlib.sha256(artifact(mlflow_server, world, naive.version).read_bytes()).hexdigest()}
 
 
 def test_a_version_that_postgres_does_not_know_is_refused(world: World) -> None:
@@ -119,12 +122,14 @@ def test_the_ledgers_champion_serves_when_registry_and_disk_have_nothing_to_say(
         assert api.ask("/health/ready")["registry"]["state"] == "never heard"
 
 
-def test_a_champion_whose_files_are_gone_everywhere_else_comes_from_postgres(world: World) -> None:
+def test_a_champion_whose_files_are_gone_everywhere_else_comes_from_postgres(
+    mlflow_server: Mlflow, world: World
+) -> None:
     naive, _ = world.versions
     world.crown(naive)
     with open_api(world.settings) as api:
         wait_for(lambda: api.version(world.path) == naive.version)
-    shutil.rmtree(artifact(world, naive.version).parent.parent)
+    shutil.rmtree(artifact(mlflow_server, world, naive.version).parent.parent)
     shutil.rmtree(world.settings.bundles)
 
     with open_api(world.settings) as api:

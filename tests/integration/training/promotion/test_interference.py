@@ -10,6 +10,7 @@ from core.config.settings import Settings
 from core.errors import IntegrityError, RegistryUnreachableError
 from core.jobs import leases
 from core.jobs.runner import exit_code
+from tests.support.shared_servers import Mlflow
 from tests.support.stage import SERIES, Stage
 from tests.support.training.promotions import FLAT, crowned, decided, off_by, phases
 from training import promote
@@ -140,12 +141,10 @@ def test_without_mlflow_the_job_is_to_be_tried_again_and_nothing_is_lost(stage: 
     assert stage.promote().outcome == "BOOTSTRAP"
 
 
-def test_one_flipped_byte_in_the_store_and_the_model_never_takes_an_alias(
-    stage: Stage, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_one_flipped_byte_in_the_store_and_the_model_never_takes_an_alias(stage: Stage, mlflow_server: Mlflow) -> None:
     stage.came_true(FLAT, naive=off_by(5), ridge=off_by(1), linear=off_by(2))
     _, ridge, _ = stage.versions("naive", "ridge", "linear")
-    (stored,) = tmp_path_factory.getbasetemp().rglob(f"{ridge.run_id}/artifacts/model/data/model.pkl")
+    (stored,) = mlflow_server.home.rglob(f"{ridge.run_id}/artifacts/model/data/model.pkl")
     content = bytearray(stored.read_bytes())
     content[len(content) // 2] ^= 1
     stored.write_bytes(bytes(content))

@@ -21,6 +21,7 @@ from core.config.task_files import load_task
 from core.config.tasks import Task
 from core.errors import ConfigurationError, IntegrityError, NotFoundError, RegistryUnreachableError
 from features.transforms import columns
+from tests.support.shared_servers import Mlflow
 from tests.support.stage import Stage
 from training.models.base import Model, deserialize, serialize
 from training.models.catalog import Batch, make
@@ -116,11 +117,9 @@ def test_what_is_downloaded_has_the_digest_that_was_recorded(stage: Stage, tmp_p
     assert registry.load_model(folder) == Linear((0.001,), 1.0)
 
 
-def test_one_flipped_byte_in_the_store_changes_the_digest(
-    stage: Stage, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_one_flipped_byte_in_the_store_changes_the_digest(stage: Stage, tmp_path: Path, mlflow_server: Mlflow) -> None:
     (version,) = stage.versions("ridge")
-    (stored,) = tmp_path_factory.getbasetemp().rglob(f"{version.run_id}/artifacts/model/data/model.pkl")
+    (stored,) = mlflow_server.home.rglob(f"{version.run_id}/artifacts/model/data/model.pkl")
     content = bytearray(stored.read_bytes())
     content[len(content) // 2] ^= 1
     stored.write_bytes(bytes(content))
