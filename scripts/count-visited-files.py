@@ -54,12 +54,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkout", nargs="?", type=Path, default=Path(__file__).parent.parent)
     parser.add_argument("--list", action="store_true", help="name the files")
-    parser.add_argument("--serve", metavar="OUT", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=("moves", "requests"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        return serve(Path(arguments.serve))
-    visited = measure(arguments.checkout.resolve())
-    for way, files in visited.items():
+        ways = WAYS[arguments.serve]()
+        Path(os.environ["VISITED_WAYS"]).write_text(json.dumps(ways))
+        return 0
+    for way, files in measure(arguments.checkout.resolve()).items():
         print(f"| {way} | {len(files)} |")
         if arguments.list:
             print("".join(f"    {name}\n" for name in files))
@@ -69,83 +70,105 @@ def main() -> int:
 def measure(checkout: Path) -> dict[str, list[str]]:
     """The files that each way visits, in a checkout that is run."""
     with tempfile.TemporaryDirectory(prefix="visited-") as folder:
-        home, tracer = Path(folder, "home"), Path(folder, "tracer")
+        tracer = Path(folder, "tracer")
         tracer.mkdir()
         (tracer / "sitecustomize.py").write_text(TRACER)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("CONTENDER_")},
             **{f"CONTENDER_{name}_PORT": str(free_port()) for name in ("API", "MLFLOW", "INGESTION", "FEATURES")},
-            "CONTENDER_HOME": str(home),
+            "CONTENDER_HOME": str(Path(folder, "home")),
             "CONTENDER_TASKS": str(checkout / "tasks"),
             "CONTENDER_YAHOO_URL": "http://127.0.0.1:9",
             "PYTHONPATH": str(checkout),
         }
-
-        def run(*command: str, out: str = "", **variables: str) -> list[str]:
-            """Runs Python in the checkout; with `out`, returns the files that it visited."""
-            traced = {"PYTHONPATH": f"{tracer}{os.pathsep}{checkout}", "VISITED_ROOT": str(checkout)} if out else {}
-            file = Path(folder, f"{out}.json")
-            variables |= {**traced, "VISITED_OUT": str(file)}
-            done = subprocess.run(
-                [sys.executable, *command], cwd=checkout, env=environment | variables, capture_output=True, text=True
-            )
-            if done.returncode:
-                sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-            return json.loads(file.read_text()) if out else []
-
-        run("-m", "contender", "up", "--detach", "--as-of", BEFORE)
+        traced = environment | {
+            "PYTHONPATH": f"{tracer}{os.pathsep}{checkout}",
+            "VISITED_ROOT": str(checkout),
+            "VISITED_OUT": str(Path(folder, "visited.json")),
+            "VISITED_WAYS": str(Path(folder, "ways.json")),
+        }
+        ways: dict[str, list[str]] = {}
+        run(checkout, environment, "-m", "contender", "up", "--detach", "--as-of", BEFORE)
         try:
-            bar = {
-                name
-                for number, job in enumerate(JOBS)
-                for name in run("-m", job, "--task", "spy", "--as-of", NEW, out=f"job-{number}")
-            }
-            # The worker is made in this script's own process, for the real server's threads cannot be traced.
-            run(__file__, "--serve", folder, out="worker", CONTENDER_ALIAS_POLL_SECONDS="1")
+            # The worker is made in this script's own process, for the threads of the real server cannot be traced. It
+            # polls often where a move is followed, and not at all where only a request is to be seen.
+            for what, seconds in (("moves", "1"), ("requests", "3600")):
+                run(checkout, traced | {"CONTENDER_ALIAS_POLL_SECONDS": seconds}, __file__, "--serve", what)
+                ways |= json.loads(Path(folder, "ways.json").read_text())
         finally:
-            run("-m", "contender", "down")
-        ways = {way: set(files) for way, files in json.loads(Path(folder, "ways.json").read_text()).items()}
-    bar |= ways.pop("the answer to a price bar")
-    return {"a price bar": sorted(bar), **{way: sorted(files) for way, files in ways.items()}}
+            run(checkout, environment, "-m", "contender", "down")
+    return ways
 
 
-def serve(folder: Path) -> int:
-    """Makes a worker in this process, asks it, and writes down which files each way visited."""
-    import sitecustomize as tracer  # the one of TRACER
+def run(checkout: Path, environment: dict[str, str], *command: str) -> None:
+    """Runs Python in a checkout, and ends this script with the output where that fails."""
+    done = subprocess.run([sys.executable, *command], cwd=checkout, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
 
-    from serving.worker import make  # after the tracer, so that its threads are traced
 
-    ways: dict[str, list[str]] = {}
+class Worker:
+    """A worker of the API in this process, asked without a network; `visited` by its threads since `begin`."""
 
-    def visit(way: str, call: Callable[[], object], settle: float) -> None:
-        tracer.visited.clear()
-        call()
-        time.sleep(settle)
-        ways[way] = sorted(tracer.visited)
+    def __init__(self) -> None:
+        import sitecustomize  # the one of TRACER
 
-    def get(path: str) -> dict[str, object]:
-        answer = client.get(path)
-        assert answer.status_code == 200, (path, answer.get_data(as_text=True))
+        from serving.worker import make  # after the tracer, so that its threads are traced
+
+        self.traced: set[str] = sitecustomize.visited
+        self.client = make().test_client()
+        until(lambda: self.client.get("/predictionForTomorrow").status_code == 200)
+
+    def get(self, path: str) -> dict[str, object]:
+        answer = self.client.get(path)
+        if answer.status_code != 200:
+            sys.exit(f"{path}: {answer.get_data(as_text=True)}")
         return answer.get_json(silent=True) or {}
 
-    def move() -> None:
-        versions = sorted({1, 2, 3} - {served})
-        mlflow("registered-models/alias", {"name": "spy", "alias": "champion", "version": str(versions[0])})
-        until(lambda: get("/predictionForTomorrow")["model_version"] == versions[0])
+    def visited(self, call: Callable[[], object], settle: float = 0) -> list[str]:
+        """The files that are visited by a call and, for so many seconds, after it."""
+        self.traced.clear()
+        call()
+        time.sleep(settle)
+        return sorted(self.traced)
 
-    app = make()
-    client = app.test_client()
-    until(lambda: client.get("/predictionForTomorrow").status_code == 200)
-    visit("the answer to a price bar", lambda: get("/predictionForTomorrow?threshold=0.41"), SETTLED_SECONDS)
-    served = get("/predictionForTomorrow")["model_version"]
-    visit("an alias move", move, SETTLED_SECONDS)
+
+def moves() -> dict[str, list[str]]:
+    """A price bar through the four jobs into a worker that serves already; then an alias that is moved by hand."""
+    worker = Worker()
+    by_jobs: set[str] = set()
+
+    def bar() -> None:
+        for job in JOBS:
+            run(Path.cwd(), dict(os.environ), "-m", job, "--task", "spy", "--as-of", NEW)
+            by_jobs.update(json.loads(Path(os.environ["VISITED_OUT"]).read_text()))
+        until(lambda: worker.get("/predictionForTomorrow")["as_of"] == NEW)
+
+    def move() -> None:
+        served = worker.get("/predictionForTomorrow")["model_version"]
+        other = min({1, 2} - {served})
+        mlflow("registered-models/alias", {"name": "spy", "alias": "champion", "version": str(other)})
+        until(lambda: worker.get("/predictionForTomorrow")["model_version"] == other)
+
+    by_worker = worker.visited(bar, SETTLED_SECONDS)
+    return {
+        "a price bar": sorted(by_jobs.union(by_worker)),
+        "a price bar, its worker alone": by_worker,
+        "an alias move": worker.visited(move, SETTLED_SECONDS),
+    }
+
+
+def requests_and_rows() -> dict[str, list[str]]:
+    """A row that is pushed, and the requests that only read."""
+    worker = Worker()
     row = {"features": {"in_1": 135.0, "in_2": 130.0}, "target": 140.0}
-    client.post("/predict_learn", json=row)
-    visit("a pushed row", lambda: client.post("/predict_learn", json=row), 0.2)
-    for path in REQUESTS:
-        visit(f"a request: {path}", lambda path=path: get(path), 0)
-    (folder / "ways.json").write_text(json.dumps(ways))
-    return 0
+    push = lambda: worker.client.post("/predict_learn", json=row)  # noqa: E731
+    push()  # the first one makes the learner
+    ways = {"a pushed row": worker.visited(push, 0.2)}
+    return ways | {f"a request: {path}": worker.visited(lambda path=path: worker.get(path)) for path in REQUESTS}
+
+
+WAYS = {"moves": moves, "requests": requests_and_rows}
 
 
 def until(holds: Callable[[], bool], seconds: float = 60) -> None:
