@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     )
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="Port of the embedded MLflow server.")
     alias_poll_seconds: float = Field(
-        default=2.0, gt=0, description="How often a worker asks where the champion alias stands."
+        default=2.0, gt=0, description="How often a worker asks which version has the champion alias."
     )
     rate_limit: str = Field(
         default="600000/minute",
