@@ -1,1 +1,1 @@
-"""What every other package stands on: settings, tasks, errors, tables, clock, logs, leases and the shape of a job."""
+"""The ground of every other package: errors, files, logs, database, settings, tasks, jobs, tokens."""

@@ -1,4 +1,4 @@
-"""Every error Contender raises on purpose: what happened, to which thing, and what to do about it.
+"""The errors that Contender raises on purpose: what happened, to which thing, and what to do about it.
 
 Exit codes and HTTP statuses are mapped from these classes once, at the edge (`core.jobs.runner`, `web.problems`).
 """
@@ -25,7 +25,7 @@ class DataRefusedError(ContenderError):
 
 
 class UnreachableError(ContenderError):
-    """Something outside did not answer. It may tomorrow; nothing is concluded from its silence."""
+    """Something outside did not answer. A later attempt may succeed; an outage is never read as absence."""
 
 
 class SourceUnreachableError(UnreachableError):
@@ -45,7 +45,7 @@ class BusyError(UnreachableError):
 
 
 class IntegrityError(ContenderError):
-    """A stored artifact is not what was recorded of it: it is refused before anything is unpickled."""
+    """A stored artifact differs from its recorded digest: it is refused before anything is unpickled."""
 
 
 class NotFoundError(ContenderError):

@@ -10,7 +10,7 @@ _PUBLIC, _PRIVATE = 0o666, 0o600
 
 
 def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], object], *, private: bool = False) -> None:
-    """Replaces a file in one step; the new content survives a power cut after the return.
+    """Replace a file in one step; the new content survives a power cut after the return.
 
     Args:
         path: the file; its folder exists.

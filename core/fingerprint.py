@@ -26,12 +26,12 @@ def code_version(declared: str) -> str:
 def _commit(folder: Path) -> str:
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        answer = subprocess.run(  # noqa: S603 (fixed arguments)
+        described = subprocess.run(  # noqa: S603 (fixed arguments)
             command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
+    return described.stdout.strip() if described.returncode == 0 else ""
 
 
 def _release() -> str:
@@ -46,8 +46,7 @@ def environment_fingerprint(sources: tuple[str, ...]) -> str:
     """Python, the libraries, and the code in which the pickled classes are.
 
     Args:
-        sources: dotted names of our modules; a package stands for all the modules in it.
-
+        sources: dotted names of our modules; of a package, every module in it counts.
     """
     major, minor, _ = platform.python_version_tuple()
     libraries = " ".join(f"{name} {version(name)}" for name in _PICKLED_WITH)

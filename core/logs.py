@@ -7,7 +7,7 @@ import structlog
 
 
 def configure_logs(log_format: str = "console", level: int = logging.INFO) -> None:
-    """Sends structlog and the standard library's loggers to standard error in one format."""
+    """Send structlog and the standard library's loggers to standard error in one format."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if log_format == "json"
@@ -31,6 +31,6 @@ def configure_logs(log_format: str = "console", level: int = logging.INFO) -> No
 
 
 def get_log(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger that names the component it speaks from, in brackets on a console and as `logger_name` in JSON."""
+    """A logger with the name of its component, in brackets on a console and as `logger_name` in JSON."""
     log: structlog.stdlib.BoundLogger = structlog.get_logger(logger_name=name)
     return log

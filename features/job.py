@@ -88,7 +88,7 @@ def _active(engine: sa.Engine, task: Task) -> ActiveSeries:
 def _settled(settings: Settings, engine: sa.Engine, active: ActiveSeries, key: RunKey) -> FeaturesReport | None:
     """The report of the run that built these data before, or None when it is still, or again, to do."""
     before = run_keys.settled(engine, key)
-    snapshot = None if before is None else lake.find(engine, key.task, key.stands_on)
+    snapshot = None if before is None else lake.find(engine, key.task, key.inputs_hash)
     if before is None or snapshot is None:
         return None
     try:

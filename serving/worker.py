@@ -4,7 +4,7 @@ from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
 from core.config.settings import load_settings
-from core.jobs.clock import clock_of
+from core.jobs.clock import configured_clock
 from core.logs import configure_logs
 from web.server import expect_stop
 
@@ -19,7 +19,7 @@ def make() -> "Flask":
 
     settings = load_settings()
     configure_logs(settings.log_format)
-    app = create_app(settings, clock_of(settings))
+    app = create_app(settings, configured_clock(settings))
     # The server has no hook for a worker's end; multiprocessing calls this after the last request was answered.
     Finalize(None, app.extensions[EXTENSION].stop, exitpriority=100)
     return app

@@ -15,7 +15,7 @@ from core.config.task_files import pushed_names
 from core.db.engine import connect, reachable
 from core.errors import ContenderError
 from core.jobs import leases
-from core.jobs.clock import Clock, clock_of
+from core.jobs.clock import Clock, configured_clock
 from core.jobs.runner import run_command
 from core.logs import get_log
 from training import register
@@ -92,7 +92,7 @@ def _store(engine: sa.Engine, live: LiveLearner, clock: Clock) -> int:
 
 def run(settings: Settings) -> str:
     """Stores and registers; of several failures the first is raised, when all else is done."""
-    report = store(settings, clock_of(settings))
+    report = store(settings, configured_clock(settings))
     failures = (*report.failures, *report.registered.failures)
     if not failures:
         return report.sentence()

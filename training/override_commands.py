@@ -11,7 +11,7 @@ from core.auth import audit
 from core.config import task_overrides
 from core.config.pushed_tasks import PushedTask
 from core.config.settings import Settings
-from core.config.task_files import known_tasks, load_pushed, pushed_names, task_names, understand
+from core.config.task_files import known_tasks, load_pushed, parse_task, pushed_names, task_names
 from core.config.task_overrides import Configuration, append
 from core.config.tasks import Task
 from core.db.engine import reachable
@@ -120,12 +120,12 @@ def require_usable(settings: Settings, name: str, declaration: Mapping[str, Any]
             task_overrides.require_storable(declaration)
         if name in pushed_names(folder):
             is_file = declaration is None
-            task = load_pushed(folder, name) if is_file else understand(declaration, name, PushedTask, what)
+            task = load_pushed(folder, name) if is_file else parse_task(declaration, name, PushedTask, what)
             task_check.check_pushed(task, settings.model_name)
         elif declaration is None:
             task_check.load(folder, name)
         else:
-            task_check.check(understand(declaration, name, Task, what))
+            task_check.check(parse_task(declaration, name, Task, what))
     except ConfigurationError as error:
         raise DeclarationError(error.problem, error.remedy) from None
 

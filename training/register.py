@@ -15,10 +15,10 @@ from core.config.pushed_tasks import PushedTask
 from core.config.settings import Settings, load_settings
 from core.config.task_files import pushed_names
 from core.db.engine import connect, reachable
-from core.error_translation import explained
+from core.error_translation import translate
 from core.errors import ContenderError, UnreachableError
 from core.jobs import leases
-from core.jobs.clock import Clock, clock_of
+from core.jobs.clock import Clock, configured_clock
 from core.jobs.context import JobContext
 from core.jobs.runner import exit_code
 from core.logs import configure_logs, get_log
@@ -97,9 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         configure_logs(settings.log_format)
-        report = run(settings, clock_of(settings), only)
+        report = run(settings, configured_clock(settings), only)
     except Exception as error:
-        told = explained(error)
+        told = translate(error)
         if told is None:
             raise
         log.error(told.problem, remedy=told.remedy, exit_code=exit_code(told))

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from core.auth.access_counter import AccessCounter, Happening
-from core.auth.token_cache import Key, TokenCache
+from core.auth.access_counter import AccessCounter, AccessEvent
+from core.auth.token_cache import CachedToken, TokenCache
 from core.auth.tokens import Role
 from core.errors import ConfigurationError, UnreachableError
 from web.problems import Kind, RefusedError, shown
@@ -106,9 +106,9 @@ class Access:
         return f"address:{_address(environ)}"
 
     def _is_open(self, environ: Mapping[str, Any]) -> bool:
-        return self._is_local and _comes_from_here(environ) and not self._keyring.is_trainer_made()
+        return self._is_local and _comes_from_here(environ) and not self._keyring.trainer_exists()
 
-    def _fault(self, key: Key | None) -> str:
+    def _fault(self, key: CachedToken | None) -> str:
         if key is None:
             return "unknown"
         if key.is_revoked:
@@ -119,7 +119,7 @@ class Access:
         self, environ: Mapping[str, Any], who: str, needed: Role, outcome: str, reason: str, address: str
     ) -> None:
         path = shown(environ.get("PATH_INFO", ""))
-        self.tally.count(Happening(who, _ACTIONS[needed], outcome, reason, address), path)
+        self.tally.count(AccessEvent(who, _ACTIONS[needed], outcome, reason, address), path)
 
 
 def is_loopback(host: str) -> bool:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from core.auth import tokens
 from core.config.settings import export, load_settings
 from core.db.engine import connect
-from core.error_translation import explained
+from core.error_translation import translate
 from core.errors import ConfigurationError
 from web.auth import require_tokens
 
@@ -57,7 +57,7 @@ def _tokens_exist() -> bool:
     try:
         return tokens.any_live(engine)
     except sa.exc.DBAPIError as error:
-        raise explained(error) or error from error
+        raise translate(error) or error from error
     finally:
         engine.dispose()
 

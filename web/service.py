@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from core.config.settings import Settings, load_settings
 from core.db.engine import reachable
-from core.error_translation import explained
+from core.error_translation import translate
 from core.errors import ConfigurationError, ContenderError
 from core.jobs.runner import exit_code
 from core.logs import configure_logs, get_log
@@ -71,7 +71,7 @@ def prepare(app: OpenAPI, engine: sa.Engine, settings: Settings, host: str) -> N
     add_liveness(app)
 
     def database_error(error: sa.exc.DBAPIError) -> Response:
-        known = explained(error)
+        known = translate(error)
         if isinstance(known, ConfigurationError):
             return not_migrated(known)
         return problems.respond(*problems.told(known or error, problems.KINDS, request.path))

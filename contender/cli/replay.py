@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from contender.console.command import told
 from core.config.settings import Settings
-from core.config.task_files import shown
+from core.config.task_files import display_path
 from core.errors import ConfigurationError
 
 _DAYS = 2500
@@ -80,7 +80,7 @@ def _remove(settings: Settings, console: Console, name: str, task: str, *, is_su
     said = f"The replay {found.name} is removed."
     folder = settings.home / "replays" / found.name
     if folder.exists():
-        said += f" Its report stays in {shown(folder)}; delete the folder when you need it no more."
+        said += f" Its report stays in {display_path(folder)}; delete the folder when you need it no more."
     console.print(escape(said), highlight=False, soft_wrap=True)
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from contender.local.demo_clock import demo_clock
 from contender.local.runner import StartedServices
-from core.config.task_files import shown
+from core.config.task_files import display_path
 
 FIRST_ANSWER_SECONDS = 15.0
 SHOWN_MODELS = 3
@@ -30,7 +30,7 @@ def announcer(console: Console, *, detach: bool) -> Callable[[StartedServices], 
         console.print()
         console.print(champions(api, wait_seconds=FIRST_ANSWER_SECONDS))
         tasks = {task["name"]: "champion" in task for task in _tasks(api)}
-        token = shown(services.admin_token) if services.admin_token is not None else None
+        token = display_path(services.admin_token) if services.admin_token is not None else None
         today = demo_clock(services.settings).now().date() if services.settings.clock_file else None
         text = "\n".join(_lines(services.urls, tasks, token, detach=detach, today=today))
         console.print(Panel(text, title="Contender is up", expand=False, border_style="green"))

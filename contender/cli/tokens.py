@@ -44,7 +44,7 @@ def show() -> None:
     console = Console()
     with _database(Console(stderr=True)) as engine:
         table = Table("id", "name", "role", "state", "made", "until", box=None, pad_edge=False)
-        for token in tokens.listing(engine):
+        for token in tokens.list_tokens(engine):
             ended = token.revoked_at if token.state == "revoked" else token.expires_at
             until = f"{ended:%Y-%m-%d %H:%M}" if ended else ""
             cells = (

@@ -10,8 +10,8 @@ from rich.console import Console
 from contender.console.progress import ProgressReporter
 from contender.console.signals import Stopped
 from core.config.settings import Settings, load_settings, point_caches
-from core.error_translation import explained
-from core.jobs.clock import Clock, clock_of
+from core.error_translation import translate
+from core.jobs.clock import Clock, configured_clock
 from core.jobs.runner import exit_code
 from core.logs import configure_logs
 
@@ -23,9 +23,9 @@ def told(console: Console) -> Iterator[tuple[Settings, Clock]]:
         settings = load_settings()
         configure_logs(settings.log_format)
         point_caches(settings)
-        yield settings, clock_of(settings)
+        yield settings, configured_clock(settings)
     except Exception as error:
-        known = explained(error)
+        known = translate(error)
         if known is None:
             raise
         ProgressReporter(console).failure(known.problem, known.remedy)

@@ -20,7 +20,7 @@ def ensure_admin_token(settings: Settings) -> Path | None:
     """
     path = settings.home / ADMIN_FILE
     with open_engine(settings.require_database_url(), schema=settings.schema_name) as engine:
-        live = [token for token in tokens.listing(engine) if token.state == "live" and token.role is Role.ADMIN]
+        live = [token for token in tokens.list_tokens(engine) if token.state == "live" and token.role is Role.ADMIN]
         kept = tokens.find_live(engine, path.read_text().strip()) if path.exists() else None
         if kept is not None and kept.role is Role.ADMIN:
             return path

@@ -9,23 +9,23 @@ from time import monotonic
 from core.config.settings import Settings
 from core.config.tasks import Task
 from core.jobs.calendars import expected_dates, final_at
-from core.jobs.clock import Clock, FixedClock, ToldClock
+from core.jobs.clock import Clock, FileClock, FixedClock
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _LOOK_AHEAD_DAYS = 70
 """Longer than any exchange is closed, and longer than a month: within it every series has a value."""
 
 
-def demo_clock(settings: Settings) -> ToldClock:
+def demo_clock(settings: Settings) -> FileClock:
     """The clock file that the services of a home read during a demonstration."""
-    return ToldClock(Path(settings.clock_file) if settings.clock_file else settings.home / "clock")
+    return FileClock(Path(settings.clock_file) if settings.clock_file else settings.home / "clock")
 
 
 def with_demo_clock(settings: Settings, now: datetime) -> Settings:
     """The settings by which services follow the demonstration's clock, which is set to `now`."""
     clock = demo_clock(settings)
     clock.file.parent.mkdir(parents=True, exist_ok=True)
-    clock.tell(now)
+    clock.move_to(now)
     return settings.model_copy(update={"clock_file": str(clock.file)})
 
 

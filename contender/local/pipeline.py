@@ -8,7 +8,7 @@ from contender.console.progress import ProgressReporter
 from core.config.settings import Settings
 from core.config.task_files import load_pushed, pushed_names, task_names
 from core.config.tasks import Task
-from core.error_translation import explained
+from core.error_translation import translate
 from core.errors import ConfigurationError, ContenderError
 from core.jobs.clock import Clock
 from core.jobs.runner import Job
@@ -114,7 +114,7 @@ def run_all(
             # the database ran.
             run_task(settings, in_force(settings, task.name), clock, progress)
         except Exception as error:  # noqa: BLE001 (a bug that one task meets must not stop the others either)
-            known = explained(error) or _log_bug(settings, task.name, error)
+            known = translate(error) or _log_bug(settings, task.name, error)
             progress.failure(known.problem, known.remedy)
             failures.append(TaskFailure(task.name, known))
     return tuple(failures)

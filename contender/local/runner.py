@@ -86,7 +86,7 @@ def up(
         progress.before_step = interrupts.check
         if accelerate is None:
             # The file of a demonstration that was killed would hold the services at its day.
-            demo_clock(settings).stop()
+            demo_clock(settings).remove()
         else:
             settings = with_demo_clock(settings, clock.now())
         try:
@@ -117,7 +117,7 @@ def up(
             interrupts.ignore()
             if stop_at_end and down(settings):
                 progress.note(ending)
-            demo_clock(settings).stop()
+            demo_clock(settings).remove()
     return None
 
 
@@ -217,7 +217,7 @@ def _demo_days(
     settings: Settings, clock: Clock, progress: ProgressReporter, loaded: LoadedTasks, seconds: float
 ) -> DemoDays:
     def run(day: Clock, due: Sequence[Task]) -> None:
-        demo_clock(settings).tell(day.now())
+        demo_clock(settings).move_to(day.now())
         run_all(settings, replace(loaded, tasks=tuple(due), skipped=()), day, progress)
 
     return DemoDays(seconds, loaded.tasks, SystemClock(), run, progress.note, clock.now())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from core.config.settings import Settings
-from core.config.task_files import pushed_names, shown, task_names
+from core.config.task_files import display_path, pushed_names, task_names
 from core.db.engine import connect, reachable
 from core.db.pipeline_tables import runs, versions
 from core.errors import ConfigurationError, NotFoundError
@@ -194,7 +194,7 @@ def require_no_task(settings: Settings, name: str, remedy: str = _ANOTHER) -> No
     """Raises ConfigurationError where a task bears the name of a replay: in MLflow both would be one."""
     bearing = ""
     if name in (*task_names(settings.tasks), *pushed_names(settings.tasks)):
-        bearing = f"there is a task of that name in {shown(settings.tasks / f'{name}.yaml')}"
+        bearing = f"there is a task of that name in {display_path(settings.tasks / f'{name}.yaml')}"
     elif _has_trained(settings, name):
         bearing = "a task of that name has trained versions in this database"
     if bearing:

@@ -1,4 +1,4 @@
-"""What happens often, written to the audit log seldom: counted, one row for each kind and period."""
+"""Frequent access events, counted in memory and written to the audit log once per kind and period."""
 
 import threading
 import time
@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from core.auth import audit
-from core.db.engine import reachable
+from core.db.engine import transaction
 from core.errors import UnreachableError
 from core.logs import get_log
 
 PERIOD_SECONDS = {"allowed": 3600.0, "refused": 60.0}
-LINES = 50
-"""How many kinds of an outcome are told apart at a time; those beyond are counted together, without their addresses."""
+MAX_KINDS = 50
+"""How many kinds of one outcome are counted separately; further ones are counted together, without an address."""
 OTHERS = "(others)"
 _TICK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Happening:
-    """What is counted as the same: `who` asked for `action` from `address`, and was `outcome` for `reason`."""
+class AccessEvent:
+    """A kind of access: `who` requested `action` from `address`; `outcome`: allowed, or refused for `reason`."""
 
     who: str
     action: str
@@ -31,7 +31,7 @@ class Happening:
 
 
 @dataclass
-class _Line:
+class _Counter:
     count: int
     path: str
     since: float
@@ -39,70 +39,73 @@ class _Line:
 
 
 class AccessCounter:
-    """Counts in memory and writes behind: the first of a kind within a second, what follows once a period.
+    """Counts in memory and writes from a thread: the first event of a kind within a second, further ones once a period.
 
-    However many requests come, a worker writes at most LINES rows and a few of an outcome a period. While the database
-    is away the counts are kept; a SIGKILL loses those not written yet.
+    However many requests arrive, a worker writes little more than MAX_KINDS rows per outcome and period. While the
+    database is away the counts are kept; a SIGKILL loses those that are not written yet.
     """
 
     def __init__(self, engine: sa.Engine, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
         self._monotonic = monotonic
-        self._lines: dict[Happening, _Line] = {}
+        self._counters: dict[AccessEvent, _Counter] = {}
+        # Two locks: requests go on counting while a slow database is written to.
         self._counting = threading.Lock()
         self._writing = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def count(self, happening: Happening, path: str) -> None:
-        """Counts one; `path` is told as an example."""
+    def count(self, event: AccessEvent, path: str) -> None:
+        """Count one event; the audit log names `path` as an example."""
         with self._counting:
-            line = self._lines.get(happening)
-            if line is None and sum(known.outcome == happening.outcome for known in self._lines) >= LINES:
-                happening = replace(happening, address=OTHERS)
-                line = self._lines.get(happening)
-            if line is None:
-                line = self._lines[happening] = _Line(0, path, 0.0, due=self._monotonic())
-            if line.count == 0:
-                line.since, line.path = self._monotonic(), path
-            line.count += 1
+            counter = self._counters.get(event)
+            if counter is None and sum(known.outcome == event.outcome for known in self._counters) >= MAX_KINDS:
+                event = replace(event, address=OTHERS)
+                counter = self._counters.get(event)
+            if counter is None:
+                counter = self._counters[event] = _Counter(0, path, 0.0, due=self._monotonic())
+            if counter.count == 0:
+                counter.since, counter.path = self._monotonic(), path
+            counter.count += 1
 
     def write(self, *, everything: bool = False) -> int:
-        """Writes what is due, or everything, and returns how many rows. Raises UnreachableError, the counts kept."""
+        """Write what is due, or everything, and return how many rows. Raises UnreachableError; the counts are kept."""
         with self._writing:
             now = self._monotonic()
             with self._counting:
                 due = [
-                    (happening, replace(line))
-                    for happening, line in self._lines.items()
-                    if line.count and (everything or line.due <= now)
+                    (event, replace(counter))
+                    for event, counter in self._counters.items()
+                    if counter.count and (everything or counter.due <= now)
                 ]
             if due:
-                with reachable(), self._engine.begin() as connection:
-                    for happening, line in due:
+                with transaction(self._engine) as connection:
+                    for event, counter in due:
                         audit.record(
                             connection,
-                            who=happening.who,
-                            action=happening.action,
-                            outcome=happening.outcome,
-                            detail=_detail(happening, line, now),
+                            who=event.who,
+                            action=event.action,
+                            outcome=event.outcome,
+                            detail=_detail(event, counter, now),
                         )
             with self._counting:
-                for happening, written in due:
-                    line = self._lines[happening]
-                    line.count -= written.count
-                    line.since, line.due = now, now + PERIOD_SECONDS[happening.outcome]
-                for happening in [key for key, line in self._lines.items() if not line.count and line.due <= now]:
-                    del self._lines[happening]
+                for event, written in due:
+                    counter = self._counters[event]
+                    counter.count -= written.count  # not zero: more may have come during the write
+                    counter.since, counter.due = now, now + PERIOD_SECONDS[event.outcome]
+                for event in [
+                    key for key, counter in self._counters.items() if not counter.count and counter.due <= now
+                ]:
+                    del self._counters[event]
             return len(due)
 
     def start(self) -> None:
-        """Starts the thread that writes."""
+        """Start the thread that writes."""
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread and writes what is left."""
+        """End the thread and write what is left."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
@@ -119,12 +122,12 @@ class AccessCounter:
             get_log("audit").warning("The audit log cannot be written; the counts are kept.", why=str(error)[:200])
 
 
-def _detail(happening: Happening, line: _Line, now: float) -> dict[str, object]:
+def _detail(event: AccessEvent, counter: _Counter, now: float) -> dict[str, object]:
     detail = {
-        "count": line.count,
-        "seconds": round(now - line.since, 1),
-        "address": happening.address,
-        "path": line.path,
-        "reason": happening.reason,
+        "count": counter.count,
+        "seconds": round(now - counter.since, 1),
+        "address": event.address,
+        "path": counter.path,
+        "reason": event.reason,
     }
     return {name: value for name, value in detail.items() if value != ""}

@@ -1,4 +1,4 @@
-"""The audit log: who did what, with what outcome. Rows are added; a trigger of the database refuses all else."""
+"""The audit log: who did what, with what outcome. Rows are only added; a database trigger refuses anything else."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.db.access_tables import audit
-from core.db.engine import reachable
+from core.db.engine import fetch_all
 
 
 @dataclass(frozen=True)
@@ -24,22 +24,25 @@ class AuditEntry:
 
 
 def record(connection: sa.Connection, *, who: str, action: str, outcome: str, detail: Mapping[str, Any]) -> None:
-    """Adds a row in the transaction of what it tells of: both are written, or neither.
+    """Add a row in the transaction of the change that it records: both are committed, or neither.
 
-    `who` is the name of a token, or what stands in its place, such as a login name. `detail` must be JSON; characters
-    that Postgres cannot keep are replaced.
+    Args:
+        connection: the transaction.
+        who: the name of a token, or a login name.
+        action: what was done.
+        outcome: how it ended.
+        detail: a JSON object; characters that Postgres cannot store are replaced.
     """
     row = {"who": who, "action": action, "outcome": outcome, "detail": detail}
     connection.execute(sa.insert(audit).values(**_storable(row)))
 
 
 def newest(engine: sa.Engine, *, limit: int = 100, before: int | None = None) -> list[AuditEntry]:
-    """The newest rows first; `before` an id, to go on where an earlier page ended."""
-    asked = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
+    """The newest rows first; `before`: the last id of the page before."""
+    statement = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
     if before is not None:
-        asked = asked.where(audit.c.id < before)
-    with reachable(), engine.connect() as connection:
-        return [AuditEntry(**row._mapping) for row in connection.execute(asked)]
+        statement = statement.where(audit.c.id < before)
+    return [AuditEntry(**row._mapping) for row in fetch_all(engine, statement)]
 
 
 def _storable(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The tokens that one process knows: read together, for a moment, so that checking one costs no query."""
+"""The tokens of the database, cached for two seconds, so that checking one costs no query."""
 
 import hmac
 import threading
@@ -10,18 +10,18 @@ import sqlalchemy as sa
 
 from core.auth.tokens import Role, digest
 from core.db.access_tables import tokens
-from core.error_translation import explained
+from core.error_translation import translate
 from core.errors import ContenderError
 
 FRESH_SECONDS = 2.0
-"""How old the knowledge may be: so soon is a revoked token refused, and a new one accepted."""
+"""How old the cached tokens may be: within this time a revoked token is refused, and a new one accepted."""
 _RETRY_SECONDS = 1.0
-_REMEMBERED = "30 days"
+_KEPT_AFTER_END = "30 days"  # so long a client reads that its token has ended; then that it is unknown
 
 
 @dataclass(frozen=True)
-class Key:
-    """A token as it is checked. `ends` is when it expires, in seconds of the process's monotonic clock."""
+class CachedToken:
+    """What is needed to check a token. `ends`: when it expires, in seconds of the process's monotonic clock."""
 
     id: int
     name: str
@@ -32,17 +32,17 @@ class Key:
 
 
 @dataclass(frozen=True)
-class _Known:
-    keys: tuple[Key, ...]
-    is_trainer_made: bool
+class _Snapshot:
+    tokens: tuple[CachedToken, ...]
+    trainer_exists: bool
     read_at: float
 
 
 class TokenCache:
     """Every token of the database, at most `fresh_seconds` old.
 
-    Nothing is answered from older knowledge: without the database every question raises an UnreachableError. Tokens
-    that ended more than 30 days ago are left out, which tells them no longer apart from those that never were.
+    Nothing older is used: without the database every call raises an UnreachableError. A token that ended more than 30
+    days ago counts as unknown.
     """
 
     def __init__(
@@ -55,62 +55,63 @@ class TokenCache:
         self._engine = engine
         self._fresh_seconds = fresh_seconds
         self._monotonic = monotonic
-        self._known: _Known | None = None
-        self._trouble: tuple[float, ContenderError] | None = None
+        self._snapshot: _Snapshot | None = None
+        self._failure: tuple[float, ContenderError] | None = None
         self._reading = threading.Lock()
 
-    def find(self, secret: str) -> Key | None:
-        """The token with this secret, whatever its state. Its hash is held against that of every token, in constant
-        time each and all of them always, so that the time taken tells nothing of a secret nor of where it stands.
-        """
-        asked = digest(secret)
+    def find(self, secret: str) -> CachedToken | None:
+        """The token with this secret, whatever its state; None when it is unknown."""
+        wanted = digest(secret)
         found = None
-        for key in self._fresh().keys:
-            if hmac.compare_digest(key.hash, asked):
-                found = key
+        # In constant time, and without an early end: the time taken must not depend on the secret.
+        for token in self._fresh().tokens:
+            if hmac.compare_digest(token.hash, wanted):
+                found = token
         return found
 
-    def has_expired(self, key: Key) -> bool:
-        """Whether the token's time is over."""
-        return self._monotonic() >= key.ends
+    def has_expired(self, token: CachedToken) -> bool:
+        """Whether the token's lifetime has ended."""
+        return self._monotonic() >= token.ends
 
-    def is_trainer_made(self) -> bool:
-        """Whether a token for training was ever made. One that ends closes no less: time opens no door."""
-        return self._fresh().is_trainer_made
+    def trainer_exists(self) -> bool:
+        """Whether a trainer token was ever made. Also one that has ended counts: expiry must not open the service."""
+        return self._fresh().trainer_exists
 
-    def _fresh(self) -> _Known:
-        known = self._known
-        if known is not None and self._monotonic() - known.read_at < self._fresh_seconds:
-            return known
+    def _fresh(self) -> _Snapshot:
+        snapshot = self._snapshot
+        if snapshot is not None and self._monotonic() - snapshot.read_at < self._fresh_seconds:
+            return snapshot
+        # One thread reads; those that waited for it find what it read, or its failure.
         with self._reading:
             now = self._monotonic()
-            if self._known is not None and now - self._known.read_at < self._fresh_seconds:
-                return self._known
-            if self._trouble is not None and now - self._trouble[0] < _RETRY_SECONDS:
-                raise self._trouble[1]
+            if self._snapshot is not None and now - self._snapshot.read_at < self._fresh_seconds:
+                return self._snapshot
+            if self._failure is not None and now - self._failure[0] < _RETRY_SECONDS:
+                raise self._failure[1]
             try:
-                self._known = self._read()
+                self._snapshot = self._read()
             except sa.exc.DBAPIError as error:
-                told = explained(error)
-                if told is None:
+                failure = translate(error)
+                if failure is None:
                     raise
-                self._trouble = (self._monotonic(), told)
-                raise told from error
-            return self._known
+                self._failure = (self._monotonic(), failure)
+                raise failure from error
+            return self._snapshot
 
-    def _read(self) -> _Known:
-        now = self._monotonic()  # before the question, so that the answer is taken for older than it is, never younger
+    def _read(self) -> _Snapshot:
+        now = self._monotonic()  # before the query, so that its result never counts as younger than it is
         ended = sa.func.least(tokens.c.revoked_at, tokens.c.expires_at)
+        # Seconds left by the database's clock: an expiry must not depend on the clock of this machine.
         left = sa.extract("epoch", tokens.c.expires_at - sa.func.now()).label("left")
-        asked = sa.select(tokens, left).where(
-            sa.or_(ended.is_(None), ended > sa.func.now() - sa.cast(_REMEMBERED, sa.Interval))
+        usable = sa.select(tokens, left).where(
+            sa.or_(ended.is_(None), ended > sa.func.now() - sa.cast(_KEPT_AFTER_END, sa.Interval))
         )
-        made = sa.select(sa.exists().where(tokens.c.role == Role.TRAINER.value))
+        trainer = sa.select(sa.exists().where(tokens.c.role == Role.TRAINER.value))
         with self._engine.connect() as connection:
-            rows = connection.execute(asked.order_by(tokens.c.id)).all()
-            is_trainer_made = connection.execute(made).scalar_one()
-        keys = (
-            Key(
+            rows = connection.execute(usable.order_by(tokens.c.id)).all()
+            trainer_exists = connection.execute(trainer).scalar_one()
+        cached = (
+            CachedToken(
                 id=row.id,
                 name=row.name,
                 role=Role(row.role),
@@ -120,4 +121,4 @@ class TokenCache:
             )
             for row in rows
         )
-        return _Known(tuple(keys), is_trainer_made, now)
+        return _Snapshot(tuple(cached), trainer_exists, now)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from core.auth import audit
 from core.db.access_tables import tokens
-from core.db.engine import reachable
+from core.db.engine import fetch_all, fetch_one, fetch_scalar, transaction
 from core.errors import ConfigurationError, NotFoundError
 
 PREFIX = "ct_"
@@ -50,14 +50,23 @@ class Token:
 
 
 def digest(secret: str) -> bytes:
-    """What a secret is known by. 32 random bytes need no salt and no slow hash: nobody can try them all."""
+    """The SHA-256 of a secret, by which it is stored and found."""
+    # 32 random bytes cannot be guessed, so neither a salt nor a slow hash is needed.
     return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
 
 
 def create(engine: sa.Engine, *, name: str, role: Role, lifetime: timedelta | None, who: str) -> str:
-    """Makes a token and returns its secret, which cannot be had again. Without a `lifetime` it lasts until revoked.
+    """Make a token and return its secret, which is not stored and cannot be shown again.
 
-    A name is borne by one live token at most; ConfigurationError when it is taken, or no name.
+    Args:
+        engine: the database.
+        name: unique among live tokens.
+        role: what the token allows.
+        lifetime: None: until it is revoked.
+        who: the person, for the audit log.
+
+    Raises:
+        ConfigurationError: the name is taken, or not a valid one.
     """
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
@@ -65,7 +74,7 @@ def create(engine: sa.Engine, *, name: str, role: Role, lifetime: timedelta | No
             "Begin with a letter; go on with at most 63 letters, digits, dots, hyphens and underscores.",
         )
     secret = new_secret()
-    with reachable(), engine.begin() as connection:
+    with transaction(engine) as connection:
         _lock(connection)
         if connection.execute(sa.select(tokens.c.id).where(tokens.c.name == name, _is_live())).first():
             raise ConfigurationError(
@@ -76,24 +85,23 @@ def create(engine: sa.Engine, *, name: str, role: Role, lifetime: timedelta | No
 
 
 def new_secret() -> str:
-    """A secret that nobody can guess."""
+    """A random secret of 32 bytes, in URL-safe base64."""
     return PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
 
 
 def adopt(engine: sa.Engine, *, name: str, role: Role, secret: str, who: str) -> bool:
-    """Makes the token whose secret was made elsewhere; with another secret than before, that one is revoked.
+    """Store a token whose secret was made elsewhere; a live token of the same name is revoked.
 
-    Returns whether anything was to do. A secret that was revoked is not taken again: ConfigurationError, as for one
-    that is too short.
+    Returns whether anything changed. Raises ConfigurationError for a secret that was revoked before or is too short.
     """
     if len(secret) < _SECRET_BYTES:
         raise ConfigurationError(
             f"The secret of the token {name!r} has fewer than {_SECRET_BYTES} characters.",
             "Let `contender secrets` make it.",
         )
-    with reachable(), engine.begin() as connection:
+    with transaction(engine) as connection:
         _lock(connection)
-        known = connection.execute(_shown().where(tokens.c.secret_hash == digest(secret).hex())).one_or_none()
+        known = connection.execute(_visible().where(tokens.c.secret_hash == digest(secret).hex())).one_or_none()
         if known is not None and (known.state, known.name, known.role) == ("live", name, role.value):
             return False
         if known is not None:
@@ -106,21 +114,20 @@ def adopt(engine: sa.Engine, *, name: str, role: Role, secret: str, who: str) ->
     return True
 
 
-def listing(engine: sa.Engine) -> list[Token]:
+def list_tokens(engine: sa.Engine) -> list[Token]:
     """Every token ever made, oldest first."""
-    with reachable(), engine.connect() as connection:
-        return [_token(row) for row in connection.execute(_shown().order_by(tokens.c.id))]
+    return [_token(row) for row in fetch_all(engine, _visible().order_by(tokens.c.id))]
 
 
 def revoke(engine: sa.Engine, name_or_id: str, *, who: str) -> list[Token]:
-    """Ends the token with this id, or whatever bears this name and was not revoked yet. Returns what it ended.
+    """Revoke the token with this id or name, and return those that were revoked.
 
-    Services refuse it within `core.auth.token_cache.FRESH_SECONDS`. Raises NotFoundError when there is none.
+    Services refuse them within `core.auth.token_cache.FRESH_SECONDS`. Raises NotFoundError when there is none.
     """
     known = tokens.c.name == name_or_id
     if name_or_id.isascii() and name_or_id.isdigit() and int(name_or_id) <= _LARGEST_ID:
         known = tokens.c.id == int(name_or_id)
-    with reachable(), engine.begin() as connection:
+    with transaction(engine) as connection:
         revoked = _revoke(connection, known, who)
         if not revoked:
             raise NotFoundError(
@@ -130,7 +137,8 @@ def revoke(engine: sa.Engine, name_or_id: str, *, who: str) -> list[Token]:
 
 
 def _lock(connection: sa.Connection) -> None:
-    connection.execute(sa.text("LOCK TABLE tokens IN SHARE ROW EXCLUSIVE MODE"))  # reading goes on
+    # Two that make a token of one name at once must see each other; readers are not blocked.
+    connection.execute(sa.text("LOCK TABLE tokens IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _insert(
@@ -158,8 +166,8 @@ def _revoke(connection: sa.Connection, which: sa.ColumnElement[bool], who: str) 
         .values(revoked_at=sa.func.now())
         .returning(tokens.c.id)
     ).scalars()
-    shown = _shown().where(tokens.c.id.in_(list(ended))).order_by(tokens.c.id)
-    revoked = [_token(row) for row in connection.execute(shown)]
+    ended_tokens = _visible().where(tokens.c.id.in_(list(ended))).order_by(tokens.c.id)
+    revoked = [_token(row) for row in connection.execute(ended_tokens)]
     for token in revoked:
         detail = {"id": token.id, "name": token.name, "role": token.role.value}
         audit.record(connection, who=who, action="token revoke", outcome="done", detail=detail)
@@ -167,17 +175,15 @@ def _revoke(connection: sa.Connection, which: sa.ColumnElement[bool], who: str) 
 
 
 def find_live(engine: sa.Engine, secret: str) -> Token | None:
-    """The token with this secret, if it is accepted now. Services ask a `core.auth.token_cache.Keyring` instead."""
-    asked = _shown().where(tokens.c.secret_hash == digest(secret).hex(), _is_live())
-    with reachable(), engine.connect() as connection:
-        row = connection.execute(asked).one_or_none()
+    """The token with this secret, if it is accepted now. Services use `core.auth.token_cache.TokenCache` instead."""
+    row = fetch_one(engine, _visible().where(tokens.c.secret_hash == digest(secret).hex(), _is_live()))
     return _token(row) if row is not None else None
 
 
 def any_live(engine: sa.Engine) -> bool:
-    """Whether anybody holds a token that is accepted now."""
-    with reachable(), engine.connect() as connection:
-        return connection.execute(sa.select(sa.exists().where(_is_live()))).scalar_one()
+    """Whether there is a token that is accepted now."""
+    exists: bool = fetch_scalar(engine, sa.select(sa.exists().where(_is_live())))
+    return exists
 
 
 def _is_live() -> sa.ColumnElement[bool]:
@@ -185,12 +191,12 @@ def _is_live() -> sa.ColumnElement[bool]:
     return sa.and_(tokens.c.revoked_at.is_(None), is_current)
 
 
-def _shown() -> sa.Select[tuple[object, ...]]:
+def _visible() -> sa.Select[tuple[object, ...]]:
     state = sa.case((tokens.c.revoked_at.is_not(None), "revoked"), (_is_live(), "live"), else_="expired")
     columns = (column for column in tokens.c if column is not tokens.c.secret_hash)
     return sa.select(*columns, state.label("state"))
 
 
 def _token(row: sa.Row[tuple[object, ...]]) -> Token:
-    told = row._mapping
-    return Token(**{**told, "role": Role(told["role"])})
+    columns = row._mapping
+    return Token(**{**columns, "role": Role(columns["role"])})

@@ -1,4 +1,4 @@
-"""Tasks whose rows are pushed over HTTP: what is sent, what it is held against, and who learns from it."""
+"""Tasks whose rows are pushed over HTTP: the fields of a row, how it is validated, and the contenders that learn."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from core.config.tasks import Parameter, Part, digest
 
 
 class PushedTarget(Part):
-    """What is predicted: a `value`, or whether something is so (`binary`: 1 or 0)."""
+    """What is predicted: a `value`, or a yes or no (`binary`: 1 or 0)."""
 
     kind: Literal["value", "binary"]
     minimum: float | None = Field(default=None, description="A smaller target is quarantined.")
@@ -16,7 +16,7 @@ class PushedTarget(Part):
 
 
 class Input(Part):
-    """A feature that is declared: what values it takes, and whether every row must have it."""
+    """A declared feature: its range, and whether every row must have it."""
 
     minimum: float | None = None
     maximum: float | None = None

@@ -1,4 +1,4 @@
-"""WHERE things are: the only reader of the environment. WHAT is done stands in the task files."""
+"""Settings: WHERE things are. The only reader of the environment; WHAT is done is declared in the task files."""
 
 import json
 import os
@@ -89,9 +89,7 @@ class Settings(BaseSettings):
         description="Password of the superuser of a cluster's PostgreSQL.",
     )
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="Port of the embedded MLflow server.")
-    alias_poll_seconds: float = Field(
-        default=2.0, gt=0, description="How often a worker asks which version has the champion alias."
-    )
+    alias_poll_seconds: float = Field(default=2.0, gt=0, description="How often a worker reads the aliases of MLflow.")
     rate_limit: str = Field(
         default="600000/minute",
         pattern="^[1-9][0-9]*/(second|minute|hour)$",
@@ -104,13 +102,14 @@ class Settings(BaseSettings):
         description="redis://… where all workers count together; empty: each counts for itself.",
     )
     clock_file: str = Field(
-        default="", description="File that tells the API the time, as `--accelerate` moves it; empty: the machine's."
+        default="",
+        description="File with the API's present instant, which `--accelerate` moves; empty: the machine's clock.",
     )
     clock_start: datetime | None = Field(
         default=None,
-        description="Instant at which a replay's clock began to go; empty: no replay, the machine's clock.",
+        description="Instant at which a replay's clock begins; empty: no replay, the machine's clock.",
     )
-    clock_since: datetime | None = Field(default=None, description="When it began, by the machine's clock.")
+    clock_since: datetime | None = Field(default=None, description="When the replay began, by the machine's clock.")
     clock_day_seconds: float = Field(default=300.0, gt=0, description="How long a day of the replay lasts.")
     code_version: str = Field(default="", description="Commit of the running code, when it is not a git checkout.")
     log_format: str = Field(default="console", pattern="^(console|json)$", description="How log lines are written.")
@@ -166,17 +165,17 @@ def default_tasks() -> Path:
 
 
 def load_settings() -> Settings:
-    """Reads the environment, then fills in what a running embedded stack has written down.
+    """Read the environment, then fill in addresses from the `services.json` of a running embedded stack.
 
-    Every process of ours begins here, so this is also where its requests to this machine are kept from any proxy.
+    Every process begins here, so this is also where its requests to this machine are kept from any proxy.
     """
     keep_loopback_from_proxies()
     try:
         settings = Settings()
     except ValidationError as error:
-        faults = "; ".join(f"{variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors())
+        messages = "; ".join(f"{variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors())
         raise ConfigurationError(
-            f"The environment holds settings that cannot be used: {faults}.", "Correct or unset them."
+            f"The environment holds settings that cannot be used: {messages}.", "Correct or unset them."
         ) from None
     home = settings.home.expanduser().resolve()
     settings = settings.model_copy(update={"home": home, "tasks": settings.tasks.expanduser().resolve()})
@@ -191,7 +190,7 @@ def load_settings() -> Settings:
 
 
 def read_services(home: Path) -> dict[str, Any]:
-    """What the embedded stack wrote down. Raises ConfigurationError when it cannot be understood."""
+    """The content of `services.json`. Raises ConfigurationError when the file cannot be parsed."""
     path = home / SERVICES_FILE
     try:
         known = json.loads(path.read_text())

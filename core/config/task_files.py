@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from core.config.pushed_tasks import PushedTask
 from core.config.tasks import Task
-from core.config.validation_messages import faults
+from core.config.validation_messages import messages
 from core.errors import ConfigurationError, NotFoundError
 
-Declared = TypeVar("Declared", Task, PushedTask)
+TaskT = TypeVar("TaskT", Task, PushedTask)
 
 
 def task_names(folder: Path) -> list[str]:
@@ -44,7 +44,7 @@ def load_pushed(folder: Path, name: str) -> PushedTask:
 
 
 def known_tasks(names: list[str]) -> str:
-    """What to do about a task that there is not.
+    """The remedy for the name of a task that does not exist.
 
     >>> known_tasks(["airline", "spy"])
     'Known tasks: airline, spy.'
@@ -54,36 +54,46 @@ def known_tasks(names: list[str]) -> str:
     return "There is no task file: set CONTENDER_TASKS to the folder that has them, or go to the one with `tasks`."
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path as a person would write it here: from the working directory when it lies below."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def _load(folder: Path, name: str, known: list[str], model: type[Declared]) -> Declared:
+def _load(folder: Path, name: str, known: list[str], model: type[TaskT]) -> TaskT:
     if name not in known:
         raise NotFoundError(f"There is no task {name!r} in {folder}.", known_tasks(known))
     path = folder / f"{name}.yaml"
-    file = shown(path)
+    file = display_path(path)
     try:
         document = _read(path)
     except (UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}.", "Save it as UTF-8 text.") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date of the 13th month
         raise ConfigurationError(f"{file} is not YAML: {_where(error)}.", "Correct the file.") from None
-    return understand(document, name, model, file, "the file")
+    return parse_task(document, name, model, file, "the file")
 
 
-def understand(document: Any, name: str, model: type[Declared], where: str, what: str = "it") -> Declared:
-    """The task that a document declares; `where` and `what` name the document in errors.
+def parse_task(document: Any, name: str, model: type[TaskT], where: str, what: str = "it") -> TaskT:
+    """Validate a document that declares a task.
 
-    Raises ConfigurationError when it cannot be used, or declares another task.
+    Args:
+        document: the parsed YAML or JSON.
+        name: the task's name.
+        model: `Task` or `PushedTask`.
+        where: the document's name in errors.
+        what: the document's name in remedies.
+
+    Raises:
+        ConfigurationError: it is not valid, or declares another task.
     """
     try:
         task = model.model_validate(document)
     except ValidationError as error:
-        told = ". Also, ".join(faults(error, model))
-        raise ConfigurationError(f"{where}: {told}.", f"Correct {what}; docs/tasks.md tells of every field.") from None
+        found = ". Also, ".join(messages(error, model))
+        raise ConfigurationError(
+            f"{where}: {found}.", f"Correct {what}; docs/tasks.md describes every field."
+        ) from None
     if task.name != name:
         raise ConfigurationError(f"{where} names its task {task.name!r}.", f"Write `name: {name}`, or rename the file.")
     return task
@@ -101,7 +111,7 @@ def _is_pushed(path: Path) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _source(path: Path, _modified: int) -> Any:
+def _source(path: Path, _modified: int) -> Any:  # the time of modification is a part of the cache's key
     document = _read(path)
     return document.get("source") if isinstance(document, dict) else None
 
@@ -111,7 +121,7 @@ def _read(path: Path) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML would keep the last and say nothing."""
+    """Refuses a duplicate key, of which YAML silently keeps the last."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         known = set()

@@ -1,7 +1,7 @@
-"""Configurations that replaced a task's file: the newest counts, wherever a task is read. None is ever changed.
+"""Configurations that override a task's file: the newest one counts wherever a task is read. Rows are only added.
 
-One whose declaration is null gave the word back to the file. The file says which tasks there are and whether their
-rows are pushed; a configuration says the rest.
+One whose declaration is null returns to the file. The task files decide which tasks there are and whether their rows
+are pushed; a configuration declares the rest.
 """
 
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from core.config.pushed_tasks import PushedTask
 from core.config.settings import Settings
-from core.config.task_files import load_pushed, load_task, pushed_names, understand
+from core.config.task_files import load_pushed, load_task, parse_task, pushed_names
 from core.config.tasks import Task
 from core.db.access_tables import task_configurations
-from core.db.engine import connect, reachable
+from core.db.engine import fetch_all, fetch_one, open_engine
 from core.errors import ConfigurationError, ContenderError
 
 
 class StaleNumberError(ContenderError):
-    """A configuration that was to follow one which is not the newest any more."""
+    """The configuration that a change was based on is no longer the newest."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One row. `declaration`: the whole task, as its file would say it; None: the file counts from here on."""
+    """One row. `declaration`: the whole task, in the form of its file; None: the file counts again."""
 
     task: str
     number: int
@@ -39,24 +39,21 @@ class Configuration:
 
 
 def newest(engine: sa.Engine) -> dict[str, Configuration]:
-    """The configuration that counts, of each task that ever had one. Raises DatabaseUnreachableError."""
+    """The newest configuration of each task that ever had one. Raises DatabaseUnreachableError."""
     statement = _rows().ext(distinct_on(task_configurations.c.task))
     order = (task_configurations.c.task, task_configurations.c.number.desc())
-    with reachable(), engine.connect() as connection:
-        return {row.task: Configuration(**row._mapping) for row in connection.execute(statement.order_by(*order))}
+    return {row.task: Configuration(**row._mapping) for row in fetch_all(engine, statement.order_by(*order))}
 
 
 def history(engine: sa.Engine, task: str, limit: int = 100) -> list[Configuration]:
     """The configurations of a task, newest first."""
-    with reachable(), engine.connect() as connection:
-        return _of(connection, task, limit)
+    return [Configuration(**row._mapping) for row in fetch_all(engine, _newest_first(task, limit))]
 
 
 def find(engine: sa.Engine, task: str, number: int) -> Configuration | None:
     """One configuration; None when there is none of that number."""
     columns = task_configurations.c
-    with reachable(), engine.connect() as connection:
-        row = connection.execute(_rows().where(columns.task == task, columns.number == number)).one_or_none()
+    row = fetch_one(engine, _rows().where(columns.task == task, columns.number == number))
     return None if row is None else Configuration(**row._mapping)
 
 
@@ -69,20 +66,32 @@ def append(
     why: str,
     expected_number: int | None,
 ) -> tuple[int, bool]:
-    """Adds a configuration in the caller's transaction: its number, and whether it says anything new.
+    """Add a configuration in the caller's transaction, unless it equals the newest one.
 
-    What counts already is not written again. Raises StaleNumberError when the newest number (0: none) is another than
-    expected; None expects nothing.
+    Args:
+        connection: the transaction.
+        task: the task's name.
+        declaration: the whole task; None: its file.
+        who: the person who changes it.
+        why: the reason, for the history.
+        expected_number: the number of the configuration that the change is based on (0: none); None: any.
+
+    Returns:
+        The number of the newest configuration, and whether it was added.
+
+    Raises:
+        StaleNumberError: the newest number is not the expected one.
     """
     lock = sa.func.hashtextextended(sa.func.concat(sa.func.current_schema(), f"/configurations/{task}"), 0)
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
-    before = next(iter(_of(connection, task, 1)), None)
+    row = connection.execute(_newest_first(task, 1)).one_or_none()
+    before = None if row is None else Configuration(**row._mapping)
     number = 0 if before is None else before.number
     if declaration == (None if before is None else before.declaration):
         return number, False
     if expected_number is not None and number != expected_number:
         raise StaleNumberError(
-            f"The newest configuration of {task!r} is number {number}, not {expected_number}: somebody came before.",
+            f"The newest configuration of {task!r} is number {number}, not {expected_number}: it has changed.",
             "Read the task's configuration, then send the change with that number.",
         )
     stored = sa.JSON.NULL if declaration is None else declaration
@@ -92,38 +101,34 @@ def append(
     return number + 1, True
 
 
-def stored_task(folder: Path, name: str, replaced: Configuration | None) -> Task:
-    """The task as it is declared: by its configuration where there is one, else by `folder/name.yaml`."""
-    if replaced is None or replaced.declaration is None or name in pushed_names(folder):
+def stored_task(folder: Path, name: str, override: Configuration | None) -> Task:
+    """The task as its override declares it, where there is one, else as `folder/name.yaml` does."""
+    if override is None or override.declaration is None or name in pushed_names(folder):
         return load_task(folder, name)
-    return understand(replaced.declaration, name, Task, title(replaced))
+    return parse_task(override.declaration, name, Task, label(override))
 
 
-def pushed_task(folder: Path, name: str, replaced: Configuration | None) -> PushedTask:
-    """The same of a task whose rows are pushed."""
-    if replaced is None or replaced.declaration is None or name not in pushed_names(folder):
+def pushed_task(folder: Path, name: str, override: Configuration | None) -> PushedTask:
+    """The pushed task as its override declares it, where there is one, else as `folder/name.yaml` does."""
+    if override is None or override.declaration is None or name not in pushed_names(folder):
         return load_pushed(folder, name)
-    return understand(replaced.declaration, name, PushedTask, title(replaced))
+    return parse_task(override.declaration, name, PushedTask, label(override))
 
 
-def title(configuration: Configuration) -> str:
-    """How errors name it."""
+def label(configuration: Configuration) -> str:
+    """The name of a configuration in errors."""
     return f"Configuration {configuration.number} of {configuration.task}"
 
 
-def in_force(settings: Settings, name: str) -> Configuration | None:
-    """The configuration that counts for a task, for a process that has no engine yet; None: its file does.
+def active_configuration(settings: Settings, name: str) -> Configuration | None:
+    """The override of a task, for a process that has no engine yet; None where its file counts.
 
-    A database that does not respond raises: its silence does not mean that nothing was replaced. Where no database is
-    named at all, there is nothing that could have been.
+    Raises UnreachableError: an outage of the database does not mean that there is no override.
     """
-    if not settings.database_url:
+    if not settings.database_url:  # without a database there cannot be an override
         return None
-    engine = connect(settings.database_url, schema=settings.schema_name)
-    try:
+    with open_engine(settings.database_url, schema=settings.schema_name) as engine:
         return newest(engine).get(name)
-    finally:
-        engine.dispose()
 
 
 def require_storable(value: Any) -> None:
@@ -143,7 +148,6 @@ def _rows() -> sa.Select[Any]:
     return sa.select(task_configurations)
 
 
-def _of(connection: sa.Connection, task: str, limit: int) -> list[Configuration]:
+def _newest_first(task: str, limit: int) -> sa.Select[Any]:
     statement = _rows().where(task_configurations.c.task == task)
-    rows = connection.execute(statement.order_by(task_configurations.c.number.desc()).limit(limit))
-    return [Configuration(**row._mapping) for row in rows]
+    return statement.order_by(task_configurations.c.number.desc()).limit(limit)

@@ -1,4 +1,4 @@
-"""WHAT is done: tasks, typed and checked before anything runs. `core.config.task_files` reads them."""
+"""Tasks: WHAT is done, typed and validated before anything runs. `core.config.task_files` reads them."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ class Target(Part):
     """
 
     kind: Literal["direction", "value"]
-    threshold: float = Field(default=0.5, ge=0, le=1, description="UP is said when P(UP) is at least this.")
+    threshold: float = Field(default=0.5, ge=0, le=1, description="UP is predicted when P(UP) is at least this.")
 
 
 class Contender(Part):
@@ -70,7 +70,9 @@ class Gate(Part):
         default=None, ge=0, description="Calendar days; while the newest label is older, no alias moves."
     )
     probation: int = Field(
-        default=63, ge=0, description="Rows after a move in which the one before may take the title back at alpha."
+        default=63,
+        ge=0,
+        description="Rows after a change of champion in which the previous one may regain the alias at alpha.",
     )
 
 

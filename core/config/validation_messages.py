@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a declaration, in the words of the person who wrote it."""
+"""Turns pydantic's validation errors into sentences about the fields of a task file."""
 
 import re
 from difflib import get_close_matches
@@ -25,25 +25,25 @@ _IN_WORDS = {
 }
 
 
-def faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """A sentence (without its full stop) for each thing that is wrong with what `model` was made from."""
-    told: dict[tuple[str, ...], str] = {}
-    for fault in error.errors(include_url=False):
-        names, part, is_branch = _place(model, fault["loc"])
-        follows = fault["type"] == "too_short" and any(other[: len(names)] == tuple(names) for other in told)
+def messages(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """A sentence (without its full stop) for each validation error of a document for `model`."""
+    found: dict[tuple[str, ...], str] = {}
+    for detail in error.errors(include_url=False):
+        names, part, is_branch = _locate(model, detail["loc"])
+        follows = detail["type"] == "too_short" and any(other[: len(names)] == tuple(names) for other in found)
         if not follows:  # a list counts as too short when its entries are wrong
-            told.setdefault(tuple(names), _say(fault, names, part, is_branch))
-    return list(told.values())
+            found.setdefault(tuple(names), _message(detail, names, part, is_branch))
+    return list(found.values())
 
 
-def _say(fault: Any, names: list[str], part: type[BaseModel] | None, is_branch: bool) -> str:
-    kind, path = fault["type"], ".".join(names)
+def _message(detail: Any, names: list[str], part: type[BaseModel] | None, is_branch: bool) -> str:
+    kind, path = detail["type"], ".".join(names)
     if kind == "extra_forbidden" and part is not None:
         return _no_such_field(names, part)
     if kind == "missing":
         return f"`{path}` is missing"
     if kind == "value_error":
-        reason = str(fault["ctx"]["error"])
+        reason = str(detail["ctx"]["error"])
         return f"`{path}`: {reason}" if path else reason
     if kind == "model_type":
         fields = f"with the fields {', '.join(part.model_fields)}" if part else "with fields"
@@ -51,10 +51,10 @@ def _say(fault: Any, names: list[str], part: type[BaseModel] | None, is_branch: 
     if is_branch:
         must = "it must be a number, a text, true or false"
     elif kind == "string_pattern_mismatch":
-        must = _PATTERN_IN_WORDS.get(fault["ctx"]["pattern"], f"it must match {fault['ctx']['pattern']}")
+        must = _PATTERN_IN_WORDS.get(detail["ctx"]["pattern"], f"it must match {detail['ctx']['pattern']}")
     else:
-        must = _IN_WORDS.get(kind) or re.sub(r"^\w+ should", "it must", fault["msg"])
-    return f"`{path}` is {_shown(fault['input'])}: {must}"
+        must = _IN_WORDS.get(kind) or re.sub(r"^\w+ should", "it must", detail["msg"])
+    return f"`{path}` is {_shown(detail['input'])}: {must}"
 
 
 def _no_such_field(names: list[str], part: type[BaseModel]) -> str:
@@ -65,17 +65,17 @@ def _no_such_field(names: list[str], part: type[BaseModel]) -> str:
     return f"there is no field `{name}`{where}{guess}; it has {', '.join(part.model_fields)}"
 
 
-def _shown(given: Any) -> str:
-    if given is None:
+def _shown(value: Any) -> str:
+    if value is None:
         return "empty"
-    text = repr(given) if isinstance(given, str | int | float | bool) else str(given)
+    text = repr(value) if isinstance(value, str | int | float | bool) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _place(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None, bool]:
-    """The path to a fault as a person writes it, the part in which it lies, and whether several types were tried there.
+def _locate(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None, bool]:
+    """The path to an error as the file writes it, the model that holds it, and whether several types were tried there.
 
-    Of several types pydantic reports each, under one more name. Entries of a list count from 1.
+    Of a union pydantic reports each type, under one more name. Entries of a list count from 1.
     """
     names: list[str] = []
     part: type[BaseModel] | None = model

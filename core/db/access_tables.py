@@ -1,4 +1,4 @@
-"""The tables of who may do what, and who did: tokens, the audit log, configurations of tasks."""
+"""The tables of access and change: tokens, the audit log, configurations of tasks."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB

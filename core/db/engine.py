@@ -1,4 +1,4 @@
-"""How Postgres is reached, and how its tables are brought to the newest migration."""
+"""Connections and transactions of Postgres, queries, and the migration of its tables."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from core.error_translation import explained
+from core.error_translation import translate
 from core.errors import UnreachableError
 
 _MIGRATION_LOCK = 0x636F6E74656E64  # "contend"
@@ -21,7 +21,7 @@ def connect(url: str, *, schema: str = "", pool_size: int = 4) -> sa.Engine:
         url,
         pool_size=pool_size,
         max_overflow=4,
-        pool_pre_ping=True,
+        pool_pre_ping=True,  # a Postgres that was restarted has closed the pooled connections
         connect_args={
             "connect_timeout": 5,
             "application_name": "contender",
@@ -32,11 +32,11 @@ def connect(url: str, *, schema: str = "", pool_size: int = 4) -> sa.Engine:
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turns a lost or refused connection (or a full disk) into an UnreachableError; other errors pass as they are."""
+    """Turn a lost or refused connection, or a full disk, into an UnreachableError; other errors pass as they are."""
     try:
         yield
     except sa.exc.DBAPIError as error:
-        raise explained(error) or error from error
+        raise translate(error) or error from error
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def fetch_scalar(engine: sa.Engine, statement: sa.Executable) -> Any:
 
 
 def patiently(seconds: float) -> Retrying:
-    """Calls again, each second for so long, while what is called raises UnreachableError; then raises that."""
+    """Retries a call each second for so many seconds while it raises UnreachableError; then that is raised."""
     return Retrying(
         stop=stop_after_delay(seconds),
         wait=wait_fixed(1),
@@ -93,8 +93,7 @@ def patiently(seconds: float) -> Retrying:
 
 def require_answer(engine: sa.Engine) -> None:
     """Raises DatabaseUnreachableError when Postgres does not answer."""
-    with reachable(), engine.connect() as connection:
-        connection.execute(sa.select(1))
+    fetch_scalar(engine, sa.select(1))
 
 
 def migrate(engine: sa.Engine, *, schema: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The tables of the loop. The migrations in `core/db/migrations` bring a database to what stands here.
+"""The tables of the pipeline. The migrations in `core/db/migrations` bring a database to what is declared here.
 
 Those of incremental learning are in `core.db.event_tables`, those of tokens and the audit log in
 `core.db.access_tables`.

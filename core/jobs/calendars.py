@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
 _LOOK_BACK_DAYS = 70
-"""No exchange and no month leaves a longer time without a value."""
+"""Longer than any exchange is closed, and than two months: within it every series has a value."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,11 @@ class Session:
 
 @lru_cache(maxsize=4)
 def exchange(calendar: str, start: date) -> "ExchangeCalendar":
-    """The calendar of an exchange from `start` on (left to itself the library begins twenty years ago)."""
+    """The calendar of an exchange from `start` on."""
     import exchange_calendars
     import pandas as pd
 
+    # Without a start the library's calendars begin twenty years ago.
     first = pd.Timestamp(start) - pd.Timedelta(days=14)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the library uses pandas in ways that pandas 3.1 warns of
@@ -107,7 +108,8 @@ def _dates(task: Task) -> list[date]:
 
 @lru_cache(maxsize=4)
 def _all_hours(calendar: str, start: date) -> dict[date, Session]:
-    """Every session of a calendar. Asking the library for one at a time takes 75 µs each, a second for a history."""
+    """Every session of a calendar."""
+    # All at once: one session at a time costs the library 75 µs, a second for a history.
     hours = exchange(calendar, start)
     opens, closes = (column.dt.tz_convert("UTC").dt.to_pydatetime() for column in (hours.opens, hours.closes))
     return {

@@ -7,10 +7,11 @@ from typing import Protocol
 
 from core.config.settings import Settings
 from core.errors import ConfigurationError
+from core.files import write_atomically
 
 
 class Clock(Protocol):
-    """Tells the time by which a job decides what is known and what is due."""
+    """The time by which a job decides what is known and what is due."""
 
     def now(self) -> datetime:
         """The present instant, timezone-aware, in UTC."""
@@ -27,7 +28,7 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class FixedClock:
-    """A clock that stands at one instant: for `--as-of`, replays and tests."""
+    """A clock fixed at one instant: for `--as-of`, replays and tests."""
 
     instant: datetime
 
@@ -37,34 +38,35 @@ class FixedClock:
 
 
 @dataclass(frozen=True)
-class ToldClock:
-    """A clock that a file tells: services follow by it who moves the time. The machine's while there is no file."""
+class FileClock:
+    """A clock read from a file, by which another process moves the time of the services.
+
+    Without the file it is the machine's clock.
+    """
 
     file: Path
 
     def now(self) -> datetime:
-        """The instant that was told last, in UTC."""
+        """The instant in the file, in UTC."""
         try:
             return datetime.fromisoformat(self.file.read_text()).astimezone(UTC)
         except FileNotFoundError:
             return SystemClock().now()
 
-    def tell(self, now: datetime) -> None:
-        """Moves the time, in one step: a reader sees the old instant or the new one."""
-        draft = self.file.with_suffix(".draft")
-        draft.write_text(now.isoformat())
-        draft.replace(self.file)
+    def move_to(self, now: datetime) -> None:
+        """Move the time in one step: a reader sees the old instant or the new one."""
+        write_atomically(self.file, now.isoformat())
 
-    def stop(self) -> None:
-        """Gives the time back to the machine."""
+    def remove(self) -> None:
+        """Return to the machine's clock."""
         self.file.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class ReplayClock:
-    """A clock that jumps a day every `day_seconds`: it stood at `start` when the machine's stood at `since`.
+    """A clock that jumps a day every `day_seconds`: it showed `start` when the machine's clock showed `since`.
 
-    Every process that knows these three tells the same time, on any machine. It stops at the machine's own.
+    Every process with these three settings computes the same time, on any machine. It ends at the machine's own time.
     """
 
     start: datetime
@@ -74,15 +76,15 @@ class ReplayClock:
     def now(self) -> datetime:
         """The instant of the replay, in UTC."""
         machine = SystemClock().now()
-        gone = max((machine - self.since).total_seconds() // self.day_seconds, 0)
-        there_are = (machine - self.start) / timedelta(days=1)
-        return machine if gone >= there_are else self.start + timedelta(days=gone)
+        days_replayed = max((machine - self.since).total_seconds() // self.day_seconds, 0)
+        days_available = (machine - self.start) / timedelta(days=1)
+        return machine if days_replayed >= days_available else self.start + timedelta(days=days_replayed)
 
 
-def clock_of(settings: Settings) -> Clock:
-    """The clock that the settings name: one that a file tells, one of a replay, or the machine's."""
+def configured_clock(settings: Settings) -> Clock:
+    """The clock that the settings name: one in a file, one of a replay, or the machine's."""
     if settings.clock_file:
-        return ToldClock(Path(settings.clock_file))
+        return FileClock(Path(settings.clock_file))
     if settings.clock_start:
         if settings.clock_since is None:
             raise ConfigurationError(
@@ -98,10 +100,9 @@ def _utc(instant: datetime) -> datetime:
 
 
 def parse_as_of(text: str, clock: Clock | None = None) -> FixedClock:
-    """A clock standing at an ISO date (its last second, UTC) or an ISO instant (UTC unless it says otherwise).
+    """A clock fixed at an ISO date (its last second, UTC) or an ISO instant (UTC unless it has an offset).
 
-    Of today, at this moment: a bar that is not final yet is not made so. Raises ConfigurationError for a time to come,
-    and for what is no time.
+    Raises ConfigurationError for a time in the future, and for text that is neither.
 
     >>> parse_as_of("2018-12-31").now().isoformat()
     '2018-12-31T23:59:59+00:00'
@@ -114,8 +115,9 @@ def parse_as_of(text: str, clock: Clock | None = None) -> FixedClock:
     if instant > now and not is_today:
         raise ConfigurationError(
             f"--as-of {text} lies in the future: it is {now:%Y-%m-%d %H:%M} (UTC).",
-            "Give a date that has come, or leave --as-of out to stand at now.",
+            "Give a date in the past, or leave out --as-of for the present.",
         )
+    # Today's last second is still to come: at that instant a bar would count as final that is not.
     return FixedClock(min(instant, now))
 
 

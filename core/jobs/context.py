@@ -1,4 +1,4 @@
-"""What the training and promote jobs work with, once they hold their lease."""
+"""What the training and promote jobs use while they hold their lease."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from core.config.settings import Settings
-from core.db.engine import reachable
+from core.db.engine import transaction
 from core.jobs.clock import Clock
 from core.jobs.leases import Lease
 
@@ -23,7 +23,7 @@ class JobContext:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """One transaction, begun by checking the lease: raises BusyError when another process has taken over."""
-        with reachable(), self.engine.begin() as connection:
+        """A transaction that holds the lease. Raises BusyError when another process has taken it over."""
+        with transaction(self.engine) as connection:
             self.lease.check(connection)
             yield connection

@@ -1,4 +1,4 @@
-"""Leases with a fencing token: one holder at a time, and a late one can be told from the present one."""
+"""Leases with a fencing token: one holder at a time, and writes of an expired holder are detected."""
 
 import os
 import socket
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from core.db.engine import reachable
+from core.db.engine import transaction
 from core.db.pipeline_tables import leases
 from core.errors import BusyError, DatabaseUnreachableError
 
-LEASE_SECONDS = 30.0
+LEASE_SECONDS = 30.0  # how long others wait for a killed holder; it is renewed every third of that
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Lease:
     token: int
 
     def check(self, connection: sa.Connection) -> None:
-        """Locks the lease's row for the transaction and raises BusyError when another holder has taken it since."""
+        """Lock the lease's row for the transaction; raises BusyError when another holder has taken it since."""
         current = connection.execute(
             sa.select(leases.c.token).where(leases.c.name == self.name).with_for_update()
         ).scalar_one_or_none()
@@ -40,9 +40,9 @@ class Lease:
 
 @contextmanager
 def hold(engine: sa.Engine, name: str, *, wait_seconds: float = 0.0) -> Iterator[Lease]:
-    """Takes the lease `name`, renews it from a thread while the block runs, and gives it back.
+    """Hold the lease `name` while the block runs; a thread renews it.
 
-    Expiry is by the database's clock. Raises BusyError when it is still held after `wait_seconds`.
+    Raises BusyError when another process still holds it after `wait_seconds`.
     """
     holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     deadline = time.monotonic() + wait_seconds
@@ -59,6 +59,7 @@ def hold(engine: sa.Engine, name: str, *, wait_seconds: float = 0.0) -> Iterator
     finally:
         done.set()
         renewer.join()
+        # Where Postgres is away the lease expires by itself; an error here would hide the block's own.
         with suppress(sa.exc.DBAPIError), engine.begin() as connection:
             connection.execute(
                 sa.update(leases).where(leases.c.name == name, leases.c.token == token).values(expires_at=sa.func.now())
@@ -66,6 +67,7 @@ def hold(engine: sa.Engine, name: str, *, wait_seconds: float = 0.0) -> Iterator
 
 
 def _expiry() -> sa.ColumnElement[object]:
+    # By the database's clock: those of the machines may differ by more than a lease lasts.
     return sa.func.clock_timestamp() + sa.text(f"interval '{LEASE_SECONDS} seconds'")
 
 
@@ -76,13 +78,13 @@ def _take(engine: sa.Engine, name: str, holder: str) -> int | None:
         set_={"holder": holder, "token": leases.c.token + 1, "expires_at": _expiry()},
         where=leases.c.expires_at <= sa.func.clock_timestamp(),
     )
-    with reachable(), engine.begin() as connection:
+    with transaction(engine) as connection:
         return connection.execute(statement.returning(leases.c.token)).scalar_one_or_none()
 
 
 def _renew(engine: sa.Engine, lease: Lease, done: threading.Event) -> None:
     while not done.wait(LEASE_SECONDS / 3):
-        with suppress(DatabaseUnreachableError), reachable(), engine.begin() as connection:
+        with suppress(DatabaseUnreachableError), transaction(engine) as connection:
             connection.execute(
                 sa.update(leases)
                 .where(leases.c.name == lease.name, leases.c.token == lease.token)

@@ -10,7 +10,7 @@ from core.config.pushed_tasks import PushedTask
 from core.config.settings import Settings
 from core.config.task_files import pushed_names
 from core.config.task_overrides import Configuration, pushed_task
-from core.error_translation import explained
+from core.error_translation import translate
 from core.errors import ContenderError
 from serving.pushed.served import Chosen, ServedModel
 from serving.runtime.complaints import LogOnce
@@ -68,9 +68,9 @@ def check(settings: Settings) -> None:
 def _known(settings: Settings, name: str) -> Configuration | None:
     if settings.database_url:
         try:
-            return task_overrides.in_force(settings, name)
+            return task_overrides.active_configuration(settings, name)
         except Exception as error:
-            if explained(error) is None:
+            if translate(error) is None:
                 raise
     return last_heard(settings.bundles).get(name)
 

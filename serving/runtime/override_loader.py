@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from core.config import task_overrides
 from core.config.task_overrides import Configuration
-from core.error_translation import explained
+from core.error_translation import translate
 from serving.runtime.complaints import LogOnce
 
 _NOTE = "configurations.json"
@@ -32,7 +32,7 @@ class Configured:
         try:
             heard = task_overrides.newest(self._engine)
         except Exception as error:
-            told = explained(error)
+            told = translate(error)
             if told is None:
                 raise
             self._complaints.open(

@@ -17,7 +17,7 @@ import msgspec
 import psycopg2
 import sqlalchemy as sa
 
-from core.error_translation import explained
+from core.error_translation import translate
 from features.arrays import FeatureRow
 from training.event_log.events import Event, NewEvent
 from training.event_log.idempotency import Placing, known_by_id, place
@@ -117,7 +117,7 @@ class PinnedConnection:
             yield connection
         except (psycopg2.Error, sa.exc.DBAPIError) as error:
             self._discard()
-            raise explained(error) or error from error
+            raise translate(error) or error from error
         except BaseException:
             self._discard()
             raise

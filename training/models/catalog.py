@@ -5,7 +5,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from core.config.tasks import Task
-from core.config.validation_messages import faults
+from core.config.validation_messages import messages
 from core.errors import ConfigurationError
 from features import transforms
 from training.models import baselines, batch, incremental
@@ -62,7 +62,7 @@ def procedure(task: Task, name: str) -> Procedure:
     try:
         return found.model_validate(declared.parameters)
     except ValidationError as error:
-        told = ". Also, ".join(faults(error, found))
+        told = ". Also, ".join(messages(error, found))
         known = ", ".join(found.model_fields) or "none"
         raise ConfigurationError(
             f"{where} has parameters that {declared.procedure} cannot use: {told}.", f"Known parameters: {known}."

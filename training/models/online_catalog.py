@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field, ValidationError
 
 from core.config.tasks import Parameter
-from core.config.validation_messages import faults
+from core.config.validation_messages import messages
 from core.errors import ConfigurationError
 from training.models.online import Classifier, Online, PerSeries, Regressor, TargetKind
 from training.models.river_params import (
@@ -246,7 +246,7 @@ def declared(name: str, parameters: dict[str, Parameter], outcome: TargetKind) -
     except ValidationError as error:
         known = ", ".join(found.model_fields) or "none"
         raise ConfigurationError(
-            f"{name} cannot use its parameters: {'; '.join(faults(error, found))}.", f"Known parameters: {known}."
+            f"{name} cannot use its parameters: {'; '.join(messages(error, found))}.", f"Known parameters: {known}."
         ) from None
 
 

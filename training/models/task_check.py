@@ -5,7 +5,7 @@ from pathlib import Path
 from core.config import task_overrides
 from core.config.pushed_tasks import OnlineContender, PushedTask
 from core.config.settings import Settings
-from core.config.task_files import shown
+from core.config.task_files import display_path
 from core.config.task_overrides import Configuration
 from core.config.tasks import Task
 from core.errors import ConfigurationError
@@ -27,9 +27,9 @@ def load(folder: Path, name: str, replaced: Configuration | None = None) -> Task
     try:
         check(task)
     except ConfigurationError as error:
-        where = shown(folder / f"{name}.yaml")
+        where = display_path(folder / f"{name}.yaml")
         if replaced is not None and replaced.declaration is not None:
-            where = task_overrides.title(replaced)
+            where = task_overrides.label(replaced)
         raise ConfigurationError(f"{where}: {error.problem}", error.remedy) from None
     return task
 
@@ -39,7 +39,7 @@ def in_force(settings: Settings, name: str) -> Task:
 
     Raises DatabaseUnreachableError where that cannot be known, and as `load`.
     """
-    return load(settings.tasks, name, task_overrides.in_force(settings, name))
+    return load(settings.tasks, name, task_overrides.active_configuration(settings, name))
 
 
 def check(task: Task) -> None:

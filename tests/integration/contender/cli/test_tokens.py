@@ -77,7 +77,7 @@ def test_the_one_command_run_makes_one_administrator_and_keeps_the_token_private
     assert found is not None
     assert found.role is Role.ADMIN
     assert ensure_admin_token(settings) == path
-    assert [one.role for one in tokens.listing(engine)] == [Role.ADMIN]
+    assert [one.role for one in tokens.list_tokens(engine)] == [Role.ADMIN]
     assert [one.name for one in settings.home.iterdir()] == ["admin-token"]
 
 
@@ -103,4 +103,4 @@ def test_where_an_administrator_has_a_token_none_is_made(engine: sa.Engine, sett
     token(engine, "anna", Role.ADMIN)
 
     assert ensure_admin_token(settings) is None
-    assert [one.name for one in tokens.listing(engine)] == ["anna"]
+    assert [one.name for one in tokens.list_tokens(engine)] == ["anna"]

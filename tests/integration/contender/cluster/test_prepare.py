@@ -29,7 +29,7 @@ def test_pods_that_begin_together_migrate_once_and_make_each_token_once(bare: Se
     assert sorted(name for names in made for name in names) == ["installation-admin", "installation-trainer"]
     engine = connect(bare.database_url, schema=bare.schema_name)
     try:
-        assert {(token.name, token.role.value, token.state) for token in tokens.listing(engine)} == {
+        assert {(token.name, token.role.value, token.state) for token in tokens.list_tokens(engine)} == {
             ("installation-admin", "admin", "live"),
             ("installation-trainer", "trainer", "live"),
         }

@@ -12,7 +12,7 @@ import pytest
 
 from contender.servers.postgres_errors import StartError, explained_start
 from contender.servers.processes import Postgres, ServiceError
-from core.error_translation import explained
+from core.error_translation import translate
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_a_full_disk_stays_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left") as raised, explained_start(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    told = explained(raised.value)
+    told = translate(raised.value)
     assert told is not None
     assert told.problem == "The disk is full."
 

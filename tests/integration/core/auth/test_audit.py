@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from contender.servers.processes import Postgres
 from core.auth import audit
-from core.auth.access_counter import LINES, OTHERS, PERIOD_SECONDS, AccessCounter, Happening
+from core.auth.access_counter import MAX_KINDS, OTHERS, PERIOD_SECONDS, AccessCounter, AccessEvent
 from core.auth.tokens import Role
 from core.db.engine import connect, migrate
 from core.errors import UnreachableError
@@ -29,8 +29,8 @@ class Hand:
         return self.now
 
 
-def wrong(address: str, outcome: str = "refused") -> Happening:
-    return Happening("(unknown)", "training", outcome, "unknown", address)
+def wrong(address: str, outcome: str = "refused") -> AccessEvent:
+    return AccessEvent("(unknown)", "training", outcome, "unknown", address)
 
 
 def counted(engine: sa.Engine) -> list[int]:
@@ -82,10 +82,10 @@ def test_a_flood_from_everywhere_is_bounded_and_counted_in_full(engine: sa.Engin
         tally.count(wrong(f"10.0.{number // 250}.{number % 250}"), "'/train'")
     rows = tally.write()
 
-    assert rows == 1 + LINES + 1
+    assert rows == 1 + MAX_KINDS + 1
     assert sum(counted(engine)) == 5001
     others = [entry for entry in audit.newest(engine) if entry.detail["address"] == OTHERS]
-    assert [entry.detail["count"] for entry in others] == [5000 - LINES]
+    assert [entry.detail["count"] for entry in others] == [5000 - MAX_KINDS]
 
     clock.now += HOUR
     assert tally.write() == 0

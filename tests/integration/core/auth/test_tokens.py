@@ -32,7 +32,7 @@ def test_every_token_is_listed_with_its_state(engine: sa.Engine) -> None:
     token(engine, "anna", Role.ADMIN)
     [ended] = tokens.revoke(engine, "anna", who=WHO)
 
-    listed = tokens.listing(engine)
+    listed = tokens.list_tokens(engine)
 
     assert [(one.name, one.role, one.state) for one in listed] == [
         ("ci", "trainer", "live"),
@@ -46,7 +46,7 @@ def test_every_token_is_listed_with_its_state(engine: sa.Engine) -> None:
 def test_a_token_is_revoked_by_name_or_id_and_once(engine: sa.Engine) -> None:
     token(engine, "ci")
     token(engine, "lab")
-    [ci, lab] = tokens.listing(engine)
+    [ci, lab] = tokens.list_tokens(engine)
 
     assert [one.name for one in tokens.revoke(engine, "ci", who=WHO)] == ["ci"]
     assert [one.name for one in tokens.revoke(engine, str(lab.id), who=WHO)] == ["lab"]

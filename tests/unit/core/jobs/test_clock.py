@@ -5,7 +5,7 @@ import pytest
 
 from core.config.settings import Settings
 from core.errors import ConfigurationError
-from core.jobs.clock import FixedClock, ReplayClock, SystemClock, ToldClock, clock_of, parse_as_of
+from core.jobs.clock import FileClock, FixedClock, ReplayClock, SystemClock, configured_clock, parse_as_of
 
 
 def test_an_as_of_date_means_the_end_of_that_day_in_utc() -> None:
@@ -49,19 +49,19 @@ def test_an_instant_of_another_zone_is_compared_in_utc() -> None:
     assert parse_as_of("2026-03-04T20:00:00+09:00", NOON).now() == datetime(2026, 3, 4, 11, tzinfo=UTC)
 
 
-def test_a_told_clock_stands_where_it_was_told_and_without_its_file_goes_with_the_machine(tmp_path: Path) -> None:
-    clock = ToldClock(tmp_path / "clock")
+def test_a_file_clock_shows_the_instant_in_its_file_and_without_it_the_machines(tmp_path: Path) -> None:
+    clock = FileClock(tmp_path / "clock")
     before = SystemClock().now()
     assert before <= clock.now() <= SystemClock().now()
 
-    clock.tell(datetime(2005, 1, 3, 23, 0, tzinfo=UTC))
+    clock.move_to(datetime(2005, 1, 3, 23, 0, tzinfo=UTC))
     assert clock.now() == datetime(2005, 1, 3, 23, 0, tzinfo=UTC)
 
-    clock.stop()
+    clock.remove()
     assert clock.now() >= before
 
 
-def test_a_replay_clock_jumps_a_day_at_a_time_and_tells_every_process_the_same() -> None:
+def test_a_replay_clock_jumps_a_day_at_a_time_and_shows_every_process_the_same() -> None:
     began = datetime(2018, 1, 2, 6, tzinfo=UTC)
     now = SystemClock().now()
 
@@ -81,10 +81,10 @@ def test_a_replay_clock_stops_at_the_present_and_does_not_go_before_its_beginnin
 def test_the_settings_say_which_clock_a_process_goes_by(tmp_path: Path) -> None:
     instants = {"clock_start": "2018-01-02T06:00:00", "clock_since": "2026-11-20T08:00:00+01:00"}
 
-    assert isinstance(clock_of(Settings()), SystemClock)
-    assert clock_of(Settings(clock_file=str(tmp_path / "clock"), **instants)) == ToldClock(tmp_path / "clock")
-    assert clock_of(Settings(**instants)) == ReplayClock(
+    assert isinstance(configured_clock(Settings()), SystemClock)
+    assert configured_clock(Settings(clock_file=str(tmp_path / "clock"), **instants)) == FileClock(tmp_path / "clock")
+    assert configured_clock(Settings(**instants)) == ReplayClock(
         datetime(2018, 1, 2, 6, tzinfo=UTC), datetime(2026, 11, 20, 7, tzinfo=UTC), 300.0
     )
     with pytest.raises(ConfigurationError, match="CONTENDER_CLOCK_SINCE is not"):
-        clock_of(Settings(clock_start=instants["clock_start"]))
+        configured_clock(Settings(clock_start=instants["clock_start"]))
