@@ -4,20 +4,18 @@ import base64
 import json
 import pickletools
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from training.event_log.events import Event
-from training.learners.learner import Learner
+from tests.support.paths import REPOSITORY
 from training.models.base import Incremental, Model, deserialize, serialize
 from training.models.catalog import PROCEDURES
+from training.models.online import Online
 from training.models.online_catalog import ONLINE
-from training.registry import row_flavor as row_loader
 
-FIXTURE = json.loads((Path(__file__).parents[3] / "fixtures" / "pickles-73b7305.json").read_text())
+FIXTURE = json.loads((REPOSITORY / "tests" / "fixtures" / "pickles-73b7305.json").read_text())
 MODELS, LEARNERS = FIXTURE["models"], FIXTURE["learners"]
 WITHIN = 1e-12  # another processor may round the last digit of an exponential otherwise
 
@@ -35,14 +33,6 @@ def values(predicted: Any) -> list[float]:
 
 def as_recorded(recorded: list[float | None]) -> Any:
     return pytest.approx(values(recorded), rel=WITHIN, nan_ok=True)
-
-
-def events(kept: dict[str, Any]) -> list[Event]:
-    begin = kept["rows_learned"] + 1
-    return [
-        Event(seq, "row", dict(zip(FIXTURE["features"], row, strict=True)), target, "a")
-        for seq, (row, target) in enumerate(kept["further"], begin)
-    ]
 
 
 def test_the_fixture_has_every_procedure_of_the_catalogues() -> None:
@@ -63,16 +53,13 @@ def test_a_model_predicts_and_learns_on_as_in_the_release_that_pickled_it(kept: 
 
 
 @every_learner
-def test_a_learner_goes_on_with_its_scores_and_ranges(kept: dict[str, Any]) -> None:
-    learner = Learner.thaw(unpacked(kept["learner"]))
+def test_a_model_of_events_predicts_and_learns_on_as_in_the_release_that_pickled_it(kept: dict[str, Any]) -> None:
+    model: Online = deserialize(unpacked(kept["learner"]))["model"]
 
-    assert values(learner.model.predict(row, "a") for row in kept["probes"]) == as_recorded(kept["predictions"])
-    assert learner.rows_learned == kept["rows_learned"]
-    assert learner.report() == kept["report"]
-    assert learner.ranges.of == kept["ranges"]
-    learner.apply(events(kept), lambda *_: ())
-    assert values(learner.model.predict(row, "a") for row in kept["probes"]) == as_recorded(kept["predictions_then"])
-    assert learner.report()["a"] == pytest.approx(kept["report_then"]["a"], rel=WITHIN)
+    assert values(model.predict(row, "a") for row in kept["probes"]) == as_recorded(kept["predictions"])
+    for row, target in kept["further"]:
+        model.learn(dict(zip(FIXTURE["features"], row, strict=True)), target, "a")
+    assert values(model.predict(row, "a") for row in kept["probes"]) == as_recorded(kept["predictions_then"])
 
 
 @every_model
@@ -81,11 +68,3 @@ def test_pickled_again_it_names_only_modules_of_today(kept: dict[str, Any]) -> N
 
     texts = {argument for _, argument, _ in pickletools.genops(again) if isinstance(argument, str)}
     assert not {text for text in texts if text.startswith("training.") and text.count(".") == 1}
-
-
-def test_mlflow_finds_the_loaders_that_old_model_folders_name() -> None:
-    import training.flavor
-    import training.row_flavor
-
-    assert training.flavor._load_pyfunc is not None
-    assert training.row_flavor._load_pyfunc is row_loader._load_pyfunc
