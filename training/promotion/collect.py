@@ -1,8 +1,12 @@
-"""All that a decision depends on, read once; of the scoreboard, what the decision before has not seen."""
+"""Collects what a decision depends on: its input, and the rows of the scoreboard that no decision has counted."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+import math
+from collections.abc import Collection, Mapping
+from datetime import date
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from core.config.tasks import Task, digest
 from core.errors import NotFoundError
@@ -10,149 +14,66 @@ from core.jobs.context import JobContext
 from features import lake
 from features.dataset import Dataset
 from training.evaluation import e_values, scoreboard
-from training.evaluation.board import Scoreboard
-from training.evaluation.scoreboard import Scope
+from training.evaluation.scoreboard import Scope, Scoreboard, as_date
 from training.ledger import decisions
 from training.ledger import entries as ledger
 from training.ledger.decisions import Decision
 from training.ledger.entries import CHAMPION
 from training.ledger.reconciler import Reconciled
 from training.promotion import holdout_refit
-from training.promotion import state as gate_state
-from training.promotion.gate import GateState, Meeting
-from training.promotion.reign import Tenure, fixed_name
+from training.promotion.gate import BOOTSTRAP, GUARD, PROMOTE, Verdict
+from training.promotion.inputs import FixedPredictions, GateInput
+from training.promotion.state import GateState, Probation, StoredState, Tenure, fixed_name
 from training.registry import validation, versions
 from training.registry.versions import Version
 
-_FEW = 2
 
+class DecisionContext(Struct, frozen=True):
+    """The input of a decision, with what is needed to judge it and to carry it out.
 
-@dataclass(frozen=True)
-class DecisionContext:
-    """What is so when the job decides.
-
-    `newest`: the newest version of each contender that has one, unless it was refused; `unfit`: what is wrong with such
-    a version, where something is; `champion`: the version that holds the alias, None when nobody does or when it is not
-    one of ours; `before`: the version that held it until the last move, while its probation may last; `harm`: the
-    evidence against a newer version of the champion's contender; `spoilt`: as `unfit`, of versions that were read back;
-    `looked`: the newest scored date that a decision has seen; `newest_label`: of all that is scored; `is_late`: it is
-    of an earlier night, on which nobody looked; `is_new_reign`: the champion came otherwise than by the last decision.
+    `board`: the rows that are needed; `state`: what earlier decisions left. `newest`: the newest version of each
+    contender that has one, unless it was refused; `champion` and `previous`: the versions of the champion and, while
+    its probation may last, of the previous champion. `looked`: the newest scored date that a decision has seen.
     """
 
-    task: Task
-    series: str
-    as_of: datetime
+    given: GateInput
+    board: Scoreboard
+    state: GateState
     newest: Mapping[str, Version]
-    unfit: Mapping[str, str]
     aliases: Reconciled
     champion: Version | None
-    reign: Tenure
-    before: Version | None
-    carried: GateState
-    board: Scoreboard
-    harm: float = 1.0
-    spoilt: Mapping[str, str] = field(default_factory=dict)
-    is_late: bool = False
-    looked: date | None = None
-    newest_label: date | None = None
-    is_new_reign: bool = False
-
-    @property
-    def is_pinned(self) -> bool:
-        """Whether a person moved the champion, so that it stays."""
-        return CHAMPION in self.aliases.pinned
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether there was a champion, and MLflow has none any more."""
-        return self.is_pinned and CHAMPION not in self.aliases.aliases
-
-    @property
-    def incumbent(self) -> str | None:
-        """The champion's name on the board; None when there is none, or when it is of another series."""
-        return None if self.champion is None else board_name(self.task, self.champion)
-
-    @property
-    def guardian(self) -> str | None:
-        """The name on the board of who had the title before; None when nobody is on probation."""
-        if self.before is None or self.champion is None or self.before.version == self.champion.version:
-            return None
-        if not self.reign.goes_on:
-            is_declared = self.before.contender_hash == self.declared.get(self.before.contender)
-            return fixed_name(self.before.contender, self.before.version) if is_declared else None
-        name = board_name(self.task, self.before)
-        return name if name in self.newest and name not in self.unfit else None
-
-    @property
-    def newer(self) -> Version | None:
-        """A version of the champion's contender that is newer than the one that serves."""
-        newest = None if self.is_late else self.newest.get(self.incumbent or "")
-        if newest is None or self.champion is None or newest.trained_through <= self.champion.trained_through:
-            return None
-        return newest
-
-    @property
-    def standing(self) -> frozenset[str]:
-        """Who may be crowned, the champion among them: who has a version that could be served."""
-        able = {name for name in self.newest if name not in self.unfit}
-        return frozenset(able if self.incumbent is None else able | {self.incumbent})
-
-    @property
-    def through(self) -> date | None:
-        """The newest scored date."""
-        if len(self.board.target_dates):
-            newest: date = self.board.target_dates[-1].item()
-            return newest
-        return self.looked
-
-    @property
-    def declared(self) -> dict[str, str]:
-        """The hash of each contender's declaration."""
-        return {name: self.task.contender_hash(name) for name in self.task.contenders}
-
-    @property
-    def identities(self) -> dict[str, str]:
-        """What each name on the board stands for: the hash of a declaration, or the digest of a fixed version."""
-        names = dict(self.declared)
-        if self.champion is not None and self.incumbent is not None:
-            names[self.incumbent] = self.champion.contender_hash
-        if self.before is not None and self.guardian is not None:
-            names[self.guardian] = self.before.contender_hash if self.reign.goes_on else self.before.artifact_digest
-        return names
-
-    @property
-    def stands_on(self) -> str:
-        """Names what evidence depends on besides rows and contenders: with another one it begins anew."""
-        task = self.task
-        return digest([self.series, task.metric, task.gate.block, task.scored_from, e_values.PROCEDURE])
+    previous: Version | None
+    looked: date | None
 
     @property
     def missed(self) -> "DecisionContext | None":
-        """The first night on which nobody has looked, as it was then; None when that is the newest.
+        """The first session that no run of the job has judged, as it was then; None when that is the newest.
 
-        So a run after a week without any decides what seven runs would have, in their order.
+        So a run after a week without any decides what seven runs would have decided, in their order.
         """
-        if self.looked is None or len(nights := self.board.after(self.looked).target_dates) < _FEW:
+        if self.looked is None or len(sessions := self.board.after(self.looked).target_dates) <= 1:
             return None
-        night: date = nights[0].item()
-        reign = Tenure(night, refused=self.reign.refused) if self.champion is None else self.reign
-        return replace(self, board=self.board.until(night), reign=reign, is_late=True)
+        session = as_date(sessions[0])
+        tenure, fixed = self.given.tenure, self.given.fixed
+        if self.champion is None:
+            tenure = Tenure(session, refused=tenure.refused)
+        if fixed is not None:
+            known = {day: value for day, value in fixed.values.items() if day <= session.isoformat()}
+            fixed = replace(fixed, values=known)
+        # A version of today was not there on an earlier session, so there is no refresh to judge.
+        given = replace(self.given, through=session, tenure=tenure, fixed=fixed, newer_version=None)
+        return replace(self, given=given)
 
-    def meetings(self) -> set[Meeting]:
-        """The pairs of which the gate will want to know."""
-        wanted: set[Meeting] = set()
-        if self.incumbent is not None:
-            wanted |= {(self.incumbent, name, self.reign.since) for name in self.standing - {self.incumbent}}
-            if self.guardian is not None:
-                wanted.add((self.incumbent, self.guardian, self.reign.moved))
-        baseline = self.task.baseline
-        for name in self.task.contenders:
-            if name != baseline:
-                wanted |= {(baseline, name, None), (name, baseline, None)}
-        return wanted
+    def promoted_version(self, verdict: Verdict) -> Version | None:
+        """Return the version that the verdict makes champion; None when the champion stays as it is."""
+        if verdict.outcome not in (BOOTSTRAP, PROMOTE):
+            return None
+        if verdict.reason == GUARD and not self.given.tenure.is_live:
+            return self.previous
+        return self.newest.get(verdict.champion or "")
 
 
-def read(
+def collect(
     at: JobContext,
     task: Task,
     series: str,
@@ -161,134 +82,221 @@ def read(
     gone: Collection[int] = (),
     dataset: Dataset | None = None,
 ) -> DecisionContext:
-    """Reads the champion, the last decision and the new rows of the scoreboard, and what fixed versions say of them.
+    """Collect the input of the next decision, and the rows that no decision has counted.
 
-    `gone`: versions that MLflow has no more. `dataset`: the task's newest; None: the lake's.
+    Args:
+        at: our database, the addresses and the clock.
+        task: the task to decide on.
+        series: the series that it is on.
+        newest: the newest version of each contender that has one.
+        aliases: the versions that the aliases point to.
+        gone: versions that MLflow no longer has.
+        dataset: the task's newest; None: the lake's.
+
     """
     number = aliases.aliases.get(CHAMPION)
     champion = None if number is None else versions.find(at.engine, task.name, number)
-    champion = champion if champion is not None and champion.series == series else None
+    if champion is not None and champion.series != series:
+        champion = None  # evidence belongs to a series
     last = decisions.newest_judged(at.engine, task.name, series)
-    refused = () if last is None else Tenure.of_plain(last.evidence["reign"]).refused
-    reign = _reign(last, champion)
-    before = None if reign is None or reign.before is None else versions.find(at.engine, task.name, reign.before)
-    if reign is not None and (before is None or before.version in gone):
-        reign, before = reign.over(), None
-    asked = {name: version for name, version in newest.items() if version.version not in refused}
-    bare = DecisionContext(
-        task, series, at.clock.now(), asked, _unfit(task, asked, champion), aliases, champion,
-        reign or Tenure(None, refused=refused), before, GateState(), Scoreboard.empty(),
-        looked=None if last is None or last.evidence["last"] is None else date.fromisoformat(last.evidence["last"]),
-        is_new_reign=reign is None,
-    )  # fmt: skip
-    left = gate_state.left_by(last, bare.stands_on, bare.identities, bare.standing, (bare.incumbent, bare.reign.since))
-    bare = replace(bare, carried=left)
-    board = scoreboard.read(at.engine, scope(task, series), bare.as_of, _begin(bare))
-    situation = replace(bare, board=board)
-    situation = replace(situation, newest_label=situation.through)
-    if reign is None:
-        begun = _crowned(at, situation) if champion is not None else None
-        situation = replace(situation, looked=_latest(situation.looked, begun))
-        situation = replace(situation, reign=Tenure(begun or situation.through, refused=refused))
-    return _with_versions(at, situation, dataset)
+    refused = () if last is None else Tenure.after(last).refused
+    tenure = _tenure(last, champion)
+    previous = None
+    if tenure is not None:
+        previous = None if tenure.previous is None else versions.find(at.engine, task.name, tenure.previous)
+        if previous is None or previous.version in gone:
+            tenure, previous = tenure.without_probation(), None
+    candidates = {name: version for name, version in newest.items() if version.version not in refused}
+    given = _input(at, task, series, aliases, tenure or Tenure(None, refused=refused), candidates, champion, previous)
+
+    state = given.state_after(last)
+    looked = None if last is None else GateInput.of(last).through
+    begin = _begin(given, state, looked, is_new_tenure=tenure is None)
+    board = scoreboard.read(at.engine, given.scope, given.as_of, begin)
+    newest_label = board.last or looked
+    if tenure is None:
+        promoted = None if champion is None else _looked_when_promoted(at, given.scope, looked)
+        looked = max((day for day in (looked, promoted) if day is not None), default=None)
+        given = replace(given, tenure=Tenure(promoted or board.last or looked, refused=refused))
+    age_days = None if newest_label is None else (given.as_of.date() - newest_label).days
+    given = replace(given, through=board.last or looked, age_days=age_days)
+    context = DecisionContext(given, board, state, candidates, aliases, champion, previous, looked)
+    return _with_version_predictions(at, task, context, dataset)
 
 
-def scope(task: Task, series: str) -> Scope:
-    """Whose predictions of what are on the task's scoreboard."""
-    hashes = {name: task.contender_hash(name) for name in task.contenders}
-    return Scope(task.name, series, task.target.kind, hashes, task.scored_from)
+def _input(
+    at: JobContext,
+    task: Task,
+    series: str,
+    aliases: Reconciled,
+    tenure: Tenure,
+    newest: Mapping[str, Version],
+    champion: Version | None,
+    previous: Version | None,
+) -> GateInput:
+    """Build the input as far as it does not depend on rows."""
+    scope = Scope.of(task, series)
+    failed = _failed_validation(task, newest, champion)
+    eligible = {name for name in newest if name not in failed}
+    identities = dict(scope.contenders)
+    name, newer, is_fixed = None, None, False
+    if champion is not None:
+        name = _board_name(task, champion)
+        identities[name] = champion.contender_hash
+        newer = newest.get(name)
+        if newer is not None and newer.trained_through <= champion.trained_through:
+            newer = None
+    against = _previous_name(task, tenure, champion, previous, eligible)
+    if previous is not None and against is not None:
+        is_fixed = not tenure.is_live
+        identities[against] = previous.artifact_digest if is_fixed else previous.contender_hash
+    is_pinned = CHAMPION in aliases.pinned
+    return GateInput(
+        task=task.name,
+        series=series,
+        session_date=at.clock.now().date(),
+        as_of=at.clock.now(),
+        through=None,
+        age_days=None,
+        metric=task.metric,
+        gate=task.gate,
+        target_kind=scope.target_kind,
+        scored_from=scope.scored_from,
+        contenders=scope.contenders,
+        baseline=task.baseline,
+        config_hash=task.config_hash,
+        basis=digest([series, task.metric, task.gate.block, task.scored_from, e_values.PROCEDURE]),
+        identities=identities,
+        versions={name: _summary(version) for name, version in sorted(newest.items())},
+        eligible=frozenset(eligible | ({name} if name else set())),
+        failed_validation=failed,
+        newer_version=None if newer is None else newer.version,
+        harm=1.0,
+        champion=name,
+        serving=None if champion is None else _summary(champion),
+        serving_kind=None if champion is None else champion.kind,
+        is_pinned=is_pinned,
+        is_lost=is_pinned and CHAMPION not in aliases.aliases,
+        tenure=tenure,
+        probation=None if against is None else Probation(against, tenure.moved),
+        previous_contender=previous.contender if is_fixed and previous is not None else None,
+        fixed=None,
+    )
 
 
-def board_name(task: Task, version: Version) -> str:
-    """The name of a version's contender on the board.
+def _summary(version: Version) -> dict[str, Any]:
+    return {
+        "contender": version.contender,
+        "version": version.version,
+        "trained_through": version.trained_through.isoformat(),
+        "data_hash": version.data_hash,
+        "artifact_digest": version.artifact_digest,
+    }
 
-    One whose declaration has changed since is named with its old hash, which no board has.
-    """
-    contender = version.contender
-    is_declared = contender in task.contenders and task.contender_hash(contender) == version.contender_hash
-    return contender if is_declared else f"{contender}@{version.contender_hash}"
+
+def _board_name(task: Task, version: Version) -> str:
+    """Return a version's name on the scoreboard; one declared otherwise since then has its old hash behind it."""
+    return version.contender if _is_declared(task, version) else f"{version.contender}@{version.contender_hash}"
 
 
-def _unfit(task: Task, newest: Mapping[str, Version], champion: Version | None) -> dict[str, str]:
-    found = {}
+def _is_declared(task: Task, version: Version) -> bool:
+    return version.contender in task.contenders and task.contender_hash(version.contender) == version.contender_hash
+
+
+def _previous_name(
+    task: Task, tenure: Tenure, champion: Version | None, previous: Version | None, eligible: Collection[str]
+) -> str | None:
+    """Return the previous champion's name on the scoreboard; None when there is none, or none that could serve."""
+    if previous is None or champion is None or previous.version == champion.version:
+        return None
+    if not tenure.is_live:
+        return fixed_name(previous.contender, previous.version) if _is_declared(task, previous) else None
+    name = _board_name(task, previous)
+    return name if name in eligible else None
+
+
+def _failed_validation(task: Task, newest: Mapping[str, Version], champion: Version | None) -> dict[str, str]:
+    failed = {}
     for name, version in newest.items():
         is_of_champion = champion is not None and version.contender_hash == champion.contender_hash
-        fault = validation.fault(task, version, champion if is_of_champion else None)
-        if fault:
-            found[name] = fault
-    return found
+        if reason := validation.fault(task, version, champion if is_of_champion else None):
+            failed[name] = reason
+    return failed
 
 
-def _reign(last: Decision | None, champion: Version | None) -> Tenure | None:
-    """The reign as the last decision left it; None when it was of another: one that came by hand begins anew.
+def _tenure(last: Decision | None, champion: Version | None) -> Tenure | None:
+    """Return the tenure as the last decision left it; None when another contender was champion then.
 
-    One whose declaration has changed goes on reigning under another name.
+    A champion that a person set begins a new tenure. One whose declaration has changed goes on under another name.
     """
     if last is None or champion is None:
         return None
-    if last.evidence["carried"]["identities"].get(last.champion) != champion.contender_hash:
+    if StoredState.of(last).identities.get(last.champion or "") != champion.contender_hash:
         return None
-    return Tenure.of_plain(last.evidence["reign"])
+    return Tenure.after(last)
 
 
-def _crowned(at: JobContext, situation: DecisionContext) -> date | None:
-    """The newest scored date when somebody gave the champion its alias: what it was chosen by is no evidence."""
-    moved = ledger.standing(at.engine, situation.task.name)[CHAMPION].since
-    known = scoreboard.read(at.engine, scope(situation.task, situation.series), moved, situation.looked).target_dates
-    return known[-1].item() if len(known) else situation.looked
+def _looked_when_promoted(at: JobContext, scope: Scope, looked: date | None) -> date | None:
+    """Return the newest date that was scored when a person made the champion: the choice may rest on those rows."""
+    moved = ledger.standing(at.engine, scope.task)[CHAMPION].since
+    return scoreboard.read(at.engine, scope, moved, looked).last or looked
 
 
-def _latest(*days: date | None) -> date | None:
-    return max((day for day in days if day is not None), default=None)
-
-
-def _begin(situation: DecisionContext) -> date | None:
-    """The date after which rows are needed; None: all of them."""
-    gate_state = situation.carried
-    if gate_state.ranking is None:
+def _begin(given: GateInput, state: GateState, looked: date | None, *, is_new_tenure: bool) -> date | None:
+    """Return the date after which rows are needed; None: all of them."""
+    if state.ranking is None:
         return None
-    seen: list[date | None] = [gate_state.ranking.through]
-    for meeting in situation.meetings():
-        pair = gate_state.pairs.get(meeting)
-        if pair is not None:
-            seen.append(pair.through or pair.since)
+    counted: list[date | None] = [state.ranking.through]
+    for key in given.pair_keys():
+        if (pair := state.pairs.get(key)) is not None:
+            counted.append(pair.through or pair.since)
         else:
-            is_of_new_reign = situation.is_new_reign and meeting[0] == situation.incumbent
-            seen.append(situation.looked if is_of_new_reign else meeting[2])
-    return _earliest(seen)
+            counted.append(looked if is_new_tenure and key[0] == given.champion else key[2])
+    return None if None in counted else min(day for day in counted if day is not None)
 
 
-def _earliest(days: Iterable[date | None]) -> date | None:
-    found: date | None = date.max
-    for day in days:
-        if day is None or found is None:
-            return None
-        found = min(found, day)
-    return found
-
-
-def _with_versions(at: JobContext, situation: DecisionContext, dataset: Dataset | None) -> DecisionContext:
-    """The same with what fixed versions say of rows: the one on probation, and the twin of one that wants to serve."""
-    task, newer, before, guardian = situation.task, situation.newer, situation.before, situation.guardian
-    is_fixed = before is not None and guardian is not None and not situation.reign.goes_on
-    wants_twin = (
+def _with_version_predictions(
+    at: JobContext, task: Task, context: DecisionContext, dataset: Dataset | None
+) -> DecisionContext:
+    """Add what single versions predict: the fixed one on probation, and the holdout refit of a newer version."""
+    given, champion = context.given, context.champion
+    newer = context.newest.get(given.champion or "") if given.newer_version is not None else None
+    wants_refit = (
         newer is not None
         and task.contenders[newer.contender].kind == "batch"
-        and newer.contender not in situation.unfit
+        and newer.contender not in given.failed_validation
     )
-    if not (is_fixed or wants_twin):
-        return situation
+    if not (given.previous_contender or wants_refit):
+        return context
     if dataset is None:
-        dataset = lake.current(at.settings, at.engine, task, situation.as_of)
-    if is_fixed:
-        assert before is not None  # noqa: S101
-        assert guardian is not None  # noqa: S101
-        late = situation.board.after(situation.reign.moved)
-        try:
-            track = holdout_refit.track(at, dataset, before, late.target_dates)
-        except NotFoundError:  # its files were never kept, and MLflow has them no more
-            return _with_versions(at, replace(situation, before=None, reign=situation.reign.over()), dataset)
-        situation = replace(situation, board=situation.board.with_late(guardian, track))
-    if wants_twin and situation.champion is not None and newer is not None:
-        situation = replace(situation, harm=holdout_refit.harm(at, task, dataset, situation.champion, newer))
-    return situation
+        dataset = lake.current(at.settings, at.engine, task, given.as_of)
+    if given.previous_contender:
+        given = _with_fixed_predictions(at, dataset, context)
+    if wants_refit and champion is not None and newer is not None:
+        given = replace(given, harm=holdout_refit.harm(at, task, dataset, champion, newer))
+    return replace(context, given=given)
+
+
+def _with_fixed_predictions(at: JobContext, dataset: Dataset, context: DecisionContext) -> GateInput:
+    """Add what the fixed version predicts of the rows that its pair has not counted.
+
+    Without files of that version its probation ends: they were never kept, and MLflow no longer has them.
+    """
+    given, previous, probation = context.given, context.previous, context.given.probation
+    assert previous is not None, "it has a contender"  # noqa: S101
+    assert probation is not None, "it is compared under a name"  # noqa: S101
+    pair = context.state.pairs.get((given.champion or "", probation.against, probation.since))
+    counted = probation.since if pair is None else pair.through or pair.since
+    days = context.board.after(probation.since).target_dates
+    try:
+        track = holdout_refit.track(at, dataset, previous, days)
+    except NotFoundError:
+        identities = {name: identity for name, identity in given.identities.items() if name != probation.against}
+        without = given.tenure.without_probation()
+        return replace(given, tenure=without, probation=None, previous_contender=None, identities=identities)
+    values = {
+        day.isoformat(): value if math.isfinite(value) else None
+        for day, value in zip(days.tolist(), track.values.tolist(), strict=True)
+        if counted is None or day > counted
+    }
+    return replace(given, fixed=FixedPredictions(previous.trained_through, values))

@@ -13,8 +13,8 @@ from core.config.tasks import Task
 from core.jobs.context import JobContext
 from features.arrays import Days, History
 from features.dataset import Dataset
-from training.evaluation.board import Track
 from training.evaluation.e_values import Evidence, bound, loss
+from training.evaluation.scoreboard import Track
 from training.ledger import reconciler
 from training.models.base import Model
 from training.models.catalog import Batch, make

@@ -1,148 +1,148 @@
-"""All that a decision was given besides the rows of the scoreboard: kept with it, so that it can be made again."""
+"""The input of a decision besides the rows of the scoreboard: collected once, judged, and stored with the decision.
+
+A decision can therefore be made again (`training.reports.reproduce`). The stored JSON is older than some names here:
+`field(name=...)` says under which key an attribute is stored.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, convert, field, to_builtins
 
 from core.config.tasks import Gate
-from training.evaluation.board import Scoreboard, Track
 from training.evaluation.e_values import Metric
-from training.evaluation.scoreboard import Scope
+from training.evaluation.scoreboard import Scope, Scoreboard, Track
 from training.ledger.decisions import Decision
-from training.promotion.gate import Probation
-from training.promotion.reign import Tenure
+from training.promotion.state import GateState, PairKey, Probation, Tenure, restore_state
 
-_TOLD = ("as_of", "metric", "gate", "config_hash", "stands_on", "versions", "holder")
-"""What stands in the evidence by itself, for people look for it there."""
+_OF_EVIDENCE = ("series", "as_of", "last", "metric", "gate", "config_hash", "stands_on", "versions", "holder")
+"""What is stored in the evidence itself, where people look for it; the rest is stored under `given`."""
+
+_OF_DECISION = ("task", "session_date", "identities")
+"""What other parts of the decision hold: its columns, and the state that it leaves."""
 
 
-@dataclass(frozen=True)
-class Fixed:
-    """What the version on probation, which stays as it was, said of the rows that nobody had looked at before."""
+class FixedPredictions(Struct, frozen=True):
+    """What the fixed version on probation predicted of the rows that no decision had seen, by date in ISO format."""
 
     trained_through: date
-    said: Mapping[str, float | None]
+    values: Mapping[str, float | None] = field(name="said")
 
 
-@dataclass(frozen=True)
-class Given:
-    """What was so when it was decided.
+class GateInput(Struct, frozen=True, kw_only=True):
+    """Everything a decision depends on besides the rows and what the decision before left.
 
-    `through` is the newest scored date. `identities`: what each name on the board stands for. `versions` and `holder`,
-    as the evidence names them: the newest version of each contender, and the one on the alias, of kind `holder_kind`.
-    `newer`: the version that asks for a refresh. `former`: the contender of the fixed version on probation. For the
-    rest see `training.promotion.gate.Case`; `reign` is the one before the decision.
+    Of the task and the data:
+    `through`: the newest scored date; `age_days`: the age of the newest label. `contenders`: each with the hash of its
+    declaration. `identities`: what each name on the scoreboard stands for. `basis`: names what evidence depends on
+    besides rows and contenders.
+
+    Of the versions:
+    `versions`: the newest version of each contender; `eligible`: the contenders that may become champion, and the
+    champion; `failed_validation`: why the newest version of a contender cannot be served, as a reason code;
+    `newer_version`: a version of the champion's contender that is newer than the one that serves, and `harm` the
+    evidence that its holdout refit does worse than that one.
+
+    Of the champion:
+    `champion`: its name on the scoreboard; `serving`: its version, made by a contender of kind `serving_kind`;
+    `is_pinned`: a person moved it, so it stays; `is_lost`: MLflow has lost it, and the gate waits for a person.
+    `tenure`: as it was before the decision. `probation`: the previous champion, where it is watched; where it is a
+    fixed version, `previous_contender` made it and `fixed` are its predictions.
     """
 
-    scope: Scope
+    task: str
+    series: str
     session_date: date
     as_of: datetime
-    through: date | None
+    through: date | None = field(name="last")
+    age_days: int | None
     metric: Metric
     gate: Gate
+    target_kind: str
+    scored_from: int
+    contenders: Mapping[str, str]
     baseline: str
     config_hash: str
-    stands_on: str
+    basis: str = field(name="stands_on")
     identities: Mapping[str, str]
     versions: Mapping[str, Any]
-    holder: Mapping[str, Any] | None
-    holder_kind: str | None
-    newer: int | None
-    reign: Tenure
-    champion: str | None
-    pinned: bool
-    lost: bool
+    eligible: frozenset[str] = field(name="stands")
+    failed_validation: Mapping[str, str] = field(name="unfit")
+    newer_version: int | None = field(name="newer")
     harm: float
-    unfit: Mapping[str, str]
+    champion: str | None
+    serving: Mapping[str, Any] | None = field(name="holder")
+    serving_kind: str | None = field(name="holder_kind")
+    is_pinned: bool = field(name="pinned")
+    is_lost: bool = field(name="lost")
+    tenure: Tenure = field(name="reign")
     probation: Probation | None
-    former: str | None
-    fixed: Fixed | None
-    stands: frozenset[str]
-    age_days: int | None
+    previous_contender: str | None = field(name="former")
+    fixed: FixedPredictions | None
 
-    def told(self) -> dict[str, Any]:
-        """What stands in the evidence by itself."""
-        values = {name: getattr(self, name) for name in _TOLD}
-        return {
-            **values,
-            "series": self.scope.series,
-            "as_of": self.as_of.isoformat(),
-            "gate": self.gate.model_dump(mode="json"),
-            "last": _iso(self.through),
-        }
+    @property
+    def scope(self) -> Scope:
+        """Which predictions are on the task's scoreboard."""
+        return Scope(self.task, self.series, self.target_kind, self.contenders, self.scored_from)
 
-    def rest(self) -> dict[str, Any]:
-        """All else, as JSON knows it, to the bit."""
-        probation, fixed = self.probation, self.fixed
-        return {
-            "target_kind": self.scope.target_kind,
-            "scored_from": self.scope.scored_from,
-            "contenders": dict(self.scope.contenders),
-            "baseline": self.baseline,
-            "holder_kind": self.holder_kind,
-            "newer": self.newer,
-            "reign": self.reign.plain(),
-            "champion": self.champion,
-            "pinned": self.pinned,
-            "lost": self.lost,
-            "harm": self.harm,
-            "unfit": dict(self.unfit),
-            "probation": probation and {"against": probation.against, "since": _iso(probation.since)},
-            "former": self.former,
-            "fixed": fixed and {"trained_through": _iso(fixed.trained_through), "said": dict(fixed.said)},
-            "stands": sorted(self.stands),
-            "age_days": self.age_days,
-        }
+    def rows(self, board: Scoreboard) -> Scoreboard:
+        """Select the rows up to the newest that was given, with the predictions of the fixed version."""
+        given = board.until(self.through or date.min)
+        if self.fixed is None or self.probation is None:
+            return given
+        days = given.after(self.probation.since).target_dates.tolist()
+        predicted = [self.fixed.values.get(day.isoformat()) for day in days]
+        values = np.array([np.nan if value is None else value for value in predicted], dtype=np.float64)
+        through = np.full(len(days), np.datetime64(self.fixed.trained_through, "D"))
+        return given.with_late(self.probation.against, Track(values, through))
+
+    def pair_keys(self) -> set[PairKey]:
+        """Return the pairs that the gate will compare."""
+        keys: set[PairKey] = set()
+        if self.champion is not None:
+            keys |= {(self.champion, name, self.tenure.since) for name in self.eligible - {self.champion}}
+            if self.probation is not None:
+                keys.add((self.champion, self.probation.against, self.probation.since))
+        for name in self.contenders:
+            if name != self.baseline:
+                keys |= {(self.baseline, name, None), (name, self.baseline, None)}
+        return keys
+
+    def state_after(self, last: Decision | None) -> GateState:
+        """Restore what the last decision of the gate left, as far as it applies to this input."""
+        tenure = self.champion, self.tenure.since
+        return restore_state(last, self.basis, self.identities, self.eligible, tenure)
+
+    def evidence(self) -> dict[str, Any]:
+        """Convert to what the evidence of the decision keeps, to the bit; `of` is the way back."""
+        plain = to_builtins(self, enc_hook=_encode)
+        # msgspec writes UTC as "Z", and a set in any order; the stored form has "+00:00", and names in order.
+        plain |= {"as_of": self.as_of.isoformat(), "stands": sorted(self.eligible)}
+        given = {name: value for name, value in plain.items() if name not in {*_OF_EVIDENCE, *_OF_DECISION}}
+        return {**{name: plain[name] for name in _OF_EVIDENCE}, "given": given}
 
     @classmethod
-    def of(cls, decision: Decision) -> "Given":
-        """What a decision was given, as it was written down with it."""
+    def of(cls, decision: Decision) -> "GateInput":
+        """Read the input that was stored with a decision."""
         evidence = decision.evidence
-        rest = dict(evidence["given"])
-        probation, fixed = rest.pop("probation"), rest.pop("fixed")
-        scope = Scope(
-            decision.task, decision.series, rest.pop("target_kind"), rest.pop("contenders"), rest.pop("scored_from")
-        )
-        told = {name: evidence[name] for name in _TOLD} | {
-            "as_of": datetime.fromisoformat(evidence["as_of"]),
-            "gate": Gate.model_validate(evidence["gate"]),
+        elsewhere = {
+            "task": decision.task,
+            "session_date": decision.session_date,
+            "identities": evidence["carried"]["identities"],
         }
-        return cls(
-            scope=scope,
-            session_date=decision.session_date,
-            through=_day(evidence["last"]),
-            identities=evidence["carried"]["identities"],
-            reign=Tenure.of_plain(rest.pop("reign")),
-            harm=float(rest.pop("harm")),
-            probation=probation and Probation(probation["against"], _day(probation["since"])),
-            fixed=fixed and Fixed(date.fromisoformat(fixed["trained_through"]), fixed["said"]),
-            stands=frozenset(rest.pop("stands")),
-            **told,
-            **rest,
-        )
-
-    def on(self, board: Scoreboard) -> Scoreboard:
-        """The rows that it was given of a board: none after the newest of them; and what the fixed version said."""
-        cut = board.until(self.through or date.min)
-        if self.fixed is None or self.probation is None:
-            return cut
-        late = cut.after(self.probation.since)
-        said = [self.fixed.said.get(day.isoformat()) for day in late.target_dates.tolist()]
-        values = np.array([np.nan if value is None else value for value in said], dtype=np.float64)
-        through = np.full(len(said), np.datetime64(self.fixed.trained_through, "D"))
-        return cut.with_late(self.probation.against, Track(values, through))
+        stored = {**evidence["given"], **{name: evidence[name] for name in _OF_EVIDENCE}, **elsewhere}
+        return convert(stored, cls, dec_hook=_decode)
 
 
-def _iso(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()
+def _encode(value: Any) -> Any:
+    if isinstance(value, Gate):
+        return value.model_dump(mode="json")
+    raise NotImplementedError(type(value))
 
 
-def _day(text: str | None) -> date | None:
-    return None if text is None else date.fromisoformat(text)
-
-
-def _days(day: date) -> np.datetime64:
-    return np.datetime64(day, "D")
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Gate:
+        return Gate.model_validate(value)
+    raise NotImplementedError(kind)

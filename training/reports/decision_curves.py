@@ -7,19 +7,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from features.arrays import Days, Floats
 from training.evaluation import scoreboard
-from training.evaluation.board import Scoreboard
 from training.evaluation.e_values import bound, loss, path, shared
+from training.evaluation.scoreboard import Scoreboard
 from training.ledger.decisions import Decision
-from training.promotion.comparisons import Pair
-from training.promotion.inputs import Given
-from training.promotion.reign import is_fixed
+from training.promotion.inputs import GateInput
+from training.promotion.state import StoredState, is_fixed
 from training.reports.explanations import best_first
 
 
@@ -60,20 +58,20 @@ def read(engine: sa.Engine, decision: Decision) -> Curves:
     They are those of its comparisons with the champion. While nobody is, or no challenger has the rows of a full block
     against it, which would make an empty picture, they are those of all contenders with the baseline.
     """
-    given = Given.of(decision)
-    since = given.reign.since if _is_title(decision, given) else None
+    given = GateInput.of(decision)
+    since = given.tenure.since if _is_title(decision, given) else None
     scored_from = decision.evidence["first"]
     if since is not None and (scored_from is None or since.isoformat() < scored_from):
         since = None  # which of the rows after it are scored depends on those before
-    return draw(given.on(scoreboard.read(engine, given.scope, given.as_of, since)), decision)
+    return draw(given.rows(scoreboard.read(engine, given.scope, given.as_of, since)), decision)
 
 
 def draw(board: Scoreboard, decision: Decision) -> Curves:
     """The same, of a board that has the rows."""
-    given, evidence = Given.of(decision), decision.evidence
+    given, evidence = GateInput.of(decision), decision.evidence
     is_title = _is_title(decision, given)
     if is_title and given.champion is not None:
-        against, since = given.champion, given.reign.since
+        against, since = given.champion, given.tenure.since
         names = [one["challenger"] for one in evidence["comparisons"]]
     else:
         against, since = given.baseline, None
@@ -81,18 +79,18 @@ def draw(board: Scoreboard, decision: Decision) -> Curves:
     rows = board.after(since)
     drawn = [_curve(rows, given, against, name) for name in names if name in rows.tracks]
     if is_title:
-        drawn = _sharing(drawn, _others(evidence, against, since, names))
+        drawn = _sharing(drawn, _others(decision, against, since, names))
     else:
         drawn = [one for one in drawn if len(one.days)]
     return Curves(against, is_title, since, tuple(drawn))
 
 
-def _is_title(decision: Decision, given: Given) -> bool:
+def _is_title(decision: Decision, given: GateInput) -> bool:
     is_compared = any(one["rows"] >= given.gate.block for one in decision.evidence["comparisons"])
     return given.champion in given.scope.contenders and is_compared
 
 
-def _curve(rows: Scoreboard, given: Given, against: str, name: str) -> Curve:
+def _curve(rows: Scoreboard, given: GateInput, against: str, name: str) -> Curve:
     theirs, mine = rows.track(against).values, rows.track(name).values
     both = np.isfinite(theirs) & np.isfinite(mine)
     days, labels, p, q = rows.target_dates[both], rows.labels[both], theirs[both], mine[both]
@@ -106,12 +104,12 @@ def _curve(rows: Scoreboard, given: Given, against: str, name: str) -> Curve:
     return Curve(name, days, np.cumsum(saved), ends, worth, named.hexdigest()[:16])
 
 
-def _others(evidence: Mapping[str, Any], against: str, since: date | None, names: Sequence[str]) -> dict[str, float]:
+def _others(decision: Decision, against: str, since: date | None, names: Sequence[str]) -> dict[str, float]:
     """The evidence of those who stood in this reign and do not any more: they have used of alpha."""
     pairs = {
-        one["challenger"]: Pair.of_plain(one["pair"])
-        for one in evidence["carried"]["pairs"]
-        if one["champion"] == against and one["challenger"] not in names
+        one.challenger: one.pair
+        for one in StoredState.of(decision).pairs
+        if one.champion == against and one.challenger not in names
     }
     return {name: pair.evidence.e_value for name, pair in pairs.items() if pair.since == since and not is_fixed(name)}
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from html import escape
 
 from training.ledger.decisions import Decision
-from training.promotion.comparisons import Pair
 from training.promotion.gate import BOOTSTRAP, PROMOTE
-from training.promotion.inputs import Given
+from training.promotion.inputs import GateInput
+from training.promotion.state import StoredState
 from training.reports import decision_plots, diagnostics, explanations, html, next_steps
 from training.reports.decision_curves import Curves
 from training.reports.diagnostics import Fault
@@ -45,7 +45,7 @@ def _awaited(decision: Decision) -> list[str]:
 
 
 def _pictures(decision: Decision, curves: Curves) -> list[str]:
-    given = Given.of(decision)
+    given = GateInput.of(decision)
     drawn = [one for one in curves.of if len(one.days)]
     if not drawn:
         return ['<p class="quiet">There are no rows to draw yet.</p>']
@@ -73,14 +73,14 @@ def _pictures(decision: Decision, curves: Curves) -> list[str]:
     ]
 
 
-def _chosen_by(given: Given) -> str:
+def _chosen_by(given: GateInput) -> str:
     """What the rows against the baseline are good for: only where nobody was champion do they choose one."""
-    is_first = given.champion is None and not given.lost
+    is_first = given.champion is None and not given.is_lost
     chosen = "These choose a first champion; no title" if is_first else "No title"
     return f"{chosen} is taken from anybody by them."
 
 
-def _too_few(decision: Decision, given: Given) -> str:
+def _too_few(decision: Decision, given: GateInput) -> str:
     """Why the contest for the title is not drawn."""
     counted = max((one["rows"] for one in decision.evidence["comparisons"]), default=0)
     if not counted:
@@ -93,7 +93,7 @@ def _comparisons(decision: Decision) -> list[str]:
     compared = decision.evidence["comparisons"]
     if not compared:
         return []
-    given, count = Given.of(decision), len(compared)
+    given, count = GateInput.of(decision), len(compared)
     rows = [
         [
             f"{one['challenger']} (champion now)" if one["challenger"] == decision.champion else one["challenger"],
@@ -126,14 +126,14 @@ def faults(found: Sequence[Fault]) -> list[str]:
     return ["<h2>Who does not stand, or cannot be compared</h2>", *(f"<p>{sentence}</p>" for sentence in told)]
 
 
-def _watched(decision: Decision, given: Given) -> list[str]:
+def _watched(decision: Decision, given: GateInput) -> list[str]:
     """The one who had the title before, where it is not among the challengers."""
     if given.probation is None:
         return []
     meeting = (given.champion, given.probation.against)
-    for one in decision.evidence["carried"]["pairs"]:
-        if (one["champion"], one["challenger"]) == meeting and one["challenger"] not in given.stands:
-            pair = Pair.of_plain(one["pair"])
+    for one in StoredState.of(decision).pairs:
+        if (one.champion, one.challenger) == meeting and one.challenger not in given.eligible:
+            pair = one.pair
             return [
                 f"<p>{escape(meeting[1])}, which served before, goes on predicting for {given.gate.probation} rows. So "
                 f"far {pair.rows:,}: mean loss {loss(pair.challenger_mean if pair.rows else None)} against "
@@ -144,7 +144,7 @@ def _watched(decision: Decision, given: Given) -> list[str]:
 
 
 def _ranking(decision: Decision) -> list[str]:
-    evidence, given = decision.evidence, Given.of(decision)
+    evidence, given = decision.evidence, GateInput.of(decision)
     means, beats = explanations.best_first(evidence), evidence["beats_baseline"]
     if not means:
         return []
@@ -163,8 +163,8 @@ def _ranking(decision: Decision) -> list[str]:
 
 
 def _standing_on(decision: Decision) -> list[str]:
-    given = Given.of(decision)
-    gate, holder = given.gate, given.holder
+    given = GateInput.of(decision)
+    gate, holder = given.gate, given.serving
     serving = "nobody served" if holder is None else f"{holder['contender']} (version {holder['version']}) served"
     facts = (
         f"Series {given.scope.series}, as of {given.as_of.isoformat(timespec='seconds')}; {serving}. "

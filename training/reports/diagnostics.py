@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from training.ledger.decisions import Decision
-from training.promotion.inputs import Given
+from training.promotion.inputs import GateInput
 
 VERSIONS: Final = {
     "not_finite": (
@@ -63,21 +63,24 @@ def found(decision: Decision) -> list[Fault]:
     """The faults that a decision of the gate knew of, each once. Of one that a person has made there are none."""
     if "given" not in decision.evidence:
         return []
-    given = Given.of(decision)
+    given = GateInput.of(decision)
     alike: dict[tuple[str, str], list[str]] = {}
     for one in (*_unfit(given), *_without(given), *_apart(decision, given)):
         alike.setdefault((one.wrong, one.advice), []).append(one.who)
     return [Fault(", ".join(who), *told) for told, who in alike.items()]
 
 
-def _unfit(given: Given) -> list[Fault]:
+def _unfit(given: GateInput) -> list[Fault]:
     numbers = {name: f" (version {version['version']})" for name, version in given.versions.items()}
-    return [Fault(f"{name}{numbers.get(name, '')}", *VERSIONS[reason]) for name, reason in sorted(given.unfit.items())]
+    return [
+        Fault(f"{name}{numbers.get(name, '')}", *VERSIONS[reason])
+        for name, reason in sorted(given.failed_validation.items())
+    ]
 
 
-def _without(given: Given) -> list[Fault]:
+def _without(given: GateInput) -> list[Fault]:
     """Those who are declared and have no version that could be asked."""
-    refused = ", ".join(map(str, given.reign.refused))
+    refused = ", ".join(map(str, given.tenure.refused))
     wrong, advice = (
         (
             f"has no version that could be asked: none yet, or its newest was rejected before (rejected: {refused}).",
@@ -90,11 +93,11 @@ def _without(given: Given) -> list[Fault]:
             "is in the log of the training job.",
         )
     )
-    names = sorted(set(given.scope.contenders) - set(given.versions) - given.stands)
+    names = sorted(set(given.scope.contenders) - set(given.versions) - given.eligible)
     return [Fault(name, wrong, advice) for name in names]
 
 
-def _apart(decision: Decision, given: Given) -> list[Fault]:
+def _apart(decision: Decision, given: GateInput) -> list[Fault]:
     """Those who cannot be compared with the champion, however many rows there are."""
     return [
         Fault(

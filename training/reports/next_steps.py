@@ -3,7 +3,7 @@
 from typing import Any
 
 from training.ledger.decisions import Decision
-from training.promotion.inputs import Given
+from training.promotion.inputs import GateInput
 from training.reports.explanations import number
 
 _SPEAKS_FOR_ITSELF = ("champion_lost", "champion_unscorable", "stale")
@@ -14,15 +14,15 @@ def awaited(decision: Decision) -> list[str]:
     """What must be so before the title moves, and how far it is. Empty where the reason says it all."""
     if "given" not in decision.evidence or decision.reason in _SPEAKS_FOR_ITSELF:
         return []
-    given = Given.of(decision)
-    if given.pinned:
+    given = GateInput.of(decision)
+    if given.is_pinned:
         return ["While it is pinned, evidence goes on being collected, and nobody takes the title."]
     return _crowning(decision, given) if decision.champion is None else _succession(decision, given)
 
 
-def _crowning(decision: Decision, given: Given) -> list[str]:
+def _crowning(decision: Decision, given: GateInput) -> list[str]:
     """A champion is chosen as soon as one can be."""
-    if given.unfit and decision.evidence["mean_loss"]:
+    if given.failed_validation and decision.evidence["mean_loss"]:
         return ["The first version that passes the checks is crowned."]
     counts = _scored(decision.evidence, given.baseline)
     if len(set(counts.values())) == 1:
@@ -47,10 +47,10 @@ def _scored(evidence: dict[str, Any], baseline: str) -> dict[str, int]:
     return {baseline: pairs[0]["pair"]["champion_said"], **said} if pairs else {}
 
 
-def _succession(decision: Decision, given: Given) -> list[str]:
+def _succession(decision: Decision, given: GateInput) -> list[str]:
     gate, evidence = given.gate, decision.evidence
     since = evidence["reign"]["since"]
-    others = sorted({*given.stands, *([given.champion] if given.champion else [])} - {decision.champion})
+    others = sorted({*given.eligible, *([given.champion] if given.champion else [])} - {decision.champion})
     if not others:
         return ["Nobody else has a version that could serve. Another contender in the task file would be a challenger."]
     enough = number(1 / gate.alpha)
@@ -66,7 +66,7 @@ def _succession(decision: Decision, given: Given) -> list[str]:
     if since:
         known = f"The rows up to {since} were known when {decision.champion} came to the title"
         told = [f"{known}, so they count neither for nor against it.", *told]
-    is_new = decision.champion != given.champion or since != (given.reign.since and given.reign.since.isoformat())
+    is_new = decision.champion != given.champion or since != (given.tenure.since and given.tenure.since.isoformat())
     if decision.reason in _HAS_TOLD_HOW_FAR:
         return told
     leader = None if is_new or not evidence["comparisons"] else evidence["comparisons"][0]

@@ -17,9 +17,8 @@ from training.evaluation import scoreboard
 from training.ledger import decisions
 from training.ledger.decisions import Decision
 from training.promotion import record
-from training.promotion import state as gate_state
 from training.promotion.gate import decide
-from training.promotion.inputs import Given
+from training.promotion.inputs import GateInput
 from training.reports import decision_curves, decision_json, decision_page, publication_log
 from training.reports.decision_curves import Curves
 
@@ -68,13 +67,12 @@ def again(engine: sa.Engine, number: int) -> Reproduction:
             f"Decision {number} of {kept.task!r} was not made by the gate: {kept.outcome} ({kept.reason}).",
             f"There is nothing to compute again; `contender decision show {number}` shows it.",
         )
-    given = Given.of(kept)
+    given = GateInput.of(kept)
     last = decisions.newest_judged(engine, kept.task, kept.series, before=number)
     board = scoreboard.read(engine, given.scope, given.as_of)
-    reign = given.champion, given.reign.since
-    left = gate_state.left_by(last, given.stands_on, given.identities, given.stands, reign)
-    decision = record.decision(given, decide(record.case(given, given.on(board), left)))
-    made = _Made(decision, decision_curves.draw(given.on(board), decision))
+    rows = given.rows(board)
+    decision = record.decision(given, decide(given, rows, given.state_after(last)))
+    made = _Made(decision, decision_curves.draw(rows, decision))
     mark = publication_log.find(engine, kept, number)
     differences = [
         *_changed_since(engine, number, kept),

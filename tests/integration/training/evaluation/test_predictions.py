@@ -11,7 +11,7 @@ from core.config.tasks import Task
 from features.dataset import Dataset
 from tests.support.stage import a_task
 from training.evaluation import outcomes, predictions, scoreboard
-from training.promotion.collect import scope
+from training.evaluation.scoreboard import Scope
 
 NOW = datetime(2021, 1, 1, tzinfo=UTC)
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -143,7 +143,7 @@ def test_the_first_dates_of_a_task_are_predicted_and_not_scored(engine: sa.Engin
     scored = predictions.scored(starts_late, predictions.scoreboard(engine, starts_late, "s"))
 
     assert scored["target_date"].unique().sort().to_list() == days(3)[1:]
-    board = scoreboard.read(engine, scope(starts_late, "s"), LATER)
+    board = scoreboard.read(engine, Scope.of(starts_late, "s"), LATER)
     assert board.target_dates.tolist() == days(3)[1:]
     assert board.labels.tolist() == [1.0, 1.0]
     assert board.tracks["ridge"].values.tolist() == [2.0, 3.0]
@@ -155,7 +155,7 @@ def test_a_contender_that_began_later_has_no_value_before(engine: sa.Engine, tas
     put(engine, task, "ridge", said([9.0], begin=2))
     learn(engine, task, labelled(task, [1.0, 1.0, 1.0]))
 
-    board = scoreboard.read(engine, scope(task, "s"), LATER)
+    board = scoreboard.read(engine, Scope.of(task, "s"), LATER)
 
     assert np.isnan(board.tracks["ridge"].values).tolist() == [True, True, False]
 

@@ -97,7 +97,7 @@ def test_a_decision_is_logged_once_wherever_the_job_was_killed(
     stage.versions("naive", "ridge", "linear")
     with monkeypatch.context() as dying:
         if killed_at == "mark":
-            dying.setattr(publisher.runs, "settle", settle_unless_a_mark(killed))
+            dying.setattr(publisher.run_keys, "settle", settle_unless_a_mark(killed))
         else:
             dying.setattr(tracking.Tracking, killed_at if killed_at == "finish" else "_create", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -116,7 +116,7 @@ def test_a_decision_is_logged_once_wherever_the_job_was_killed(
 
 def settle_unless_a_mark(killed: Any) -> Any:
     """The job's own work is settled; the mark of what was logged is not."""
-    settle = publisher.runs.settle
+    settle = publisher.run_keys.settle
 
     def settle_or_die(connection: sa.Connection, key: Any, report: dict[str, Any]) -> None:
         (killed if key.step == "decision" else settle)(connection, key, report)

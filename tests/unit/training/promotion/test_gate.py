@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from core.config.tasks import Gate
-from tests.support.training.boards import GATE, board, coins, days, of_two, track
-from training.evaluation.board import Scoreboard, Track
-from training.promotion.gate import Case, GateState, Probation, decide
+from tests.support.training.boards import GATE, Case, board, coins, days, decide, of_two, track
+from training.evaluation.scoreboard import Scoreboard, Track
+from training.promotion.state import GateState, Probation
 
 
 def test_the_first_champion_is_the_best_on_the_rows_that_all_predicted() -> None:
@@ -83,8 +83,8 @@ def test_a_champion_that_has_fallen_silent_in_its_reign_is_unscorable(silent: in
 
     carried = GateState()
     for n in np.linspace(600 // nights, 600, nights).astype(int):
-        verdict = decide(replace(whole, board=whole.board.until(days(600)[n - 1].item()), carried=carried))
-        carried = verdict.carried
+        verdict = decide(replace(whole, board=whole.board.until(days(600)[n - 1].item()), state=carried))
+        carried = verdict.state
 
     assert (verdict.outcome, verdict.reason) == ("HOLD", expected)
 
@@ -115,7 +115,7 @@ def test_where_a_person_took_the_champion_away_nobody_is_crowned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "unfit", "expected"),
+    ("harm", "failed", "expected"),
     [
         (1.0, {}, ("PROMOTE", "refresh")),
         (19.9, {}, ("PROMOTE", "refresh")),
@@ -124,12 +124,12 @@ def test_where_a_person_took_the_champion_away_nobody_is_crowned() -> None:
     ],
 )
 def test_a_new_version_of_the_champion_is_a_refresh_unless_it_harms_or_cannot_be_served(
-    harm: float, unfit: dict[str, str], expected: tuple[str, str]
+    harm: float, failed: dict[str, str], expected: tuple[str, str]
 ) -> None:
     labels, p = coins(9)
     both = board(labels, champion=p, challenger=np.full_like(p, 0.5))
 
-    verdict = decide(Case(both, "brier", GATE, "champion", has_newer=True, harm=harm, unfit=unfit))
+    verdict = decide(Case(both, "brier", GATE, "champion", has_newer=True, harm=harm, failed=failed))
 
     assert (verdict.outcome, verdict.reason) == expected
     assert (verdict.champion, verdict.challenger) == ("champion", "challenger")
@@ -195,8 +195,8 @@ def test_who_leaves_the_contest_has_used_its_share_of_alpha() -> None:
     labels, p = coins(10, n=300)
     poor = {f"poor-{i}": np.clip(1 - p, 0.4, 0.6) for i in range(9)}
     full = Case(board(labels, champion=np.full_like(p, 0.5), challenger=p, **poor), "brier", GATE, "champion")
-    alone = replace(full, stands=frozenset({"champion", "challenger"}))
-    left = replace(alone, carried=decide(_rows(full, 295)).carried)
+    alone = replace(full, eligible=frozenset({"champion", "challenger"}))
+    left = replace(alone, state=decide(_rows(full, 295)).state)
 
     (fresh,), (late,) = decide(alone).comparisons, decide(left).comparisons
 
@@ -228,7 +228,7 @@ def test_a_challenger_whose_model_is_not_what_it_was_is_rejected() -> None:
     labels, p = coins(16)
     case = of_two(board(labels, champion=np.full_like(p, 0.5), challenger=p))
 
-    verdict = decide(replace(case, unfit={"challenger": "golden_batch"}))
+    verdict = decide(replace(case, failed={"challenger": "golden_batch"}))
 
     assert (verdict.outcome, verdict.reason, verdict.champion) == ("REJECT", "golden_batch", "champion")
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.training.boards import GATE, board, coins, of_two
+from tests.support.training.boards import GATE, Case, board, coins, decide, of_two
 from training.evaluation import e_values
-from training.evaluation.board import Scoreboard, Track
 from training.evaluation.e_values import Evidence, Metric
+from training.evaluation.scoreboard import Scoreboard, Track
 from training.promotion import comparisons
-from training.promotion.gate import Case, Verdict, decide
+from training.promotion.gate import Verdict
 
 Decide = Callable[[Case], Verdict]
 

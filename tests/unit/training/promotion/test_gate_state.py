@@ -1,17 +1,18 @@
 """What the gate carries from night to night: however the rows come, the same is decided."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import convert, to_builtins
 
 from core.config.tasks import Gate
-from tests.support.training.boards import GATE, coins, days, track
-from training.evaluation.board import Scoreboard, Track
-from training.promotion.comparisons import Pair
-from training.promotion.gate import Case, GateState, Probation, decide
-from training.promotion.ranking import Ranking
+from tests.support.training.boards import GATE, Case, coins, days, decide, track
+from training.evaluation.scoreboard import Scoreboard, Track
+from training.promotion.comparisons import Pair, Ranking
+from training.promotion.state import GateState, Probation
 
 ROWS = 180
 
@@ -47,18 +48,18 @@ def test_rows_in_pieces_decide_as_the_whole_does_to_the_bit(
         piece(labels, contenders, 0, ROWS), "brier", replace_block(block), "base", since, baseline="base",
         probation=Probation("old", since),
     )  # fmt: skip
-    carried = decide(replace(whole, board=piece(labels, contenders, 0, min(cuts, default=ROWS)))).carried
+    carried = decide(replace(whole, board=piece(labels, contenders, 0, min(cuts, default=ROWS)))).state
 
     for begin, end in zip(sorted(cuts), [*sorted(cuts), ROWS][1:], strict=False):
         first = max(begin - 9, 0) if is_whole(carried, contenders) else 0
-        night = replace(whole, board=piece(labels, contenders, first, end), carried=written_and_read(carried))
-        carried = decide(night).carried
+        night = replace(whole, board=piece(labels, contenders, first, end), state=written_and_read(carried))
+        carried = decide(night).state
     at_once = decide(whole)
 
     first = ROWS if is_whole(carried, contenders) else 0
-    last = decide(replace(whole, board=piece(labels, contenders, first, ROWS), carried=carried))
-    assert last == replace(at_once, carried=last.carried)
-    assert last.carried == at_once.carried
+    last = decide(replace(whole, board=piece(labels, contenders, first, ROWS), state=carried))
+    assert last == replace(at_once, state=last.state)
+    assert last.state == at_once.state
 
 
 def replace_block(block: int) -> Gate:
@@ -73,5 +74,5 @@ def is_whole(carried: GateState, contenders: dict[str, Track]) -> bool:
 def written_and_read(carried: GateState) -> GateState:
     """As it comes back from a decision in the database."""
     assert carried.ranking is not None
-    pairs = {meeting: Pair.of_plain(pair.plain()) for meeting, pair in carried.pairs.items()}
-    return GateState(pairs, Ranking.of_plain(carried.ranking.plain()))
+    pairs = {key: convert(json.loads(json.dumps(to_builtins(pair))), Pair) for key, pair in carried.pairs.items()}
+    return GateState(pairs, convert(json.loads(json.dumps(to_builtins(carried.ranking))), Ranking))

@@ -5,17 +5,17 @@ from dataclasses import replace
 from datetime import date
 
 import numpy as np
+from msgspec import structs
 
 from core.config.tasks import digest
 from tests.support.training.decided import NAMED, contest, decided, given
 from training.ledger.decisions import Decision
 from training.promotion import record
-from training.promotion import state as gate_state
-from training.promotion.gate import Probation, decide
-from training.promotion.inputs import Fixed, Given
-from training.promotion.reign import Tenure
+from training.promotion.gate import decide
+from training.promotion.inputs import FixedPredictions, GateInput
+from training.promotion.state import Probation, Tenure
 
-SINCE = Tenure(date(2020, 3, 1), before=1, moved=date(2020, 4, 1), refused=(7, 8))
+SINCE = Tenure(date(2020, 3, 1), previous=1, moved=date(2020, 4, 1), refused=(7, 8))
 
 
 def as_stored(decision: Decision) -> Decision:
@@ -32,20 +32,21 @@ def as_stored(decision: Decision) -> Decision:
 
 def test_what_was_given_is_read_back_as_it_was() -> None:
     rows = contest(200, forest=0.1, logistic=0.3)
-    fixed = Fixed(date(2020, 2, 1), {"2020-07-17": 0.1 + 0.2, "2020-07-18": None})
+    fixed = FixedPredictions(date(2020, 2, 1), {"2020-07-17": 0.1 + 0.2, "2020-07-18": None})
     asked = given(
-        rows, champion="forest", reign=SINCE, newer=9, harm=2.3456789012345678, unfit={"logistic": "constant"},
-        probation=Probation("forest@v1", date(2020, 4, 1)), former="forest", fixed=fixed,
+        rows, champion="forest", tenure=SINCE, newer_version=9, harm=2.3456789012345678,
+        failed_validation={"logistic": "constant"}, probation=Probation("forest@v1", date(2020, 4, 1)),
+        previous_contender="forest", fixed=fixed,
     )  # fmt: skip
 
-    assert Given.of(as_stored(decided(rows, asked)[0])) == asked
+    assert GateInput.of(as_stored(decided(rows, asked)[0])) == asked
 
 
 def test_a_decision_is_what_the_database_will_give_back() -> None:
     rows = contest(200, forest=0.1, logistic=0.3)
     for size in (1.0, 1e15, 1e17, 1e300):
         large = replace(rows, labels=rows.labels * size)
-        made, _ = decided(large, given(large, "mae", champion="forest", reign=Tenure(date(2020, 3, 1))))
+        made, _ = decided(large, given(large, "mae", champion="forest", tenure=Tenure(date(2020, 3, 1))))
 
         assert as_stored(made).evidence == made.evidence
         assert digest(as_stored(made).evidence) == made.evidence_hash
@@ -55,44 +56,37 @@ def test_no_row_after_the_newest_that_was_given_counts() -> None:
     rows = contest(200, forest=0.1)
     asked = given(rows, through=date(2020, 1, 31))
 
-    assert asked.on(rows).target_dates[-1] == np.datetime64("2020-01-31")
-    assert len(asked.on(rows).labels) == 31
-    assert len(replace(asked, through=None).on(rows).labels) == 0
+    assert asked.rows(rows).target_dates[-1] == np.datetime64("2020-01-31")
+    assert len(asked.rows(rows).labels) == 31
+    assert len(structs.replace(asked, through=None).rows(rows).labels) == 0
 
 
 def test_a_fixed_version_has_said_what_it_had_said() -> None:
     rows = contest(200, forest=0.1)
-    fixed = Fixed(date(2020, 2, 1), {"2020-07-17": 0.25, "2020-07-18": None})
-    asked = given(rows, probation=Probation("forest@v1", date(2020, 7, 16)), fixed=fixed, former="forest")
+    fixed = FixedPredictions(date(2020, 2, 1), {"2020-07-17": 0.25, "2020-07-18": None})
+    asked = given(rows, probation=Probation("forest@v1", date(2020, 7, 16)), fixed=fixed, previous_contender="forest")
 
-    track = asked.on(rows).track("forest@v1")
+    track = asked.rows(rows).track("forest@v1")
 
     assert track.values[-2] == 0.25
     assert np.isfinite(track.values).sum() == 1
     assert track.trained_through[-1] == np.datetime64("2020-02-01")
 
 
-def test_made_again_from_what_was_kept_it_is_the_same_night_after_night() -> None:
+def test_made_again_from_what_was_kept_it_is_the_same_session_after_session() -> None:
     rows = contest(300, forest=0.1, logistic=0.4, amf=-0.2)
     last: Decision | None = None
-    champion, reign = None, Tenure(None)
+    champion, tenure = None, Tenure(None)
     reasons = set()
-    for night in range(100, 300, 7):
-        asked = given(rows, champion=champion, reign=reign, through=rows.target_dates[night].item())
-        asked = replace(asked, holder=champion and {"contender": champion, "version": 1, **NAMED})
-        left = gate_state.left_by(last, asked.stands_on, asked.identities, asked.stands, (champion, reign.since))
-        made, _ = decided(rows, asked, left)
+    for session in range(100, 300, 7):
+        asked = given(rows, champion=champion, tenure=tenure, through=rows.target_dates[session].item())
+        asked = structs.replace(asked, serving=champion and {"contender": champion, "version": 1, **NAMED})
+        made, _ = decided(rows, asked, asked.state_after(last))
 
-        again = Given.of(as_stored(made))
-        taken = gate_state.left_by(
-            last and as_stored(last),
-            again.stands_on,
-            again.identities,
-            again.stands,
-            (again.champion, again.reign.since),
-        )
-        assert record.decision(again, decide(record.case(again, again.on(rows), taken))) == made
+        again = GateInput.of(as_stored(made))
+        state = again.state_after(last and as_stored(last))
+        assert record.decision(again, decide(again, again.rows(rows), state)) == made
 
-        last, champion, reign = made, made.champion, Tenure.of_plain(made.evidence["reign"])
+        last, champion, tenure = made, made.champion, Tenure.after(made)
         reasons.add(made.reason)
     assert reasons == {"best_backtest", "too_few_rows", "not_enough_evidence"}

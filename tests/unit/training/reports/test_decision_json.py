@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from tests.support.training.decided import contest, decided, given
-from training.promotion.reign import Tenure
+from training.promotion.state import Tenure
 from training.reports import decision_json, decision_page
 
 SINCE = Tenure(date(2020, 3, 1))
@@ -15,18 +15,18 @@ import hashlib
 from datetime import date
 from tests.support.training.decided import contest, decided, given
 from training.reports import decision_curves, decision_json, decision_page
-from training.promotion.reign import Tenure
+from training.promotion.state import Tenure
 
 for champion in (None, "forest"):
     rows = contest(400, forest=0.1, logistic=0.3, amf=-0.1)
-    made, _ = decided(rows, given(rows, champion=champion, reign=Tenure(date(2020, 3, 1) if champion else None)))
+    made, _ = decided(rows, given(rows, champion=champion, tenure=Tenure(date(2020, 3, 1) if champion else None)))
     print(hashlib.sha256(decision_page.page(made, decision_curves.draw(rows, made))).hexdigest())
     print(hashlib.sha256(decision_json.content(made)).hexdigest())
 """
 
 
 def test_two_processes_with_other_hash_seeds_make_the_same_bytes() -> None:
-    root = Path(decision_page.__file__).parent.parent
+    root = Path(decision_page.__file__).parent.parent.parent
     made = [
         subprocess.run(
             [sys.executable, "-c", _BOTH_FILES],
@@ -55,9 +55,9 @@ def test_a_file_ends_with_a_line_and_names_no_clock_and_no_row_of_a_table() -> N
 
 def test_differences_name_the_place_and_what_stands_there() -> None:
     rows = contest(400, forest=0.1, logistic=0.3)
-    kept, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
+    kept, _ = decided(rows, given(rows, champion="forest", tenure=SINCE))
     rows.tracks["logistic"].values[399] = 0.0
-    made, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
+    made, _ = decided(rows, given(rows, champion="forest", tenure=SINCE))
 
     told = decision_json.differences(kept, made)
 

@@ -6,16 +6,17 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from core.config.tasks import Gate
 from tests.support.training.boards import board
-from tests.support.training.decided import NAMED, contest, decided, given
-from training.evaluation.board import Scoreboard
+from tests.support.training.decided import contest, decided, given
 from training.evaluation.e_values import shared
+from training.evaluation.scoreboard import Scoreboard
 from training.ledger.decisions import Decision
 from training.promotion.gate import Comparison
-from training.promotion.inputs import Given
-from training.promotion.reign import Tenure
+from training.promotion.inputs import GateInput
+from training.promotion.state import Tenure
 from training.reports import decision_curves, decision_page, decision_plots, explanations
 
 SKILLS = {"forest": 0.12, "logistic": 0.2, "boosting": 0.05, "river-logistic": 0.35, "amf": -0.1, "knn": -0.02}
@@ -23,17 +24,17 @@ SINCE = Tenure(date(2020, 3, 1))
 
 
 def page(rows: Scoreboard, decision: Decision) -> str:
-    return decision_page.page(decision, decision_curves.draw(Given.of(decision).on(rows), decision)).decode()
+    return decision_page.page(decision, decision_curves.draw(GateInput.of(decision).rows(rows), decision)).decode()
 
 
 def a_page(champion: str | None = "forest", through: date | None = None, **changes: object) -> str:
     rows = contest(400, **SKILLS)
-    asked = given(rows, champion=champion, reign=SINCE if champion else Tenure(None), **changes)
-    return page(rows, decided(rows, replace(asked, through=through or asked.through))[0])
+    asked = given(rows, champion=champion, tenure=SINCE if champion else Tenure(None), **changes)
+    return page(rows, decided(rows, structs.replace(asked, through=through or asked.through))[0])
 
 
 def hold(rows: Scoreboard) -> tuple[Decision, tuple[Comparison, ...]]:
-    made, verdict = decided(rows, given(rows, champion="logistic", reign=SINCE))
+    made, verdict = decided(rows, given(rows, champion="logistic", tenure=SINCE))
     return made, verdict.comparisons
 
 
@@ -82,7 +83,7 @@ def test_a_page_says_first_what_was_decided_and_why() -> None:
 
 def test_a_page_lists_every_challenger_with_its_figures() -> None:
     rows = contest(400, **SKILLS)
-    made, verdict = decided(rows, given(rows, champion="forest", reign=SINCE))
+    made, verdict = decided(rows, given(rows, champion="forest", tenure=SINCE))
 
     text = Words(page(rows, made)).text
 
@@ -94,7 +95,7 @@ def test_a_page_lists_every_challenger_with_its_figures() -> None:
 
 def test_a_page_without_rows_says_so() -> None:
     nothing = board(np.empty(0), base=np.empty(0), forest=np.empty(0))
-    made, _ = decided(nothing, given(nothing, champion="forest", reign=SINCE))
+    made, _ = decided(nothing, given(nothing, champion="forest", tenure=SINCE))
 
     text = Words(page(nothing, made)).text
 
@@ -110,7 +111,7 @@ def test_before_any_row_counts_the_contenders_are_drawn_against_the_baseline() -
 
 def test_a_first_hold_draws_no_empty_picture_and_says_what_it_draws() -> None:
     rows = contest(64, **SKILLS)
-    made, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
+    made, _ = decided(rows, given(rows, champion="forest", tenure=SINCE))
 
     drawn = decision_curves.draw(rows, made)
     text = " ".join(Words(page(rows, made)).text.split())
@@ -129,7 +130,7 @@ def test_what_is_waited_for_stands_first_where_nothing_moved_and_last_where_some
 
 def test_from_the_first_full_block_on_the_contest_itself_is_drawn() -> None:
     rows = contest(66, **SKILLS)
-    made, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
+    made, _ = decided(rows, given(rows, champion="forest", tenure=SINCE))
 
     drawn = decision_curves.draw(rows, made)
 
@@ -151,7 +152,14 @@ def test_a_page_tells_who_does_not_stand_and_what_to_do() -> None:
     rows = contest(400, **SKILLS)
     able = frozenset(rows.tracks) - {"knn", "amf"}
     made, _ = decided(
-        rows, given(rows, champion="forest", reign=SINCE, unfit={"knn": "constant", "amf": "constant"}, stands=able)
+        rows,
+        given(
+            rows,
+            champion="forest",
+            tenure=SINCE,
+            failed_validation={"knn": "constant", "amf": "constant"},
+            eligible=able,
+        ),
     )
 
     text = " ".join(Words(page(rows, made)).text.split())
@@ -181,7 +189,7 @@ def test_the_champion_that_a_replay_begins_with_is_told_as_that() -> None:
 
 def test_the_curves_end_with_what_was_decided_on() -> None:
     rows = contest(400, **SKILLS)
-    made, verdict = decided(rows, given(rows, champion="forest", reign=SINCE))
+    made, verdict = decided(rows, given(rows, champion="forest", tenure=SINCE))
 
     drawn = decision_curves.draw(rows, made)
 
@@ -196,7 +204,7 @@ def test_the_curves_end_with_what_was_decided_on() -> None:
 
 def test_a_row_that_is_changed_has_another_digest_and_the_others_have_not() -> None:
     rows = contest(400, **SKILLS)
-    made, _ = decided(rows, given(rows, champion="forest", reign=SINCE))
+    made, _ = decided(rows, given(rows, champion="forest", tenure=SINCE))
     before = decision_curves.draw(rows, made).digests
     rows.tracks["knn"].values[300] += 1e-12
 
@@ -218,14 +226,14 @@ def test_names_are_text_and_no_markup() -> None:
 
 
 def test_only_where_nobody_was_champion_do_the_rows_against_the_baseline_choose_a_first_one() -> None:
-    refreshed = a_page(through=date(2020, 3, 1), newer={"contender": "forest", "version": 9, **NAMED})
+    refreshed = a_page(through=date(2020, 3, 1), newer_version=9)
 
     assert "PROMOTE on" in refreshed
     assert "No row counts for or against forest yet" in refreshed
     assert "No title is taken from anybody by them." in refreshed
     assert "choose a first champion" not in refreshed
     assert "These choose a first champion; no title is taken from anybody by them." in a_page(None)
-    assert "choose a first champion" not in a_page(None, lost=True)
+    assert "choose a first champion" not in a_page(None, is_lost=True)
 
 
 def test_the_champion_is_marked_in_the_tables_and_the_baseline_named_as_that() -> None:
@@ -239,7 +247,7 @@ def test_the_champion_is_marked_in_the_tables_and_the_baseline_named_as_that() -
 
 def test_who_takes_the_title_is_marked_among_the_challengers() -> None:
     rows = contest(400, **SKILLS)
-    made, _ = decided(rows, given(rows, champion="base", reign=SINCE))
+    made, _ = decided(rows, given(rows, champion="base", tenure=SINCE))
 
     assert made.reason == "succession"
     assert f"<td>{made.champion} (champion now)</td>" in page(rows, made)

@@ -6,10 +6,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from tests.support.training.decided import contest, decided, given
 from training.ledger.decisions import Decision
 from training.promotion import gate
-from training.promotion.reign import Tenure
+from training.promotion.state import Tenure
 from training.registry import validation
 from training.reports import diagnostics
 from training.reports.diagnostics import Fault
@@ -20,9 +22,9 @@ EVERYBODY = {"base", "forest", "logistic", "knn"}
 
 
 def found(without: str = "", **changes: Any) -> list[Fault]:
-    what = given(ROWS, champion="forest", reign=changes.pop("reign", SINCE), **changes)
+    what = given(ROWS, champion="forest", tenure=changes.pop("tenure", SINCE), **changes)
     versions = {name: version for name, version in what.versions.items() if name != without}
-    return diagnostics.found(decided(ROWS, replace(what, versions=versions))[0])
+    return diagnostics.found(decided(ROWS, structs.replace(what, versions=versions))[0])
 
 
 def test_every_check_of_a_version_has_its_words_and_its_advice() -> None:
@@ -39,7 +41,7 @@ def test_every_comparison_that_rows_do_not_mend_has_them_too() -> None:
 
 
 def test_a_version_that_is_not_let_in_is_named_with_what_is_wrong_and_what_to_do() -> None:
-    (one,) = found(unfit={"logistic": "fewer_rows"}, stands=frozenset(EVERYBODY - {"logistic"}))
+    (one,) = found(failed_validation={"logistic": "fewer_rows"}, eligible=frozenset(EVERYBODY - {"logistic"}))
 
     assert one.who == "logistic (version 4)"
     assert one.wrong == "was trained on fewer rows than the version that serves."
@@ -47,7 +49,9 @@ def test_a_version_that_is_not_let_in_is_named_with_what_is_wrong_and_what_to_do
 
 
 def test_the_same_fault_of_two_is_told_once() -> None:
-    (one,) = found(unfit={"logistic": "constant", "knn": "constant"}, stands=frozenset({"base", "forest"}))
+    (one,) = found(
+        failed_validation={"logistic": "constant", "knn": "constant"}, eligible=frozenset({"base", "forest"})
+    )
 
     assert one.who == "knn (version 3), logistic (version 4)"
 
@@ -55,8 +59,8 @@ def test_the_same_fault_of_two_is_told_once() -> None:
 def test_one_without_a_version_is_told_apart_from_one_that_was_rejected() -> None:
     able = frozenset(EVERYBODY - {"knn"})
 
-    (bare,) = found(without="knn", stands=able)
-    (refused,) = found(without="knn", stands=able, reign=replace(SINCE, refused=(7, 9)))
+    (bare,) = found(without="knn", eligible=able)
+    (refused,) = found(without="knn", eligible=able, tenure=structs.replace(SINCE, refused=(7, 9)))
 
     assert (bare.who, bare.wrong) == ("knn", "has no version yet.")
     assert "rejected before (rejected: 7, 9)" in refused.wrong
@@ -67,7 +71,7 @@ def test_one_that_says_the_same_as_the_champion_is_told_so() -> None:
     tracks = {**rows.tracks, "copy": rows.tracks["forest"]}
     rows = replace(rows, tracks=tracks)
 
-    (one,) = diagnostics.found(decided(rows, given(rows, champion="forest", reign=SINCE))[0])
+    (one,) = diagnostics.found(decided(rows, given(rows, champion="forest", tenure=SINCE))[0])
 
     assert (one.who, one.wrong) == ("copy", "has said exactly what forest says, of all 139 rows.")
 

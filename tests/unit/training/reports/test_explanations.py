@@ -9,7 +9,7 @@ import pytest
 from tests.support.training.decided import contest, decided, given
 from training.ledger.decisions import Decision
 from training.promotion import gate
-from training.promotion.reign import Tenure
+from training.promotion.state import Tenure
 from training.registry import validation
 from training.reports import explanations
 
@@ -29,7 +29,7 @@ def reasons_in_the_code() -> set[str]:
                 if one.value == one.value.lower() and one.value != "margin"
             }
     checks = {value for name, value in vars(validation).items() if name.isupper() and isinstance(value, str)}
-    return (found - {"better"}) | checks | {gate.SUCCESSION, gate.REFRESH, gate.GUARD}
+    return (found - {"better"}) | checks | {gate.SUCCESSION, gate.REFRESH, gate.GUARD, gate.STALE, gate.LOST}
 
 
 def test_every_reason_has_a_sentence() -> None:
@@ -40,7 +40,7 @@ def test_every_reason_has_a_sentence() -> None:
 @pytest.mark.parametrize("reason", sorted(explanations.REASONS))
 def test_every_sentence_is_filled_in_from_the_evidence(reason: str) -> None:
     rows = contest(400, forest=0.12, logistic=0.2, **{"river-logistic": 0.35})
-    made, _ = decided(rows, given(rows, champion="forest", reign=SINCE, unfit={"logistic": "constant"}))
+    made, _ = decided(rows, given(rows, champion="forest", tenure=SINCE, failed_validation={"logistic": "constant"}))
     outcome = "REJECT" if reason in (validation.CONSTANT, validation.NOT_FINITE) else made.outcome
 
     said = explanations.why(Decision(**{**vars(made), "reason": reason, "outcome": outcome}))

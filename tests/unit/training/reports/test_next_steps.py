@@ -10,9 +10,9 @@ import pytest
 from core.config.tasks import Gate
 from tests.support.training.boards import board
 from tests.support.training.decided import contest, decided, given
-from training.evaluation.board import Scoreboard
+from training.evaluation.scoreboard import Scoreboard
 from training.ledger.decisions import Decision
-from training.promotion.reign import Tenure
+from training.promotion.state import Tenure
 from training.reports import explanations, next_steps
 
 CROWNED = date(2020, 3, 31)
@@ -26,7 +26,7 @@ def told(rows: Scoreboard, **changes: Any) -> str:
 def first_nights(count: int) -> tuple[Scoreboard, dict[str, Any]]:
     """So many rows after a champion was chosen on the 91 before."""
     rows = contest(91 + count, forest=0.3, logistic=0.1)
-    return rows, {"champion": "forest", "reign": Tenure(CROWNED)}
+    return rows, {"champion": "forest", "tenure": Tenure(CROWNED)}
 
 
 def test_after_the_first_crowning_it_says_that_evidence_begins_and_what_is_enough() -> None:
@@ -56,7 +56,7 @@ def test_with_rows_enough_it_is_the_evidence_that_is_told_and_only_once() -> Non
 
 def test_after_a_succession_the_evidence_of_the_one_before_is_not_that_of_the_next() -> None:
     rows = contest(300, forest=0.0, logistic=1.0)
-    made, _ = decided(rows, given(rows, champion="forest", reign=Tenure(CROWNED)))
+    made, _ = decided(rows, given(rows, champion="forest", tenure=Tenure(CROWNED)))
 
     assert made.reason == "succession"
     assert next_steps.awaited(made)[-1].startswith("So far: 0 of 60 rows.")
@@ -75,16 +75,14 @@ def test_without_a_champion_it_says_who_has_predicted_how_much() -> None:
 
 def test_that_the_first_labels_are_not_scored_is_told_while_it_matters() -> None:
     rows = board(np.ones(12), base=np.full(12, 0.5), forest=np.full(12, 0.6))
-    what = given(rows)
-
-    made, _ = decided(rows, replace(what, scope=replace(what.scope, scored_from=24)))
+    made, _ = decided(rows, given(rows, scored_from=24))
 
     assert next_steps.awaited(made)[-2].startswith("Scored so far: all of them on 12.")
     assert next_steps.awaited(made)[-1] == "The first 24 labelled rows are not scored (scored_from)."
 
 
 def test_when_no_version_can_serve_rows_are_not_what_is_waited_for() -> None:
-    said = told(contest(91, forest=0.3), unfit={"base": "not_finite", "forest": "constant"})
+    said = told(contest(91, forest=0.3), failed_validation={"base": "not_finite", "forest": "constant"})
 
     assert said == "The first version that passes the checks is crowned."
 
@@ -92,8 +90,10 @@ def test_when_no_version_can_serve_rows_are_not_what_is_waited_for() -> None:
 def test_alone_a_champion_needs_a_challenger_and_a_pinned_one_a_release() -> None:
     rows, crowned = first_nights(3)
 
-    assert told(rows, **crowned, stands=frozenset({"forest"})).startswith("Nobody else has a version that could serve.")
-    assert "nobody takes the title" in told(rows, **crowned, pinned=True)
+    assert told(rows, **crowned, eligible=frozenset({"forest"})).startswith(
+        "Nobody else has a version that could serve."
+    )
+    assert "nobody takes the title" in told(rows, **crowned, is_pinned=True)
 
 
 def test_a_rule_of_margin_asks_for_its_margin_and_no_evidence() -> None:

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.evaluation.board import Scoreboard, Track
+from training.evaluation.scoreboard import Scoreboard, Track
 from training.ledger.decisions import Decision
 from training.promotion import record
-from training.promotion import state as gate_state
 from training.promotion.gate import decide
-from training.promotion.inputs import Given
+from training.promotion.inputs import GateInput
 from training.reports import decision_json
 
 SEQUENCES = json.loads(gzip.decompress((Path(__file__).parent / "stored_decisions.json.gz").read_bytes()))
@@ -58,10 +57,8 @@ def from_postgres(content: str) -> Decision:
 
 
 def made_again(kept: Decision, last: Decision | None, rows: Scoreboard) -> Decision:
-    given = Given.of(kept)
-    tenure = given.champion, given.reign.since
-    left = gate_state.left_by(last, given.stands_on, given.identities, given.stands, tenure)
-    return record.decision(given, decide(record.case(given, given.on(rows), left)))
+    given = GateInput.of(kept)
+    return record.decision(given, decide(given, given.rows(rows), given.state_after(last)))
 
 
 @pytest.mark.parametrize("place", range(len(SEQUENCES)))
