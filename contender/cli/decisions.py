@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import sqlalchemy as sa
 import typer
@@ -15,6 +15,9 @@ from contender.cli.replay import ReplayName
 from contender.console.command import told
 from core.db.engine import connect
 from core.errors import ConfigurationError, IntegrityError
+
+if TYPE_CHECKING:
+    from training.reports.reproduce import Reproduction
 
 _LARGEST_ID = 2**63 - 1
 _SHOWN = 12
@@ -61,7 +64,11 @@ def replay(
     ] = None,
     of_replay: ReplayName = "",
 ) -> None:
-    """Make a decision again from what is stored. Exit code 43 when it does not come out the same to the byte."""
+    """Make a decision again from what is stored.
+
+    Exit code 43 when decision.json is not the same to the byte, or report.html where this release drew it; of a report
+    of an earlier release the numbers are compared.
+    """
     from training.reports import reproduce
 
     with _at(of_replay) as (console, engine):
@@ -81,11 +88,19 @@ def replay(
                 "Above, with what it was and what it is now. Somebody has changed rows, the decision, or the program: "
                 f"contender decision show {number}",
             )
-        name = f"Decision {number} of {made.decision.task}"
-        same = f"{name}: the same to the byte, evidence {made.decision.evidence_hash}."
-        if not made.is_logged:
-            same += " Its report was not logged (a replay leaves out HOLDs): there is no hash to hold this one against."
-        console.print(escape(same), highlight=False)
+        console.print(escape(_confirmation(number, made)), highlight=False)
+
+
+def _confirmation(number: int, made: "Reproduction") -> str:
+    same = f"Decision {number} of {made.decision.task}: the same to the byte, evidence {made.decision.evidence_hash}."
+    if not made.is_logged:
+        same += " Its report was not logged (a replay leaves out HOLDs): there is no hash to compare this one with."
+    if made.drawn_by_earlier:
+        same += (
+            f" Its report was drawn by an earlier release ({made.drawn_by_earlier}), perhaps in other words: its "
+            "numbers were compared, and are the same."
+        )
+    return same
 
 
 def _comparisons(compared: list[dict[str, float]]) -> Table:

@@ -60,7 +60,7 @@ class DecisionContext(Struct, frozen=True):
         if fixed is not None:
             known = {day: value for day, value in fixed.values.items() if day <= session.isoformat()}
             fixed = replace(fixed, values=known)
-        # A version of today was not there on an earlier session, so there is no refresh to judge.
+        # Today's version was not there on an earlier session, so there is no refresh to judge.
         given = replace(self.given, through=session, tenure=tenure, fixed=fixed, newer_version=None)
         return replace(self, given=given)
 
@@ -150,7 +150,6 @@ def _input(
     if previous is not None and against is not None:
         is_fixed = not tenure.is_live
         identities[against] = previous.artifact_digest if is_fixed else previous.contender_hash
-    is_pinned = CHAMPION in aliases.pinned
     return GateInput(
         task=task.name,
         series=series,
@@ -175,8 +174,8 @@ def _input(
         champion=name,
         serving=None if champion is None else _summary(champion),
         serving_kind=None if champion is None else champion.kind,
-        is_pinned=is_pinned,
-        is_lost=is_pinned and CHAMPION not in aliases.aliases,
+        is_pinned=CHAMPION in aliases.pinned,
+        is_lost=CHAMPION in aliases.pinned and CHAMPION not in aliases.aliases,
         tenure=tenure,
         probation=None if against is None else Probation(against, tenure.moved),
         previous_contender=previous.contender if is_fixed and previous is not None else None,
@@ -283,8 +282,7 @@ def _with_fixed_predictions(at: JobContext, dataset: Dataset, context: DecisionC
     Without files of that version its probation ends: they were never kept, and MLflow no longer has them.
     """
     given, previous, probation = context.given, context.previous, context.given.probation
-    assert previous is not None, "it has a contender"  # noqa: S101
-    assert probation is not None, "it is compared under a name"  # noqa: S101
+    assert previous is not None and probation is not None, "its contender is known"  # noqa: S101, PT018
     pair = context.state.pairs.get((given.champion or "", probation.against, probation.since))
     counted = probation.since if pair is None else pair.through or pair.since
     days = context.board.after(probation.since).target_dates

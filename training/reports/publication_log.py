@@ -1,11 +1,11 @@
-"""Which decisions have been logged, and what their files were: a mark in the table of settled runs, one a decision."""
+"""The record of which decisions have been logged to MLflow, and what their files were: one settled run a decision."""
 
 from importlib.metadata import version
 from typing import Any
 
 import sqlalchemy as sa
 
-from core.db.engine import reachable
+from core.db.engine import connection
 from core.db.pipeline_tables import decisions
 from core.db.pipeline_tables import runs as settled_runs
 from core.fingerprint import code_hash
@@ -18,27 +18,28 @@ _PAGE_CODE = ("training.reports",)
 
 
 def key(decision: Decision, number: int) -> RunKey:
-    """What names the logging of a decision."""
+    """Name the logging of a decision."""
     return RunKey(decision.task, _STEP, decision.session_date.isoformat(), str(number))
 
 
 def find(engine: sa.Engine, decision: Decision, number: int) -> dict[str, Any] | None:
-    """The mark of a decision that was logged; None when it was not."""
+    """Return the record of a decision that was logged: `run`, `files`, `rows` and `drawn_by`; None when it was not."""
     return run_keys.settled(engine, key(decision, number))
 
 
 def missing(engine: sa.Engine, task: str, *, holds: bool) -> list[int]:
-    """The decisions of a task that the gate has made and nobody has logged, oldest first; `holds`: HOLD among them."""
+    """List the gate's decisions on a task that are not logged yet, oldest first; `holds`: HOLD among them."""
     columns = decisions.c
     outcomes = ("BOOTSTRAP", "PROMOTE", "REJECT", *(("HOLD",) if holds else ()))
+    # The run key is built in SQL as `RunKey` builds it, so that one query finds what is missing.
     day = sa.func.to_char(columns.session_date, "YYYY-MM-DD")
     named = sa.func.concat(columns.task, f"/{_STEP}/", day, "/", columns.id)
-    is_marked = sa.exists().where(settled_runs.c.run_key == named)
-    missing = sa.select(columns.id).where(columns.task == task, columns.outcome.in_(outcomes), ~is_marked)
-    with reachable(), engine.connect() as connection:
-        return list(connection.execute(missing.order_by(columns.id)).scalars())
+    is_logged = sa.exists().where(settled_runs.c.run_key == named)
+    statement = sa.select(columns.id).where(columns.task == task, columns.outcome.in_(outcomes), ~is_logged)
+    with connection(engine) as opened:
+        return list(opened.execute(statement.order_by(columns.id)).scalars())
 
 
 def drawn_by() -> str:
-    """What made the page and drew its pictures: another release may say the same in other bytes."""
+    """Name what draws the page now: another release may say the same in other words, and so in other bytes."""
     return f"matplotlib {version('matplotlib')}, code {code_hash(_PAGE_CODE)}"

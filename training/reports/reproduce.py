@@ -1,7 +1,10 @@
-"""A decision made again, from what the database holds: the same to the byte, or told in what it differs.
+"""Makes a decision again from what the database holds, and tells in what it differs from the one that was stored.
 
-What was carried comes from the decision before, what was given is kept with the decision, and the rows are read as they
-were known when it was decided. What a decision file and a report should be is kept with the mark of their logging.
+The state comes from the decision before, the input is stored with the decision, and the rows are read as they were
+known when it was decided. The hashes of the files are kept with the record of their logging. `decision.json` must be
+the same to the byte, always. `report.html` must be so where the release that drew it is this one; another release may
+say the same in other words, so then only its numbers are compared: those of its tables are in `decision.json`, those
+of its curves are named by a digest of the rows.
 """
 
 import hashlib
@@ -24,42 +27,47 @@ from training.reports.decision_curves import Curves
 
 
 @dataclass(frozen=True)
-class _Made:
-    """The decision as it comes out now, and the curves of its pictures."""
+class Files:
+    """A decision that was made again, with the curves of its plots."""
 
     decision: Decision
     drawn: Curves
 
     @cached_property
-    def files(self) -> dict[str, bytes]:
-        """Its two files. To draw the report takes longer than all the rest, so it is drawn when it is asked for."""
+    def content(self) -> dict[str, bytes]:
+        """Its two files by name."""
+        # Drawing takes longer than everything else here, so the page is drawn only when it is needed.
         page = decision_page.page(self.decision, self.drawn)
         return {decision_json.NAME: decision_json.content(self.decision), decision_page.NAME: page}
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The decision as it is kept, as it comes out when it is made again, and what differs, if anything.
+    """The stored decision, the files as they come out now, and what differs, if anything.
 
-    `is_logged`: whether there is a logged report to hold the new one against.
+    `is_logged`: whether there is a logged report to compare with; `drawn_by_earlier`: what drew that report, where it
+    was another release, so that its bytes are not compared.
     """
 
     decision: Decision
-    made: _Made
+    made: Files
     differences: tuple[str, ...]
     is_logged: bool
+    drawn_by_earlier: str | None = None
 
     @property
     def files(self) -> dict[str, bytes]:
         """The two files of the decision that was made again."""
-        return self.made.files
+        return self.made.content
 
 
 def again(engine: sa.Engine, number: int) -> Reproduction:
-    """Makes a decision again.
+    """Make a decision again.
 
-    Raises NotFoundError for a number that no decision has, ConfigurationError for one that a person or a declaration
-    has made: there is nothing to compute.
+    Raises:
+        NotFoundError: no decision has that number.
+        ConfigurationError: a person or a declaration made the decision: there is nothing to compute.
+
     """
     kept = find(engine, number)
     if not is_of_gate(kept):
@@ -69,59 +77,67 @@ def again(engine: sa.Engine, number: int) -> Reproduction:
         )
     given = GateInput.of(kept)
     last = decisions.newest_judged(engine, kept.task, kept.series, before=number)
-    board = scoreboard.read(engine, given.scope, given.as_of)
-    rows = given.rows(board)
+    rows = given.rows(scoreboard.read(engine, given.scope, given.as_of))
     decision = record.decision(given, decide(given, rows, given.state_after(last)))
-    made = _Made(decision, decision_curves.draw(rows, decision))
-    mark = publication_log.find(engine, kept, number)
+    made = Files(decision, decision_curves.draw(rows, decision))
+    logged = publication_log.find(engine, kept, number)
     differences = [
         *_changed_since(engine, number, kept),
-        *(() if mark is None else _against(mark, made)),
+        *(() if logged is None else compare(logged, made)),
         *decision_json.differences(kept, decision),
     ]
-    return Reproduction(kept, made, tuple(differences), is_logged=mark is not None)
+    is_of_now = logged is None or logged["drawn_by"] == publication_log.drawn_by()
+    earlier = None if logged is None or is_of_now else logged["drawn_by"]
+    return Reproduction(kept, made, tuple(differences), is_logged=logged is not None, drawn_by_earlier=earlier)
 
 
 def find(engine: sa.Engine, number: int) -> Decision:
-    """The decision of that number. Raises NotFoundError when there is none."""
+    """Return the decision of that number. Raises NotFoundError when there is none."""
     kept = decisions.find(engine, number)
     if kept is None:
         raise NotFoundError(
             f"There is no decision {number}.",
-            "`contender history TASK` shows the ids; those of a replay count for themselves: add --replay NAME.",
+            "`contender history TASK` shows the ids; a replay counts its own: add --replay NAME.",
         )
     return kept
 
 
 def is_of_gate(decision: Decision) -> bool:
-    """Whether the gate made it, and all that it was given is kept."""
+    """Tell whether the gate made a decision, so that its input is stored."""
     return "given" in decision.evidence
 
 
-def _changed_since(engine: sa.Engine, number: int, kept: Decision) -> list[str]:
-    """A decision whose evidence is not what its own hash says."""
-    named = decisions.hash_of(engine, number)
-    now = digest(kept.evidence)
-    return [] if named == now else [f"evidence_hash, as it was written down: {named} → {now}"]
+def compare(logged: dict[str, Any], made: Files) -> list[str]:
+    """List what differs from the files that were logged.
 
+    Args:
+        logged: the hashes of the files and of the rows, and what drew the page, as `publication_log.find` gives them.
+        made: the decision that was made again.
 
-def _against(mark: dict[str, Any], made: _Made) -> list[str]:
-    """What differs from the files that were logged."""
+    """
     rows = made.drawn.digests
-    told = [
-        f"the rows of {name} against {made.drawn.against}: {mark['rows'].get(name)} → {rows.get(name)}"
-        for name in sorted({*mark["rows"], *rows})
-        if mark["rows"].get(name) != rows.get(name)
+    differences = [
+        f"the rows of {name} against {made.drawn.against}: {logged['rows'].get(name)} → {rows.get(name)}"
+        for name in sorted({*logged["rows"], *rows})
+        if logged["rows"].get(name) != rows.get(name)
     ]
-    for name, content in made.files.items():
-        logged, now = mark["files"][name], sha256(content)
-        if logged != now:
-            told.append(f"{name}, as it was logged: {logged[:16]} → {now[:16]}")
-    if told and mark["drawn_by"] != publication_log.drawn_by():
-        told.append(f"the files were made by {mark['drawn_by']}, now by {publication_log.drawn_by()}")
-    return told
+    is_same_release = logged["drawn_by"] == publication_log.drawn_by()
+    for name, content in made.content.items():
+        before, now = logged["files"][name], sha256(content)
+        if before != now and (is_same_release or name != decision_page.NAME):
+            differences.append(f"{name}, as it was logged: {before[:16]} → {now[:16]}")
+    if differences and not is_same_release:
+        differences.append(f"the files were made by {logged['drawn_by']}, now by {publication_log.drawn_by()}")
+    return differences
 
 
 def sha256(content: bytes) -> str:
-    """Names the content of a file."""
+    """Name the content of a file."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _changed_since(engine: sa.Engine, number: int, kept: Decision) -> list[str]:
+    """Compare a decision's evidence with the hash that was stored beside it."""
+    stored = decisions.hash_of(engine, number)
+    now = digest(kept.evidence)
+    return [] if stored == now else [f"evidence_hash, as it was written down: {stored} → {now}"]

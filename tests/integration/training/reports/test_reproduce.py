@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from core.config.settings import Settings
-from core.db.pipeline_tables import contender_predictions, decisions
+from core.db.pipeline_tables import contender_predictions, decisions, runs
 from tests.support.stage import Stage, month
 from tests.support.terminal import Terminal, declared
 from tests.support.training.decision_runs import logged, mlflow_client
@@ -115,6 +115,30 @@ def test_a_decision_that_was_changed_itself_is_noticed(stage: Stage) -> None:
     assert told[0].startswith(f"evidence_hash, as it was written down: {row.evidence_hash} → ")
     (mean,) = (line for line in told if line.startswith("evidence.mean_loss"))
     assert mean.startswith("evidence.mean_loss.linear: 0.5 → ")
+
+
+def test_a_report_of_an_earlier_release_is_compared_by_its_numbers(stage: Stage, contender: Terminal) -> None:
+    crowned(stage)
+    (row,) = decided(stage)
+    relog(stage, {"report.html": "0" * 64})
+    assert contender("decision", "replay", str(row.id))[0] == 43
+
+    relog(stage, {"report.html": "0" * 64}, drawn_by="matplotlib 3.0, code 00000000")
+    code, told = contender("decision", "replay", str(row.id), columns=300)
+
+    assert code == 0
+    assert f"the same to the byte, evidence {row.evidence_hash}." in told
+    assert "drawn by an earlier release (matplotlib 3.0, code 00000000)" in told
+    relog(stage, {"report.html": "0" * 64, "decision.json": "1" * 64}, drawn_by="matplotlib 3.0, code 00000000")
+    assert contender("decision", "replay", str(row.id))[0] == 43
+
+
+def relog(stage: Stage, files: dict[str, str], **changes: str) -> None:
+    """Store other hashes of the files that were logged."""
+    with stage.engine.begin() as connection:
+        logged = connection.execute(sa.select(runs.c.report).where(runs.c.step == "decision")).scalar_one()
+        changed = {**logged, "files": {**logged["files"], **files}, **changes}
+        connection.execute(sa.update(runs).where(runs.c.step == "decision").values(report=changed))
 
 
 def test_labels_restated_later_change_no_decision_of_before(stage: Stage) -> None:
