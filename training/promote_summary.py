@@ -1,4 +1,4 @@
-"""What the promote job tells: the decision in a line, the moves that followed, and the way out where it is stuck."""
+"""The summary of the promote job: the decision in a line, the alias moves, and what to do where the gate waits."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,10 +15,10 @@ from training.registry import versions
 
 @dataclass(frozen=True)
 class PromoteReport:
-    """What was decided, who holds the aliases after it, and the moves that were made, mended or found.
+    """What was decided, the contenders that hold the aliases after it, and the moves that were made, mended or found.
 
-    `number` is the decision's id; `contenders` names those whose versions were moved, by version; `ahead`: the instant
-    of the last decision, where it is later than the one that the job was told to stand at.
+    `number` is the decision's id; `contenders` maps the versions that were moved to their contenders; `ahead`: the
+    instant of the last decision, where it is later than the instant that the job was given.
     """
 
     task: str
@@ -36,7 +36,7 @@ class PromoteReport:
     ahead: datetime | None = None
 
     def sentence(self) -> str:
-        """One line for a person."""
+        """Describe the run in one line for a person."""
         moved = "".join(
             f"; {move.alias}: {self._named(move.from_version)} → {self._named(move.to_version)} ({move.why})"
             for move in self.moves
@@ -48,7 +48,7 @@ class PromoteReport:
                 f"gate goes forward only; what it would have decided: contender replay {self.task} --from DATE{moved}"
             )
         if not self.is_new:
-            return f"nothing to do: decision {self.number}, {decided}, stands{moved}{self._way_out}"
+            return f"nothing to do: decision {self.number}, {decided}, is current{moved}{self._way_out}"
         champion, challenger = (self._with_loss(name) for name in (self.champion, self.challenger))
         return (
             f"decision {self.number}: {decided}: champion {champion}, challenger {challenger}, "
@@ -62,7 +62,7 @@ class PromoteReport:
 
     @property
     def _way_out(self) -> str:
-        """How a person lets the gate decide again, where one has taken the decision from it."""
+        """How a person lets the gate decide again, where one moved the champion or MLflow lost it."""
         if self.reason == LOST:
             return f'; MLflow has no champion any more: contender rollback {self.task} --why "…"'
         if self.reason != "pinned":
@@ -75,7 +75,7 @@ class PromoteReport:
 
 
 def described(engine: sa.Engine, report: PromoteReport) -> PromoteReport:
-    """The report with the id of its decision, the task's last one, and the names of what was moved."""
+    """Add the id of the decision, the task's last one, and the contenders of the versions that were moved."""
     moved = {number for move in report.moves for number in (move.from_version, move.to_version) if number is not None}
     known = versions.numbered(engine, report.task, moved) if moved else {}
     names = {number: version.contender for number, version in known.items()}
@@ -85,7 +85,7 @@ def described(engine: sa.Engine, report: PromoteReport) -> PromoteReport:
 def report_of(
     decision: Decision, made: Iterable[Move], *, is_new: bool, ahead: datetime | None = None
 ) -> PromoteReport:
-    """What is told of a decision that was made, or stands; one of a person has no losses."""
+    """Build the report of a decision that was made, or is current; a decision of a person has no losses."""
     evidence = decision.evidence
     is_baseline = decision.champion is not None and decision.champion == evidence.get("given", {}).get("baseline")
     beats = (

@@ -1,4 +1,4 @@
-"""`contender decision show` and `replay`: what was decided, in words, and the same decision made again."""
+"""`contender decision show` and `replay`: explains a decision, and makes it again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 _LARGEST_ID = 2**63 - 1
 _SHOWN = 12
 
-app = typer.Typer(no_args_is_help=True, help="What the gate has decided, and whether it comes out the same again.")
+app = typer.Typer(no_args_is_help=True, help="Explain decisions of the gate, and check that they can be reproduced.")
 Number = Annotated[int, typer.Argument(min=1, max=_LARGEST_ID, metavar="ID", help="The decision's id.")]
 
 
 @app.command()
 def show(number: Number, replay: ReplayName = "") -> None:
-    """Show a decision in words: what was decided, why, and how the contenders stood."""
+    """Explain a decision: what was decided, why, and how the contenders compared."""
     from training.reports import diagnostics, explanations, next_steps, reproduce
 
     with _at(replay) as (console, engine):
@@ -38,11 +38,11 @@ def show(number: Number, replay: ReplayName = "") -> None:
         console.print(f"[bold]{escape(line)}[/bold]", highlight=False)
         console.print(escape(f"{explanations.why(decision)}\n{explanations.after(decision)}"), highlight=False)
         if "asked" in evidence:
-            asked = evidence["asked"]
-            said = f"{asked['who']} asked for version {asked['version']} as {asked['alias']}: {asked['why']}"
-            console.print(escape(said), highlight=False)
-        if awaited := next_steps.awaited(decision):
-            console.print(escape(f"\n{' '.join(awaited)}"), highlight=False)
+            request = evidence["asked"]
+            line = f"{request['who']} requested version {request['version']} as {request['alias']}: {request['why']}"
+            console.print(escape(line), highlight=False)
+        if steps := next_steps.describe(decision):
+            console.print(escape(f"\n{' '.join(steps)}"), highlight=False)
         if evidence.get("comparisons"):
             console.print()
             console.print(_comparisons(evidence["comparisons"]))
@@ -85,7 +85,7 @@ def replay(
                 console.print(f"… and {len(made.differences) - _SHOWN} more", highlight=False)
             raise IntegrityError(
                 f"Decision {number} of {made.decision.task!r} does not come out as it was written down.",
-                "Above, with what it was and what it is now. Somebody has changed rows, the decision, or the program: "
+                "Above, with what it was and what it is now. Rows, the decision or the program were changed: "
                 f"contender decision show {number}",
             )
         console.print(escape(_confirmation(number, made)), highlight=False)

@@ -147,7 +147,7 @@ def _standing(last: Decision | None, begun: Mapping[str, str]) -> str:
         return ""
     if {"of", "id"} <= begun.keys():
         last = replace(last, task=f"{begun['of']} --replay {begun['id']}")
-    told = [wording.after(last)] if last.champion is not None else outlook.awaited(last)
+    told = [wording.after(last)] if last.champion is not None else outlook.describe(last)
     return " ".join([wording.why(last), *told])
 
 

@@ -1,7 +1,7 @@
-"""Versions on rows that they have not learned: the one that had the title before, and the twin of one that asks for it.
+"""Single versions on rows that they were not trained on: the previous champion, and a holdout refit.
 
-A new version of the champion's contender has learned all rows there are, so nothing is left to judge it by. Its twin is
-fitted as it was, but for the last rows, and is held against the version that serves on those.
+A new version of the champion's contender was trained on all rows, so none is left to judge it by. Its holdout refit is
+fitted in the same way without the last rows, and is compared on those with the version that serves.
 """
 
 import tempfile
@@ -23,10 +23,10 @@ from training.registry.versions import Version
 
 
 def harm(at: JobContext, task: Task, dataset: Dataset, serving: Version, newer: Version) -> float:
-    """The evidence that the newer version's twin does worse than the version that serves: at 1/alpha it is harm.
+    """Return the evidence that the newer version's holdout refit does worse than the serving one: 1/alpha is harm.
 
-    Of the rows that only the newer one has learned, the later half is kept from the twin. Without at least two such
-    rows there is no twin, and no evidence (1).
+    Of the rows that only the newer version was trained on, the later half is held out. With fewer than two such rows
+    there is no refit, and no evidence (1).
     """
     contender = make(task, newer.contender)
     if not isinstance(contender, Batch):
@@ -38,32 +38,35 @@ def harm(at: JobContext, task: Task, dataset: Dataset, serving: Version, newer: 
         return 1.0
     window = task.contenders[newer.contender].window
     first = max(0, begin - window) if window else 0
-    twin = contender.fit(history.labelled_rows[first:begin], history.labels[first:begin])
+    refit = contender.fit(history.labelled_rows[first:begin], history.labels[first:begin])
     rows, labels = history.labelled_rows[begin:learned], history.labels[begin:learned]
-    said = [np.asarray(model.predict(rows), dtype=np.float64) for model in (twin, model_of(at, serving))]
-    losses = [loss(task.metric, labels, values) for values in said]
+    predicted = [np.asarray(model.predict(rows), dtype=np.float64) for model in (refit, model_of(at, serving))]
+    losses = [loss(task.metric, labels, values) for values in predicted]
     both = np.isfinite(losses[0]) & np.isfinite(losses[1])
-    bounds = bound(task.metric, said[1], said[0])
+    bounds = bound(task.metric, predicted[1], predicted[0])
     return Evidence(task.gate.block).after((losses[0] - losses[1])[both], bounds[both]).e_value
 
 
 def track(at: JobContext, dataset: Dataset, version: Version, days: Days) -> Track:
-    """What a fixed version says of the rows of these target dates, which it has not learned. NaN: the row is gone."""
+    """Predict the rows of these target dates with a version that was not trained on them. NaN: the row is gone."""
     history = History.of(dataset)
-    places = np.searchsorted(history.target_days, days)
-    found = (places < len(history.target_days)) & (
-        history.target_days[np.minimum(places, len(history.target_days) - 1)] == days
+    indices = np.searchsorted(history.target_days, days)
+    found = (indices < len(history.target_days)) & (
+        history.target_days[np.minimum(indices, len(history.target_days) - 1)] == days
     )
     values = np.full(len(days), np.nan)
     if found.any():
-        values[found] = model_of(at, version).predict(history.rows[places[found]])
+        values[found] = model_of(at, version).predict(history.rows[indices[found]])
     return Track(values, np.full(len(days), np.datetime64(version.trained_through, "D")))
 
 
 def model_of(at: JobContext, version: Version) -> Model:
-    """A version's model, from the copy in Postgres that was kept before it took an alias.
+    """Load a version's model from the copy in Postgres, which is made where there is none yet.
 
-    Raises IntegrityError when the files are not what was trained, NotFoundError when there are none any more.
+    Raises:
+        IntegrityError: the files are not what was trained.
+        NotFoundError: there are no files any more.
+
     """
     reconciler.keep_bundle(at, version)
     content = versions.bundle(at.engine, version.artifact_digest)

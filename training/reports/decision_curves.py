@@ -1,6 +1,6 @@
-"""What a report draws of a decision: row by row the loss that was saved, and what the evidence came to.
+"""The curves of a decision report: row by row the loss that was saved, and what the evidence was worth.
 
-It is read from the rows as they were known when it was decided, not from what was carried.
+They are computed from the rows as they were known when it was decided, not from the stored state of the gate.
 """
 
 import hashlib
@@ -23,10 +23,10 @@ from training.reports.explanations import best_first
 
 @dataclass(frozen=True)
 class Curve:
-    """One challenger. `gained`: the loss saved so far, at each of `days`, the rows that both predicted.
+    """One challenger: `gained` is the loss saved so far, at each of `days`, the rows that both predicted.
 
-    `worth`: what its evidence was worth among all challengers, at each of `looks`. `digest` names the rows with their
-    labels and both predictions.
+    `worth`: what its evidence was worth when shared among all challengers, at each of `looks`. `digest` names the rows
+    with their labels and both predictions.
     """
 
     challenger: str
@@ -42,35 +42,35 @@ class Curves:
     """The challengers of `against`, the leader first, on the rows after `since` (None: all)."""
 
     against: str
-    is_title: bool
+    is_against_champion: bool
     since: date | None
     of: tuple[Curve, ...]
 
     @property
     def digests(self) -> dict[str, str]:
-        """What names each challenger's rows."""
+        """The digest of each challenger's rows."""
         return {one.challenger: one.digest for one in self.of}
 
 
 def read(engine: sa.Engine, decision: Decision) -> Curves:
-    """The curves of a decision that the gate made.
+    """Read the curves of a decision that the gate made.
 
-    They are those of its comparisons with the champion. While nobody is, or no challenger has the rows of a full block
-    against it, which would make an empty picture, they are those of all contenders with the baseline.
+    They compare the challengers with the champion. Without a champion, or while no challenger has a full block of rows
+    against it, which would make an empty plot, they compare all contenders with the baseline.
     """
     given = GateInput.of(decision)
-    since = given.tenure.since if _is_title(decision, given) else None
+    since = given.tenure.since if _is_against_champion(decision, given) else None
     scored_from = decision.evidence["first"]
     if since is not None and (scored_from is None or since.isoformat() < scored_from):
-        since = None  # which of the rows after it are scored depends on those before
+        since = None  # the first `scored_from` dates are not scored, so all dates must be read to count them
     return draw(given.rows(scoreboard.read(engine, given.scope, given.as_of, since)), decision)
 
 
 def draw(board: Scoreboard, decision: Decision) -> Curves:
-    """The same, of a board that has the rows."""
+    """Compute the curves from a scoreboard that has the rows."""
     given, evidence = GateInput.of(decision), decision.evidence
-    is_title = _is_title(decision, given)
-    if is_title and given.champion is not None:
+    is_against_champion = _is_against_champion(decision, given)
+    if is_against_champion and given.champion is not None:
         against, since = given.champion, given.tenure.since
         names = [one["challenger"] for one in evidence["comparisons"]]
     else:
@@ -78,14 +78,14 @@ def draw(board: Scoreboard, decision: Decision) -> Curves:
         names = [name for name in best_first(evidence) or sorted(board.tracks) if name != against]
     rows = board.after(since)
     drawn = [_curve(rows, given, against, name) for name in names if name in rows.tracks]
-    if is_title:
+    if is_against_champion:
         drawn = _sharing(drawn, _others(decision, against, since, names))
     else:
         drawn = [one for one in drawn if len(one.days)]
-    return Curves(against, is_title, since, tuple(drawn))
+    return Curves(against, is_against_champion, since, tuple(drawn))
 
 
-def _is_title(decision: Decision, given: GateInput) -> bool:
+def _is_against_champion(decision: Decision, given: GateInput) -> bool:
     is_compared = any(one["rows"] >= given.gate.block for one in decision.evidence["comparisons"])
     return given.champion in given.scope.contenders and is_compared
 
@@ -105,7 +105,7 @@ def _curve(rows: Scoreboard, given: GateInput, against: str, name: str) -> Curve
 
 
 def _others(decision: Decision, against: str, since: date | None, names: Sequence[str]) -> dict[str, float]:
-    """The evidence of those who stood in this reign and do not any more: they have used of alpha."""
+    """Return the evidence of challengers of this tenure that are no longer eligible: they have used of alpha."""
     pairs = {
         one.challenger: one.pair
         for one in StoredState.of(decision).pairs
@@ -115,7 +115,7 @@ def _others(decision: Decision, against: str, since: date | None, names: Sequenc
 
 
 def _sharing(drawn: Sequence[Curve], others: Mapping[str, float]) -> list[Curve]:
-    """The same with each one's evidence as what it is worth among all, whenever one of them had a new look."""
+    """Replace each curve's evidence by its worth when shared among all, at every date that completes a block."""
     looks = np.unique(np.concatenate([one.looks for one in drawn])) if drawn else np.empty(0, "datetime64[D]")
     at = {one.challenger: np.searchsorted(one.looks, looks, side="right") for one in drawn}
     held = {one.challenger: np.concatenate([[1.0], one.worth]) for one in drawn}

@@ -1,4 +1,4 @@
-"""`decision.json`: a decision as a file of its own, always the same bytes; and where two of them differ."""
+"""`decision.json`: a decision as a file, the same bytes for the same decision; and where two decisions differ."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,14 +11,14 @@ NAME = "decision.json"
 
 
 def content(decision: Decision) -> bytes:
-    """The file: sorted, indented, and nothing in it that the clock or the database made up."""
+    """Write the file: sorted and indented, without the decision's id and time of writing."""
     return (json.dumps(_plain(decision), sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def differences(kept: Decision, made: Decision) -> list[str]:
-    """Each place in which two decisions are not the same, with what stands there: `evidence.rows: 30 → 31`.
+    """List each place in which two decisions differ, with both values: `evidence.rows: 30 → 31`.
 
-    What is carried to the next decision comes last.
+    The state that the next decision goes on from comes last.
     """
     found = _differences(_plain(kept), _plain(made), "")
     return sorted(found, key=lambda line: line.startswith("evidence.carried"))
@@ -43,7 +43,7 @@ def _below(where: str, name: str) -> str:
 
 
 def _parts(value: Any) -> Any:
-    """A list as a mapping: by the names of those it is about, where it is about contenders."""
+    """Convert a list to a mapping: by the names of contenders where it has them, by index otherwise."""
     if not isinstance(value, list):
         return value
     if value and all(isinstance(one, Mapping) and "challenger" in one for one in value):
@@ -52,7 +52,7 @@ def _parts(value: Any) -> Any:
             name = " > ".join(str(one[key]) for key in ("champion", "challenger") if key in one)
             named[f"[{name}]" if f"[{name}]" not in named else f"[{name} {len(named)}]"] = one
         return named
-    return {f"[{place}]": one for place, one in enumerate(value)}
+    return {f"[{index}]": one for index, one in enumerate(value)}
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The report of a decision: one page of HTML that needs nothing else, for a screen of any width and for paper."""
+"""The report of a decision: one page of HTML without external files."""
 
 from collections.abc import Sequence
 from html import escape
@@ -17,71 +17,71 @@ _METRIC = {"brier": "mean Brier loss", "mae": "mean absolute error"}
 
 
 def page(decision: Decision, curves: Curves) -> bytes:
-    """The page of a decision that the gate made; the same bytes for the same decision and curves.
+    """Write the page of a decision that the gate made: the same bytes for the same decision and curves.
 
-    Where nothing moved, what is waited for stands before the pictures; where something did, after what moved it.
+    Where no alias moved, the next steps come before the plots; where one did, after what moved it.
     """
     name = f"{decision.task}: {decision.outcome} on {decision.session_date}"
     day = f'<span class="day">{decision.session_date}</span>'
     has_moved = decision.outcome in (BOOTSTRAP, PROMOTE)
-    told = [*_pictures(decision, curves), *_comparisons(decision), *faults(diagnostics.found(decision))]
-    awaited = _awaited(decision)
+    reasons = [*_plots(decision, curves), *_comparisons(decision), *faults(diagnostics.found(decision))]
+    steps = _next_steps(decision)
     body = [
         f"<h1>{escape(decision.task)}: {escape(decision.outcome)} on {day}</h1>",
         f'<p class="why">{escape(explanations.why(decision))}</p>',
         f"<p>{escape(explanations.after(decision))}</p>",
-        *([*told, *awaited] if has_moved else [*awaited, *told]),
+        *([*reasons, *steps] if has_moved else [*steps, *reasons]),
         *_ranking(decision),
-        *_standing_on(decision),
+        *_basis(decision),
     ]
     return html.page(name, body).encode()
 
 
-def _awaited(decision: Decision) -> list[str]:
-    told = next_steps.awaited(decision)
-    if not told:
+def _next_steps(decision: Decision) -> list[str]:
+    steps = next_steps.describe(decision)
+    if not steps:
         return []
-    return ["<h2>What the title waits for</h2>", *(f"<p>{escape(sentence)}</p>" for sentence in told)]
+    return ["<h2>What has to happen next</h2>", *(f"<p>{escape(sentence)}</p>" for sentence in steps)]
 
 
-def _pictures(decision: Decision, curves: Curves) -> list[str]:
+def _plots(decision: Decision, curves: Curves) -> list[str]:
     given = GateInput.of(decision)
     drawn = [one for one in curves.of if len(one.days)]
     if not drawn:
         return ['<p class="quiet">There are no rows to draw yet.</p>']
     extent = f"{min(one.days[0] for one in drawn)} to {max(one.days[-1] for one in drawn)}"
-    if curves.is_title:
-        what = f"Every challenger against {curves.against}, on the rows after its crowning: {extent}."
+    if curves.is_against_champion:
+        what = f"Every challenger against {curves.against}, on the rows since it became champion: {extent}."
     else:
         what = (
             f"{_too_few(decision, given)}, so here is every contender against the baseline, {curves.against}, on all "
             f"rows: {extent}. {_chosen_by(given)}"
         )
-    picture = decision_plots.svg(curves, given.metric, 1 / given.gate.alpha)
+    plot = decision_plots.svg(curves, given.metric, 1 / given.gate.alpha)
     named = escape(f"Loss saved against {curves.against} and the evidence, by date, {extent}")
     margin = (
-        "<p class=quiet>This task goes by the rule <em>margin</em>: the evidence is shown, and does not decide.</p>"
+        "<p class=quiet>This task uses the rule <em>margin</em>: the evidence is shown, but does not decide.</p>"
         if given.gate.rule == "margin"
         else ""
     )
     return [
-        "<h2>How it went</h2>",
+        "<h2>Losses and evidence over time</h2>",
         f'<p class="quiet">{escape(what)} The thick line is {escape(drawn[0].challenger)}.'
         f"{escape(decision_plots.beyond(curves))}</p>",
-        picture.replace("<svg ", f'<svg role="img" aria-label="{named}" ', 1).strip(),
+        plot.replace("<svg ", f'<svg role="img" aria-label="{named}" ', 1).strip(),
         margin,
     ]
 
 
 def _chosen_by(given: GateInput) -> str:
-    """What the rows against the baseline are good for: only where nobody was champion do they choose one."""
+    """Tell what the rows against the baseline decide: a first champion, and nothing else."""
     is_first = given.champion is None and not given.is_lost
-    chosen = "These choose a first champion; no title" if is_first else "No title"
-    return f"{chosen} is taken from anybody by them."
+    chosen = "They choose the first champion, but" if is_first else "They"
+    return f"{chosen} never replace a champion."
 
 
 def _too_few(decision: Decision, given: GateInput) -> str:
-    """Why the contest for the title is not drawn."""
+    """Tell why the comparison with the champion is not drawn."""
     counted = max((one["rows"] for one in decision.evidence["comparisons"]), default=0)
     if not counted:
         return f"No row counts for or against {given.champion or 'a champion'} yet"
@@ -109,36 +109,39 @@ def _comparisons(decision: Decision) -> list[str]:
     worth = "evidence" if count == 1 else f"evidence, shared among {count}"
     alone = [] if count == 1 else ["evidence, unshared"]
     head = ["challenger", "rows", worth, "", "its loss", f"{given.champion}'s loss", *alone]
-    told = [
-        f"<h2>Who challenges {escape(str(given.champion))}</h2>",
+    section = [
+        f"<h2>Challengers of {escape(str(given.champion))}</h2>",
         f'<p class="quiet">Evidence of {number(compared[0]["needed"])} is enough. Loss: {_METRIC[given.metric]}, on '
         "the rows that both predicted before their labels were known.</p>",
         html.table(head, rows, words={0, 3}),
     ]
-    return [*told, *_watched(decision, given)]
+    return [*section, *_probation(decision, given)]
 
 
 def faults(found: Sequence[Fault]) -> list[str]:
-    """The section on who does not stand for the title, and what to do about it; empty when all do."""
+    """Write the section on contenders that cannot become champion, and what to do; empty when all can."""
     if not found:
         return []
-    told = (f"<b>{escape(one.who)}</b>: {escape(one.wrong)} {escape(one.advice)}" for one in found)
-    return ["<h2>Who does not stand, or cannot be compared</h2>", *(f"<p>{sentence}</p>" for sentence in told)]
+    sentences = (f"<b>{escape(one.who)}</b>: {escape(one.wrong)} {escape(one.advice)}" for one in found)
+    return [
+        "<h2>Contenders that cannot become champion, or cannot be compared</h2>",
+        *(f"<p>{one}</p>" for one in sentences),
+    ]
 
 
-def _watched(decision: Decision, given: GateInput) -> list[str]:
-    """The one who had the title before, where it is not among the challengers."""
+def _probation(decision: Decision, given: GateInput) -> list[str]:
+    """Tell how the previous champion does, where it is not among the challengers."""
     if given.probation is None:
         return []
-    meeting = (given.champion, given.probation.against)
+    key = (given.champion, given.probation.against)
     for one in StoredState.of(decision).pairs:
-        if (one.champion, one.challenger) == meeting and one.challenger not in given.eligible:
+        if (one.champion, one.challenger) == key and one.challenger not in given.eligible:
             pair = one.pair
             return [
-                f"<p>{escape(meeting[1])}, which served before, goes on predicting for {given.gate.probation} rows. So "
+                f"<p>{escape(key[1])}, the previous champion, goes on predicting for {given.gate.probation} rows. So "
                 f"far {pair.rows:,}: mean loss {loss(pair.challenger_mean if pair.rows else None)} against "
                 f"{loss(pair.champion_mean if pair.rows else None)}, evidence that it is better "
-                f"{number(pair.evidence.e_value)}; {number(1 / given.gate.alpha)} gives it the alias back.</p>"
+                f"{number(pair.evidence.e_value)}; {number(1 / given.gate.alpha)} makes it champion again.</p>"
             ]
     return []
 
@@ -162,16 +165,16 @@ def _ranking(decision: Decision) -> list[str]:
     ]
 
 
-def _standing_on(decision: Decision) -> list[str]:
+def _basis(decision: Decision) -> list[str]:
     given = GateInput.of(decision)
     gate, holder = given.gate, given.serving
-    serving = "nobody served" if holder is None else f"{holder['contender']} (version {holder['version']}) served"
+    serving = "no version served" if holder is None else f"{holder['contender']} (version {holder['version']}) served"
     facts = (
         f"Series {given.scope.series}, as of {given.as_of.isoformat(timespec='seconds')}; {serving}. "
         f"Gate: rule {gate.rule}, alpha {gate.alpha:g}, blocks of {gate.block}, at least {gate.min_rows} rows."
     )
     return [
-        "<h2>What it stands on</h2>",
+        "<h2>What it is based on</h2>",
         f'<p class="quiet">{escape(facts)}</p>',
         f'<p class="quiet">Evidence <code>{decision.evidence_hash}</code>, whole in <code>decision.json</code>.</p>',
     ]

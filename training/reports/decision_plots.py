@@ -1,4 +1,4 @@
-"""The pictures of a decision, as one SVG: what was saved, and what the evidence came to, over one axis of dates."""
+"""The plots of a decision as one SVG: the loss that was saved, and the evidence, over one axis of dates."""
 
 import io
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOWEST, HIGHEST = 1e-3, 1e6
-"""Between these evidence is drawn; what is beyond them, at them."""
+"""Evidence beyond these limits is drawn at them."""
 
 _POINTS, _AROUND = 400, 3
 _REST = (THEIRS, BETTER, WORSE, "#7b5ea7", "#8a6d3b", "#3aa6a6", GREY)
@@ -26,9 +26,10 @@ _MANY, _LONG, _FEW = 3, 20, 12
 
 
 def svg(curves: Curves, metric: Metric, needed: float) -> str:
-    """The element `<svg>`, always the same text for the same curves. `needed`: the evidence that is enough."""
+    """Draw the element `<svg>`: the same text for the same curves. `needed`: the evidence that is enough."""
     import matplotlib as mpl
 
+    # The user's matplotlibrc and random element ids would change the bytes.
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update({"svg.hashsalt": "contender", "svg.fonttype": "path", "axes.unicode_minus": True})
@@ -40,14 +41,14 @@ def svg(curves: Curves, metric: Metric, needed: float) -> str:
 
 
 def beyond(curves: Curves) -> str:
-    """What is drawn elsewhere than it was, in words, with a space before them; empty where nothing is."""
+    """Tell which evidence is drawn at a limit, with a leading space; empty where none is."""
     worths = np.concatenate([one.worth for one in curves.of] or [np.ones(0)])
-    told = ""
+    sentences = ""
     if (worths < LOWEST).any():
-        told += f" Evidence below {LOWEST:g} is drawn at {LOWEST:g}."
+        sentences += f" Evidence below {LOWEST:g} is drawn at {LOWEST:g}."
     if (worths > HIGHEST).any():
-        told += f" Evidence above {HIGHEST:,.0f} is drawn at {HIGHEST:,.0f}."
-    return told
+        sentences += f" Evidence above {HIGHEST:,.0f} is drawn at {HIGHEST:,.0f}."
+    return sentences
 
 
 def _figure(curves: Curves, metric: Metric, needed: float) -> "Figure":
@@ -140,13 +141,13 @@ def _worth(axes: "Axes", curves: Curves, needed: float) -> None:
             fontsize=8.5,
             color=GREY,
         )
-    shared = ", shared among the challengers" if curves.is_title and len(curves.of) > 1 else ""
+    shared = ", shared among the challengers" if curves.is_against_champion and len(curves.of) > 1 else ""
     axes.set_title(f"Evidence{shared}", **_TITLE)
     axes.set_ylabel("capital that began as 1 (log scale)", fontsize=8, color=GREY)
 
 
 def _tick(value: float, _: object) -> str:
-    """A number in few letters: 0.001, −10, 1k, 2.5M."""
+    """Format a number in few characters: 0.001, −10, 1k, 2.5M."""
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= unit:
             return f"{value / unit:g}{letter}".replace("-", "−")
@@ -157,7 +158,8 @@ _TITLE: Final[dict[str, Any]] = {"loc": "left", "fontsize": 9, "color": INK, "fo
 
 
 def _line(place: int, points: int) -> dict[str, Any]:
-    """The leader is thick and blue. A line of few points has a mark at each: of one there would be nothing to see."""
+    """Return the style of a line: the leader is thick and blue."""
+    # A line through a single point is invisible.
     marks: dict[str, Any] = {"marker": "o", "ms": 3} if points <= _FEW else {}
     if place == 0:
         return {"color": OURS, "lw": 2.2, "zorder": 5, **marks}
@@ -166,10 +168,10 @@ def _line(place: int, points: int) -> dict[str, Any]:
 
 
 def _picked(count: int) -> npt.NDArray[np.int64]:
-    """Places of so many points as can be told apart, the last among them."""
+    """Pick evenly spaced indices, no more than can be told apart in the plot, the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, _POINTS)).astype(np.int64))
 
 
 def _from_one(one: Curve) -> tuple[Days, Floats]:
-    """The course of the evidence, from the 1 with which it began at the first row."""
+    """Return dates and evidence, beginning with 1 at the first row."""
     return np.concatenate([one.days[:1], one.looks]), np.concatenate([np.ones(len(one.days[:1])), one.worth])

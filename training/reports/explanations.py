@@ -1,4 +1,4 @@
-"""What a decision says, in words: a sentence for every reason that the gate, its checks or a person can give."""
+"""Explains a decision in words: a sentence for every reason that the gate, its checks or a person can give."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,54 +7,55 @@ from training.ledger.decisions import Decision
 
 REASONS: Final = {
     "best_backtest": (
-        "Nobody was champion. {champion} has the lowest mean loss on the rows that all contenders predicted, each "
+        "There was no champion. {champion} has the lowest mean loss on the rows that all contenders predicted, each "
         "before its label was known."
     ),
     "succession": (
-        "{judged} takes the title from {before}: over {rows} rows its losses are smaller, and the evidence for it, "
-        "worth {shared} among all challengers, has reached the {needed} that alpha {alpha} asks for."
+        "{judged} becomes champion instead of {before}: over {rows} rows its losses are smaller, and its evidence, "
+        "worth {shared} when shared among all challengers, has reached the {needed} that alpha {alpha} requires."
     ),
     "refresh": (
-        "A newer version of {champion}, which is champion, takes over. Nothing was found against it: its checks "
-        "passed, and the evidence that it does worse than the version before is {harm}, short of {needed}."
+        "A newer version of {champion}, the champion, replaces the one that serves. It passed its checks, and the "
+        "evidence that it does worse than the version before is {harm}, below the {needed} that would reject it."
     ),
     "guard": (
-        "{against}, which served before, is champion again: it went on predicting, and the evidence that the one who "
-        "followed it does worse has reached {needed}."
+        "{against}, the previous champion, is champion again: it went on predicting, and the evidence that its "
+        "successor does worse has reached {needed}."
     ),
     "harm": (
-        "The newer version of {before} is not let in: its twin, fitted without the last rows, does worse on them "
-        "than the version that serves. The evidence of harm is {harm}; {needed} is enough. That version is not asked "
-        "again; the next one is."
+        "The newer version of {before} is rejected: its holdout refit, fitted without the last rows, does worse on "
+        "them than the version that serves. The evidence of harm is {harm}; {needed} is enough. That version is not "
+        "judged again; the next one is."
     ),
     "pinned": (
-        'A person put the champion where it is, so it stays until it is released: contender unpin {task} --why "…".'
+        'A person moved the champion alias, so it stays until it is released: contender unpin {task} --why "…".'
     ),
     "champion_lost": (
-        "MLflow has no champion any more, and nobody is crowned until a person acts: contender rollback {task} "
+        "MLflow has no champion any more, and the gate sets none until a person acts: contender rollback {task} "
         '--why "…".'
     ),
     "champion_unscorable": (
-        "The champion has predicted none of the rows that count, or none of the newest {min_rows}, so nobody can be "
-        "compared with it. This is so when its declaration has changed since it was crowned: change it back, or give "
-        'the title to another version with contender rollback {task} --to VERSION --why "…".'
+        "The champion has predicted none of the rows that count, or none of the newest {min_rows}, so no challenger "
+        "can be compared with it. This happens when its declaration has changed since it became champion: change it "
+        'back, or make another version champion with contender rollback {task} --to VERSION --why "…".'
     ),
     "stale": (
-        "The newest label is {age_days} days old, more than the {max_staleness} that the task allows: no alias "
-        "moves on old news."
+        "The newest label is {age_days} days old, more than the {max_staleness} days that the task allows: no alias "
+        "moves on outdated labels."
     ),
-    "no_challenger": "No other contender has a version that could be served, so there is nobody to compare with.",
+    "no_challenger": "No other contender has a version that could be served, so there is no challenger to compare.",
     "challenger_unscorable": "{leader}, the first of the challengers, has predicted none of the rows that count.",
     "overlap": (
-        "{leader}, the first of the challengers, cannot be compared with {before}: one of the two had learned rows "
-        "of a date that it predicted."
+        "{leader}, the first of the challengers, cannot be compared with {before}: one of the two had been trained on "
+        "dates that it predicted."
     ),
     "identical": (
-        "{leader}, the first of the challengers, has said exactly what {before} said: there is nothing to choose by."
+        "{leader}, the first of the challengers, has predicted exactly what {before} predicted: there is no "
+        "difference to choose by."
     ),
     "too_few_rows": (
-        "Nobody can be judged yet: of the {min_rows} rows that are needed there are {rows}. Rows from before the "
-        "champion's crowning do not count."
+        "There are too few rows to compare: {rows} of the {min_rows} that are needed. Rows from before the champion "
+        "became champion do not count."
     ),
     "within_margin": (
         "{leader} leads the challengers, but its mean loss over {rows} rows is not smaller than that of {before} "
@@ -62,37 +63,40 @@ REASONS: Final = {
     ),
     "not_enough_evidence": (
         "{leader} leads the challengers. The evidence that it is better than {before}, over {rows} rows, is worth "
-        "{shared} among all challengers; {needed} is needed."
+        "{shared} when shared among all challengers; {needed} is needed."
     ),
     "not_finite": (
-        "The newest version of {judged} is not let in: it says something that is not a number of rows that were "
-        "kept to try it on."
+        "The newest version of {judged} is rejected: some of its predictions for the validation rows are not finite "
+        "numbers."
     ),
-    "out_of_range": "The newest version of {judged} is not let in: it gave a probability below 0 or above 1.",
+    "out_of_range": "The newest version of {judged} is rejected: it gave a probability below 0 or above 1.",
     "constant": (
-        "The newest version of {judged} is not let in: it says the same of every row, so it has learned nothing of "
-        "them."
+        "The newest version of {judged} is rejected: it predicts the same for every validation row, so it has learned "
+        "nothing from the features."
     ),
-    "fewer_rows": "The newest version of {judged} is not let in: it was trained on fewer rows than the one it follows.",
+    "fewer_rows": (
+        "The newest version of {judged} is rejected: it was trained on fewer rows than the version that it would "
+        "replace."
+    ),
     "golden_batch": (
-        "The newest version of {judged} is not let in: read back from where it is kept, it no longer says what it "
-        "said when it was made."
+        "The newest version of {judged} is rejected: loaded from where it is kept, it no longer predicts what it "
+        "predicted when it was made."
     ),
-    "nobody_yet": "No contender has been scored on {min_rows} rows yet, so nobody can be crowned.",
+    "no_scores_yet": "No contender has been scored on {min_rows} rows yet, so no champion can be chosen.",
     "promoted": (
-        "A person gave the alias {alias} to version {version}. The gate was not asked, and leaves it there until it is "
-        'released: contender unpin {task} --why "…".'
-    ),
-    "rolled_back": (
-        "A person took the champion back to an earlier version, {version}. The gate was not asked, and leaves it there "
+        "A person moved the alias {alias} to version {version}. The gate had no part in it, and leaves the alias there "
         'until it is released: contender unpin {task} --why "…".'
     ),
-    "replay_begins": (
-        "The replay was told to begin with {champion} (--champion), so the gate was not asked. From this night "
-        "on it is: who has the evidence, on the rows after it, takes the title."
+    "rolled_back": (
+        "A person rolled the champion back to an earlier version, {version}. The gate had no part in it, and leaves "
+        'the alias there until it is released: contender unpin {task} --why "…".'
     ),
-    "first_version": "The first version of the contender that learns this task takes the title.",
-    "declared": "The declaration of the task picks another contender, which takes the title.",
+    "replay_begins": (
+        "The replay was started with {champion} as champion (--champion), so the gate had no part in it. From this "
+        "session on it decides: a contender with enough evidence, on the rows after it, becomes champion."
+    ),
+    "first_version": "The first version of the contender that learns this task becomes champion.",
+    "declared": "The task's declaration picks another contender, which becomes champion.",
 }
 
 COMPARED: Final = {
@@ -100,10 +104,10 @@ COMPARED: Final = {
     "within_margin": "within margin",
     "not_enough_evidence": "not enough",
     "too_few_rows": "too few rows",
-    "identical": "says the same",
-    "overlap": "had learned rows",
-    "champion_unscorable": "champion silent",
-    "challenger_unscorable": "silent",
+    "identical": "identical predictions",
+    "overlap": "trained on the rows",
+    "champion_unscorable": "champion without predictions",
+    "challenger_unscorable": "no predictions",
 }
 
 REPLAY_BEGINS: Final = "the champion that the replay was told to begin with"
@@ -116,20 +120,20 @@ BEATS: Final = {
     "unproven": "not proven to beat the baseline",
 }
 IS_BASELINE: Final = "is the baseline"
-"""What is said of the baseline where it is asked who beats it."""
+"""What tables show for the baseline itself, where they tell which contenders beat it."""
 
 
 def why(decision: Decision) -> str:
-    """The sentence for what was decided."""
+    """Explain in a sentence why it was decided so."""
     evidence = decision.evidence
     given, compared = evidence.get("given", {}), evidence.get("comparisons", [])
     gate = evidence.get("gate", {"alpha": 1.0, "min_rows": 0, "margin": 0.0, "max_staleness": None})
     leader: dict[str, Any] = compared[0] if compared else {}
-    refused = given.get("unfit", {})
+    failed = given.get("unfit", {})
     judged = next(
-        (name for name in [leader.get("challenger"), given.get("champion"), *refused] if refused.get(name)), "nobody"
+        (name for name in [leader.get("challenger"), given.get("champion"), *failed] if failed.get(name)), "a contender"
     )
-    asked = evidence.get("asked", {})
+    request = evidence.get("asked", {})
     return REASONS[_key(decision)].format(
         task=decision.task,
         champion=decision.champion,
@@ -142,37 +146,37 @@ def why(decision: Decision) -> str:
         needed=number(1 / gate["alpha"]),
         harm=number(given.get("harm")),
         age_days=given.get("age_days"),
-        alias=asked.get("alias"),
-        version=asked.get("version"),
+        alias=request.get("alias"),
+        version=request.get("version"),
         **{name: gate[name] for name in ("alpha", "min_rows", "margin", "max_staleness")},
     )
 
 
 def _key(decision: Decision) -> str:
-    """Which sentence: where one reason means two things, the one that is meant."""
+    """Return the key of the sentence: a reason that means two things has two of them."""
     if decision.evidence.get("asked", {}).get("why") == REPLAY_BEGINS:
         return "replay_begins"
-    is_nobody = decision.champion is None and decision.evidence.get("given", {}).get("champion") is None
-    return "nobody_yet" if decision.reason == "too_few_rows" and is_nobody else decision.reason
+    has_no_champion = decision.champion is None and decision.evidence.get("given", {}).get("champion") is None
+    return "no_scores_yet" if decision.reason == "too_few_rows" and has_no_champion else decision.reason
 
 
 def after(decision: Decision) -> str:
-    """Who has the title after it, who challenges, and whether the champion beats the baseline."""
+    """Tell which contenders hold the aliases after it, and whether the champion beats the baseline."""
     if decision.champion is None:
-        return "Nobody is champion."
+        return "There is no champion."
     beats = decision.evidence.get("beats_baseline", {}).get(decision.champion)
     baseline = decision.evidence.get("given", {}).get("baseline")
-    told = f"Champion: {decision.champion}"
+    champion = f"Champion: {decision.champion}"
     if decision.champion == baseline:
-        told += f", which {IS_BASELINE}"
+        champion += f", which {IS_BASELINE}"
     elif beats is not None:
-        told += f", which is {BEATS[beats]}" if beats == "unproven" else f", which {BEATS[beats]}"
-    challenger = f" Challenger: {decision.challenger}." if decision.challenger else " Nobody challenges."
-    return f"{told}.{challenger}"
+        champion += f", which is {BEATS[beats]}" if beats == "unproven" else f", which {BEATS[beats]}"
+    challenger = f" Challenger: {decision.challenger}." if decision.challenger else " There is no challenger."
+    return f"{champion}.{challenger}"
 
 
 def marked(contender: str, *, is_champion: bool) -> str:
-    """The name as a table has it.
+    """Mark the champion's name for a table.
 
     >>> marked("ridge", is_champion=False), marked("ridge", is_champion=True)
     ('ridge', 'ridge (champion)')
@@ -181,13 +185,14 @@ def marked(contender: str, *, is_champion: bool) -> str:
 
 
 def best_first(evidence: Mapping[str, Any]) -> dict[str, float]:
-    """The mean losses by contender, the best first: a database keeps no order of names."""
+    """Return the mean losses by contender, the best first."""
+    # jsonb keeps no order of keys.
     means: dict[str, float] = evidence.get("mean_loss", {})
     return dict(sorted(means.items(), key=lambda item: (item[1], item[0])))
 
 
 def number(value: float | None) -> str:
-    """Four digits, as people read them; what is very large or small only as that.
+    """Format a number with four digits; a very large or small one only as that.
 
     >>> number(1234.5), number(0.0123456), number(20.0), number(0.00001), number(1e12), number(None)
     ('1,234', '0.01235', '20', '<0.001', '>1,000,000', '–')
@@ -202,7 +207,7 @@ def number(value: float | None) -> str:
 
 
 def loss(value: float | None) -> str:
-    """Five digits, so that losses can be told apart and stand under each other.
+    """Format a loss with five digits, so that losses differ visibly and align in a column.
 
     >>> loss(0.25), loss(23.104321), loss(123456.0), loss(None)
     ('0.25000', '23.104', '123,456', '–')

@@ -1,4 +1,4 @@
-"""The sheet that reports are written on: one page of HTML that needs nothing else, for any width and for paper."""
+"""The HTML of reports: one page without external files, for any width and for paper."""
 
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
@@ -23,7 +23,7 @@ svg{max-width:14cm}img{min-width:0}h2,svg,img,tr{break-inside:avoid}}
 
 
 def page(title: str, body: Iterable[str]) -> str:
-    """The page. `title` is text, `body` has markup."""
+    """Build the page. `title` is text, `body` has markup."""
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style>"
@@ -40,9 +40,15 @@ def table(
     *,
     first: bool = True,
 ) -> str:
-    """A table of text. `words`: the columns that hold no numbers; `sentences`: those whose lines may break.
+    """Build a table of text, which scrolls by itself on a narrow screen.
 
-    `first`: whether the first row stands out. On a narrow screen it is the table that scrolls, not the page.
+    Args:
+        head: the column names.
+        rows: the cells of each row, in the order of the columns.
+        words: the columns that hold no numbers.
+        sentences: the columns whose lines may break.
+        first: whether the first row is emphasised.
+
     """
 
     def cells(tag: str, values: Sequence[Any]) -> str:

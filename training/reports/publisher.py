@@ -1,8 +1,8 @@
-"""A run in MLflow for every decision: its figures, `decision.json` and the report.
+"""Logs a run in MLflow for every decision: its figures, `decision.json` and the report.
 
-It is written after the aliases have moved, and keeps none of them from moving. What could not be logged is logged by
-the next run of the job. A decision has a mark in Postgres when it is logged, and its run a key in MLflow, so it is
-logged once, wherever a job was killed.
+This happens after the aliases have moved, so an MLflow that fails keeps none of them from moving; the next run of the
+job logs what is missing. Postgres records that a decision is logged, and its run has a key in MLflow, so it is logged
+once, wherever a job was killed.
 """
 
 import tempfile
@@ -21,9 +21,9 @@ from training.reports import decision_curves, decision_json, decision_page, expl
 
 
 def complete(at: JobContext, task: Task, *, holds: bool = True) -> int:
-    """Logs the decisions of a task that were not logged yet, and returns how many. An MLflow that fails is a warning.
+    """Log the decisions of a task that are not logged yet, and return how many; warn when MLflow fails.
 
-    `holds`: those that moved nothing as well. Raises BusyError when the lease was lost.
+    `holds`: whether HOLD decisions are logged as well. Raises BusyError when the lease was lost.
     """
     missing = publication_log.missing(at.engine, task.name, holds=holds)
     logged = 0
@@ -49,20 +49,21 @@ def _log(at: JobContext, tracking: Tracking, number: int, decision: Decision) ->
     }
     key = f"decision/{decision.task}/{number}/{decision.evidence_hash}"
     run_id = tracking.finished(key)
+    # A job that was killed between the run and the record finds its finished run here.
     if run_id is None:
         with tempfile.TemporaryDirectory() as scratch:
             for name, content in files.items():
                 (Path(scratch) / name).write_bytes(content)
             run_id = tracking.log(_record(key, number, decision, Path(scratch))).run_id
         tracking.finish(run_id)
-    mark = {
+    logged = {
         "run": run_id,
         "files": {name: reproduce.sha256(content) for name, content in files.items()},
         "rows": drawn.digests,
         "drawn_by": publication_log.drawn_by(),
     }
-    with at.writing() as connection:
-        run_keys.settle(connection, publication_log.key(decision, number), mark)
+    with at.writing() as opened:
+        run_keys.settle(opened, publication_log.key(decision, number), logged)
 
 
 def _record(key: str, number: int, decision: Decision, folder: Path) -> Record:
@@ -89,7 +90,7 @@ def _record(key: str, number: int, decision: Decision, folder: Path) -> Record:
 
 
 def _points(decision: Decision) -> list[Point]:
-    """The mean losses, and the evidence of each challenger with what it is worth among all; the step: scored rows."""
+    """Return the metrics: mean losses, and each challenger's evidence, alone and shared; the step: scored rows."""
     evidence = decision.evidence
     at = int(datetime.combine(decision.session_date, time(), tzinfo=UTC).timestamp() * 1000)
     figures = {f"mean_loss.{name}": mean for name, mean in evidence["mean_loss"].items()}

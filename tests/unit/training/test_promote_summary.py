@@ -18,7 +18,7 @@ def test_a_decision_that_a_person_took_from_the_gate_names_the_way_back() -> Non
         f"champion: forest v3 → v1 (moved by hand in MLflow); {UNPIN}"
     )
     said = report("HOLD", "pinned", is_new=False).sentence()
-    assert said == f"nothing to do: decision 12, HOLD (pinned), stands; {UNPIN}"
+    assert said == f"nothing to do: decision 12, HOLD (pinned), is current; {UNPIN}"
 
 
 def test_other_decisions_do_not() -> None:

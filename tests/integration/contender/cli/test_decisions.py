@@ -45,7 +45,7 @@ def test_a_first_hold_says_what_is_waited_for_and_who_does_not_stand_and_why(sta
     told = " ".join(contender("decision", "show", str(decided(stage)[-1].id), columns=200)[1].split())
 
     assert f"So far: 2 of {stage.task.gate.min_rows} rows. Each new label of the series adds one." in told
-    assert re.search(r"linear \(version \d+\): gives every row that is kept to try versions on the same answer", told)
+    assert re.search(r"linear \(version \d+\): predicts the same for every validation row", told)
     assert "change its parameters in the task file" in told
 
 
@@ -59,10 +59,10 @@ def test_what_a_person_decided_is_shown_and_there_is_nothing_to_compute_again(
     told = contender("decision", "show", str(number), columns=200)[1]
     assert told.splitlines()[:4] == [
         f"Decision {number} of {stage.task.name}, {stage_day(stage, number)}: FORCED (rolled_back)",
-        "A person took the champion back to an earlier version, 1. The gate was not asked, and leaves it there until "
-        f'it is released: contender unpin {stage.task.name} --why "…".',
+        "A person rolled the champion back to an earlier version, 1. The gate had no part in it, and leaves the alias "
+        f'there until it is released: contender unpin {stage.task.name} --why "…".',
         "Champion: naive. Challenger: linear.",
-        "anna asked for version 1 as champion: it raves",
+        "anna requested version 1 as champion: it raves",
     ]
     code, told = contender("decision", "replay", str(number))
     assert code == 42
@@ -83,7 +83,7 @@ def test_a_pushed_tasks_decision_is_shown_too(
 
     assert (code, told.splitlines()[1]) == (
         0,
-        "The first version of the contender that learns this task takes the title.",
+        "The first version of the contender that learns this task becomes champion.",
     )
     assert contender("decision", "replay", str(number))[0] == 42
 

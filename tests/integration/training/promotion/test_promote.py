@@ -83,7 +83,7 @@ def test_a_second_run_finds_nothing_to_do(stage: Stage) -> None:
     report = stage.promote()
 
     assert not report.is_new
-    assert report.sentence() == f"nothing to do: decision {decided(stage)[0].id}, BOOTSTRAP (best_backtest), stands"
+    assert report.sentence() == f"nothing to do: decision {decided(stage)[0].id}, BOOTSTRAP (best_backtest), is current"
     assert phases(stage) == before
     assert len(decided(stage)) == 1
 

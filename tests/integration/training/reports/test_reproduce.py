@@ -177,8 +177,8 @@ def test_a_version_that_comes_back_on_probation_is_told_and_made_again(stage: St
         assert made.differences == ()
 
     page = again(stage.engine, back.id).files["report.html"].decode()
-    assert "ridge@v2, which served before, is champion again" in page
-    assert "ridge@v2, which served before, goes on predicting for 63 rows." in page
+    assert "ridge@v2, the previous champion, is champion again" in page
+    assert "ridge@v2, the previous champion, goes on predicting for 63 rows." in page
 
 
 def change(stage: Stage, name: str, at: int, value: float) -> None:

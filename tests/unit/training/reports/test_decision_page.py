@@ -72,12 +72,12 @@ def test_a_page_says_first_what_was_decided_and_why() -> None:
 
     assert text.removeprefix("spy: HOLD on 2020-06-01 ").startswith(
         "spy: HOLD on 2020-06-01 river-logistic leads the challengers. The evidence that it is better than logistic, "
-        f"over 339 rows, is worth {leader.shared:.4g} among all challengers; 20 is needed. "
+        f"over 339 rows, is worth {leader.shared:.4g} when shared among all challengers; 20 is needed. "
         "Champion: logistic, which beats the baseline. Challenger: river-logistic. "
-        "What the title waits for The rows up to 2020-03-01 were known when logistic came to the title, so they count "
-        "neither for nor against it. Another contender takes the title when there are 60 rows after 2020-03-01 that "
+        "What has to happen next The rows up to 2020-03-01 were known when logistic became champion, so they count "
+        "neither for nor against it. Another contender becomes champion when there are 60 rows after 2020-03-01 that "
         "both predicted, its mean loss on them is smaller, and its evidence, shared among the 6 challengers, has "
-        "reached 20. How it went"
+        "reached 20. Losses and evidence over time"
     )
 
 
@@ -106,7 +106,7 @@ def test_a_page_without_rows_says_so() -> None:
 def test_before_any_row_counts_the_contenders_are_drawn_against_the_baseline() -> None:
     assert "every contender against the baseline, base, on all rows: 2020-01-01 to 2021-02-03" in a_page(None)
     assert "every contender against the baseline, base" in a_page(through=date(2020, 3, 1))
-    assert "Every challenger against forest, on the rows after its crowning: 2020-03-02 to" in a_page()
+    assert "Every challenger against forest, on the rows since it became champion: 2020-03-02 to" in a_page()
 
 
 def test_a_first_hold_draws_no_empty_picture_and_says_what_it_draws() -> None:
@@ -116,16 +116,16 @@ def test_a_first_hold_draws_no_empty_picture_and_says_what_it_draws() -> None:
     drawn = decision_curves.draw(rows, made)
     text = " ".join(Words(page(rows, made)).text.split())
 
-    assert (made.reason, drawn.is_title, len(drawn.of[0].days)) == ("too_few_rows", False, 64)
+    assert (made.reason, drawn.is_against_champion, len(drawn.of[0].days)) == ("too_few_rows", False, 64)
     assert "Only 3 rows count for or against forest yet, and the first bet is on 5, so here is every contender" in text
     assert "So far: 3 of 60 rows." in text
 
 
-def test_what_is_waited_for_stands_first_where_nothing_moved_and_last_where_something_did() -> None:
-    crowning, held = a_page(None), page(contest(400, **SKILLS), hold(contest(400, **SKILLS))[0])
+def test_the_next_steps_come_first_where_nothing_moved_and_last_where_something_did() -> None:
+    first, held = a_page(None), page(contest(400, **SKILLS), hold(contest(400, **SKILLS))[0])
 
-    assert crowning.index("What the title waits for") > crowning.index("How it went")
-    assert held.index("What the title waits for") < held.index("How it went")
+    assert first.index("What has to happen next") > first.index("Losses and evidence over time")
+    assert held.index("What has to happen next") < held.index("Losses and evidence over time")
 
 
 def test_from_the_first_full_block_on_the_contest_itself_is_drawn() -> None:
@@ -134,7 +134,7 @@ def test_from_the_first_full_block_on_the_contest_itself_is_drawn() -> None:
 
     drawn = decision_curves.draw(rows, made)
 
-    assert (drawn.against, drawn.is_title, {len(one.days) for one in drawn.of}) == ("forest", True, {5})
+    assert (drawn.against, drawn.is_against_champion, {len(one.days) for one in drawn.of}) == ("forest", True, {5})
 
 
 def test_a_single_row_can_be_seen_on_an_axis_of_days() -> None:
@@ -148,7 +148,7 @@ def test_a_single_row_can_be_seen_on_an_axis_of_days() -> None:
     assert [line.get_marker() for line in top.get_lines() if len(line.get_xdata()) == 1] == ["o"]
 
 
-def test_a_page_tells_who_does_not_stand_and_what_to_do() -> None:
+def test_a_page_tells_which_contenders_cannot_become_champion_and_what_to_do() -> None:
     rows = contest(400, **SKILLS)
     able = frozenset(rows.tracks) - {"knn", "amf"}
     made, _ = decided(
@@ -164,7 +164,7 @@ def test_a_page_tells_who_does_not_stand_and_what_to_do() -> None:
 
     text = " ".join(Words(page(rows, made)).text.split())
 
-    assert "Who does not stand, or cannot be compared amf (version 1), knn (version 5) : gives every row" in text
+    assert "or cannot be compared amf (version 1), knn (version 5) : predicts the same for every validation row" in text
     assert "change its parameters in the task file" in text
 
 
@@ -173,8 +173,8 @@ def test_what_a_person_decided_says_that_the_gate_was_not_asked_and_how_to_relea
     forced = Decision("spy", "GSPC", date(2020, 6, 1), "FORCED", "promoted", "forest", None, {"asked": asked})
 
     assert explanations.why(forced) == (
-        "A person gave the alias champion to version 3. The gate was not asked, and leaves it there until it is "
-        'released: contender unpin spy --why "…".'
+        "A person moved the alias champion to version 3. The gate had no part in it, and leaves the alias there until "
+        'it is released: contender unpin spy --why "…".'
     )
     assert "contender unpin spy" in explanations.why(replace(forced, reason="rolled_back"))
 
@@ -183,7 +183,7 @@ def test_the_champion_that_a_replay_begins_with_is_told_as_that() -> None:
     asked = {"alias": "champion", "version": 1, "who": "anna", "why": explanations.REPLAY_BEGINS}
     forced = Decision("spy", "GSPC", date(2020, 6, 1), "FORCED", "promoted", "naive", None, {"asked": asked})
 
-    assert explanations.why(forced).startswith("The replay was told to begin with naive (--champion)")
+    assert explanations.why(forced).startswith("The replay was started with naive as champion (--champion)")
     assert "unpin" not in explanations.why(forced)
 
 
@@ -230,10 +230,10 @@ def test_only_where_nobody_was_champion_do_the_rows_against_the_baseline_choose_
 
     assert "PROMOTE on" in refreshed
     assert "No row counts for or against forest yet" in refreshed
-    assert "No title is taken from anybody by them." in refreshed
-    assert "choose a first champion" not in refreshed
-    assert "These choose a first champion; no title is taken from anybody by them." in a_page(None)
-    assert "choose a first champion" not in a_page(None, is_lost=True)
+    assert "They never replace a champion." in refreshed
+    assert "choose the first champion" not in refreshed
+    assert "They choose the first champion, but never replace a champion." in a_page(None)
+    assert "choose the first champion" not in a_page(None, is_lost=True)
 
 
 def test_the_champion_is_marked_in_the_tables_and_the_baseline_named_as_that() -> None:
@@ -245,7 +245,7 @@ def test_the_champion_is_marked_in_the_tables_and_the_baseline_named_as_that() -
     assert "Champion: base, which is the baseline." in a_page("base", through=date(2020, 3, 1))
 
 
-def test_who_takes_the_title_is_marked_among_the_challengers() -> None:
+def test_the_new_champion_is_marked_among_the_challengers() -> None:
     rows = contest(400, **SKILLS)
     made, _ = decided(rows, given(rows, champion="base", tenure=SINCE))
 

@@ -1,4 +1,4 @@
-"""Who does not stand for the title, in words: of each what is wrong with its version, and what to do about it."""
+"""Contenders that cannot become champion: of each what is wrong with its version, and what to do about it."""
 
 import ast
 from dataclasses import replace
@@ -66,16 +66,16 @@ def test_one_without_a_version_is_told_apart_from_one_that_was_rejected() -> Non
     assert "rejected before (rejected: 7, 9)" in refused.wrong
 
 
-def test_one_that_says_the_same_as_the_champion_is_told_so() -> None:
+def test_identical_predictions_are_told() -> None:
     rows = contest(200, forest=0.3)
     tracks = {**rows.tracks, "copy": rows.tracks["forest"]}
     rows = replace(rows, tracks=tracks)
 
     (one,) = diagnostics.found(decided(rows, given(rows, champion="forest", tenure=SINCE))[0])
 
-    assert (one.who, one.wrong) == ("copy", "has said exactly what forest says, of all 139 rows.")
+    assert (one.who, one.wrong) == ("copy", "has predicted exactly what forest predicts, on all 139 rows.")
 
 
-def test_where_all_stand_there_is_nothing_to_tell_nor_of_what_a_person_decided() -> None:
+def test_where_all_are_eligible_there_is_nothing_to_tell_nor_of_what_a_person_decided() -> None:
     assert found() == []
     assert diagnostics.found(Decision("spy", "GSPC", date(2020, 6, 1), "FORCED", "promoted", "forest", None, {})) == []
