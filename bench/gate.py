@@ -1,10 +1,10 @@
-"""How often the gate errs, and how soon it sees: false successions in a year, and nights until a better one is crowned.
+"""How often the gate errs, and how soon it detects: false successions in a year, and sessions to a right one.
 
     python bench/gate.py [--replicas 5000]
 
 All data are made here, from a seed; the evidence is the product's own (`training.evaluation.e_values`), looked at
-every night.
-It fails when the gate errs significantly more often than alpha, or needs more nights than the reach allows.
+every session.
+It fails when the gate errs significantly more often than alpha, or needs more sessions than the reach allows.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import math
 import sys
 import time
 
-from contests import CHALLENGERS, GATE, HORIZON, NIGHTS, Power, Year, power, years
+from contests import CHALLENGERS, GATE, HORIZON, SESSIONS, Power, Year, power, years
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -27,9 +27,9 @@ def error(share: float, replicas: int) -> float:
 
 
 def show_years(console: Console, found: list[Year], replicas: int) -> None:
-    table = Table("crowned anybody within the year", box=box.SIMPLE, show_edge=False)
-    for asked in AUTOCORRELATIONS:
-        table.add_column(f"autocorrelation {asked}", justify="right")
+    table = Table("changed the champion within the year", box=box.SIMPLE, show_edge=False)
+    for required in AUTOCORRELATIONS:
+        table.add_column(f"autocorrelation {required}", justify="right")
     table.add_row("autocorrelation of the differences, measured", *(f"{year.realised:.3f}" for year in found))
     table.add_row("correlation between challengers, measured", *(f"{year.alike:.3f}" for year in found))
     for rule in found[0].shares:
@@ -37,56 +37,56 @@ def show_years(console: Console, found: list[Year], replicas: int) -> None:
         table.add_row(rule, *(f"{share:.2%} ± {error(share, replicas):.2%}" for share in shares))
     console.print(table)
     console.print(
-        f"{replicas:,} years of {NIGHTS} nights, {CHALLENGERS} challengers as good as the champion, a look every night "
-        f"from row {GATE.min_rows} on; share ± its Monte Carlo standard error; alpha is {GATE.alpha}\n"
+        f"{replicas:,} years of {SESSIONS} sessions, {CHALLENGERS} challengers as good as the champion, judged every "
+        f"session from row {GATE.min_rows} on; share ± its Monte Carlo standard error; alpha is {GATE.alpha}\n"
     )
 
 
 def show_power(console: Console, found: list[Power], replicas: int) -> None:
     alone = [one for one in found if one.better == 1]
     table = Table("accuracy", box=box.SIMPLE, show_edge=False)
-    for name in ("2 ln(1/alpha) σ²/μ²", "median nights", "ratio", "asked for", f"not within {HORIZON:.0f} times"):
+    for name in ("2 ln(1/alpha) σ²/μ²", "median sessions", "ratio", "required", f"not within {HORIZON:.0f} times"):
         table.add_column(name, justify="right")
     for one in alone:
-        asked = f"at most {REACH[one.accuracy]}" if one.accuracy in REACH else ""
-        nights, ratio = f"{one.nights['alone']:,.0f}", f"{one.ratio('alone'):.2f}"
-        table.add_row(f"{one.accuracy:.2f}", f"{one.floor:,.0f}", nights, ratio, asked, f"{one.never:.1%}")
+        required = f"at most {REACH[one.accuracy]}" if one.accuracy in REACH else ""
+        sessions, ratio = f"{one.sessions['alone']:,.0f}", f"{one.ratio('alone'):.2f}"
+        table.add_row(f"{one.accuracy:.2f}", f"{one.floor:,.0f}", sessions, ratio, required, f"{one.never:.1%}")
     console.print(table)
     console.print(f"One challenger against a coin, at full alpha; {replicas:,} replicas\n")
     table = Table("accuracy", "better", box=box.SIMPLE, show_edge=False)
     by_parts = f"alpha/{CHALLENGERS}"
-    ways = {"alone": "one alone", "split": by_parts, "shared": "the gate's way", "average": "plain average"}
-    for name in (*ways.values(), "won"):
+    methods = {"alone": "one alone", "split": by_parts, "shared": "the gate's method", "average": "plain average"}
+    for name in (*methods.values(), "won"):
         table.add_column(name, justify="right")
     for one in found:
-        cells = (f"{one.nights[way]:,.0f} ({one.ratio(way):.2f})" for way in ways)
+        cells = (f"{one.sessions[method]:,.0f} ({one.ratio(method):.2f})" for method in methods)
         table.add_row(
             f"{one.accuracy:.2f}",
             f"{one.better} of {CHALLENGERS}",
             *cells,
-            f"{1 - one.nights['shared'] / one.nights['split']:.1%}",
+            f"{1 - one.sessions['shared'] / one.sessions['split']:.1%}",
         )
     console.print(table)
     console.print(
-        f"Of {CHALLENGERS} challengers some are so much better, the others as good as the coin: median nights (ratio) "
-        "until one of the better ones is crowned, by way of sharing alpha. The plain average says that somebody is "
-        "better, not who: it is no rule for crowning. Won: by "
-        f"the gate's way over {by_parts}"
+        f"Of {CHALLENGERS} challengers some are that much better, the others as good as the coin: median sessions "
+        "(ratio) until one of the better ones is promoted, by the method of sharing alpha. The plain average tells "
+        "that one of them is better, not which: it is no rule for promotion. Won: by "
+        f"the gate's method over {by_parts}"
     )
 
 
 def misses(found_years: list[Year], found_power: list[Power], replicas: int) -> list[str]:
     """What did not reach what it should, in sentences."""
-    told = []
-    for asked, year in zip(AUTOCORRELATIONS, found_years, strict=True):
+    missed = []
+    for required, year in zip(AUTOCORRELATIONS, found_years, strict=True):
         rule, share = next(iter(year.shares.items()))
         if share - 2 * error(share, replicas) > GATE.alpha:
-            told.append(f"{rule} errs in {share:.2%} of years at autocorrelation {asked}: more than {GATE.alpha}")
+            missed.append(f"{rule} errs in {share:.2%} of years at autocorrelation {required}: more than {GATE.alpha}")
     for one in found_power:
         most = REACH.get(one.accuracy, math.inf) if one.better == 1 else math.inf
         if one.ratio("alone") > most:
-            told.append(f"at accuracy {one.accuracy} the ratio is {one.ratio('alone'):.2f}: more than {most}")
-    return told
+            missed.append(f"at accuracy {one.accuracy} the ratio is {one.ratio('alone'):.2f}: more than {most}")
+    return missed
 
 
 def main() -> None:
@@ -100,8 +100,8 @@ def main() -> None:
     found_power = [power(replicas, accuracy, better) for accuracy in ACCURACIES for better in (1, CHALLENGERS)]
     show_power(console, found_power, replicas)
     console.print(f"{time.perf_counter() - started:.0f} s")
-    if told := misses(found_years, found_power, replicas):
-        raise SystemExit("\n".join(told))
+    if missed := misses(found_years, found_power, replicas):
+        raise SystemExit("\n".join(missed))
 
 
 if __name__ == "__main__":

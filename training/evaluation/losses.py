@@ -1,4 +1,4 @@
-"""How good predictions were: losses row by row, metrics over rows, and metrics as they developed.
+"""Losses row by row, metrics over rows, and metrics over time.
 
 Contenders are compared on the same rows only: those in which each of them had made a prediction.
 """
@@ -20,10 +20,15 @@ _CLIP = 1e-15  # a probability of exactly 0 or 1 that was wrong costs 34.5 in lo
 
 
 def paired(board: pl.DataFrame, contenders: Sequence[str]) -> pl.DataFrame:
-    """The labelled rows in which every one of the contenders has a value: target_date, label, a column for each.
+    """Select the labelled rows that every one of the contenders predicted.
 
-    `board` is long, as `training.evaluation.predictions.scoreboard` gives it: target_date, contender, value, label. A
-    contender that is not on it leaves no row.
+    Args:
+        board: long, as `training.evaluation.predictions.scoreboard` gives it: target_date, contender, value, label.
+        contenders: their names; one that is not on the board leaves no row.
+
+    Returns:
+        target_date, label, and a column of predictions for each contender.
+
     """
     names = list(dict.fromkeys(contenders))
     usable = board.filter(
@@ -37,12 +42,12 @@ def paired(board: pl.DataFrame, contenders: Sequence[str]) -> pl.DataFrame:
 
 
 def losses(task: Task, labels: Floats, values: Floats) -> Floats:
-    """The loss of each row, whose mean is the task's metric: (P(UP) - label)², or |forecast - label|."""
+    """Return the loss of each row, whose mean is the task's metric: (P(UP) - label)², or |forecast - label|."""
     return e_values.loss(task.metric, labels, values)
 
 
 def metrics(task: Task, labels: Floats, values: Floats) -> dict[str, float]:
-    """Accuracy at the task's threshold, Brier score and log loss; or MAE, RMSE and MAPE (a share: 0.03 is 3 %).
+    """Compute accuracy at the task's threshold, Brier score and log loss; or MAE, RMSE and MAPE (0.03 is 3 %).
 
     MAPE leaves out rows whose label is zero. Empty when there are no rows; a metric without rows is absent.
     """
@@ -52,9 +57,9 @@ def metrics(task: Task, labels: Floats, values: Floats) -> dict[str, float]:
 
 
 def over_time(task: Task, labels: Floats, values: Floats, points: int = MOST_POINTS) -> pl.DataFrame:
-    """Each metric after so many `rows`, over all of them and, as `recent_…`, over the last year or two of them.
+    """Compute each metric after so many `rows`, over all of them and, as `recent_…`, over the last year or two.
 
-    At most `points` rows, evenly spaced, the last always among them; null where a window is not full yet.
+    The table has at most `points` rows, evenly spaced, the last always among them; null while a window is not full.
     """
     window = 252 if task.frequency == "session" else 24
     count = len(labels)
@@ -73,15 +78,15 @@ def over_time(task: Task, labels: Floats, values: Floats, points: int = MOST_POI
 
 
 def _terms(task: Task, labels: Floats, values: Floats) -> dict[str, Floats]:
-    """Of each metric, what each row adds to its mean; NaN where a row does not count."""
+    """Return what each row adds to the mean of each metric; NaN where a row does not count."""
     error = values - labels
     if not task.is_classification:
         relative = np.divide(np.abs(error), np.abs(labels), out=np.full(len(error), np.nan), where=labels != 0)
         return {"mae": np.abs(error), "rmse": error**2, "mape": relative}
-    said_up = values >= task.target.threshold
+    predicted_up = values >= task.target.threshold
     of_truth = np.clip(np.where(labels > 0.5, values, 1 - values), _CLIP, 1)
     return {
-        "accuracy": (said_up == (labels > 0.5)).astype(np.float64),
+        "accuracy": (predicted_up == (labels > 0.5)).astype(np.float64),
         "brier": error**2,
         "log_loss": -np.log(of_truth),
     }
@@ -93,7 +98,7 @@ def _finish(name: str, mean: Floats) -> Floats:
 
 
 def _means(terms: Floats, first: Indices, last: Indices) -> Floats:
-    """Means over the rows from each `first` up to each `last`; NaN where none counts."""
+    """Return the means over the rows from each `first` up to each `last`; NaN where none counts."""
     counts = np.concatenate([[0], np.cumsum(~np.isnan(terms))])
     sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(terms))])
     n = counts[last] - counts[first]

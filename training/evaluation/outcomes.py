@@ -1,4 +1,4 @@
-"""What came true: labels as they became known. A label restated later is a new row beside the old one."""
+"""Outcomes: labels as they became known. A label that is restated later is a new row beside the old one."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,16 +32,21 @@ class LabelWrite:
 
 
 def of_dataset(dataset: "Dataset") -> pl.DataFrame:
-    """The labels of a dataset as `newest` gives them."""
+    """Return the labels of a dataset in the form of `newest`."""
     return dataset.table.filter(pl.col("label").is_not_null()).select(*_NEWEST)
 
 
 def record(
     connection: sa.Connection, task: Task, dataset: "Dataset", recorded: pl.DataFrame | None = None
 ) -> LabelWrite:
-    """Adds the dataset's labels that were not known, or were known otherwise, at the dataset's as-of.
+    """Add the dataset's labels that were not known, or had another value, at the dataset's as-of.
 
-    `recorded`: what `newest` would give, from who has it at hand.
+    Args:
+        connection: the caller's transaction.
+        task: the task whose target the labels are of.
+        dataset: the labels, and as of when.
+        recorded: the result of `newest`, where the caller has it already.
+
     """
     labels = of_dataset(dataset).rename({"label_known_at": "known_at"})
     if recorded is None:
@@ -63,7 +68,7 @@ def record(
 
 
 def newest(connection: sa.Connection, task: Task, series: str, as_of: datetime | None = None) -> pl.DataFrame:
-    """The newest label of each date, of those known at `as_of` (now, unless told).
+    """Read the newest label of each date, of those known at `as_of` (default: now).
 
     Columns: `target_date` (Date), `label` (Float64), `label_known_at` (Datetime, UTC); sorted by date.
     """
@@ -80,7 +85,7 @@ def newest(connection: sa.Connection, task: Task, series: str, as_of: datetime |
 
 
 def count(connection: sa.Connection, task: Task, series: str, as_of: datetime) -> int:
-    """How many labels were known at `as_of`, the restated ones counted again: it grows whenever one becomes known."""
+    """Count the labels known at `as_of`, restated ones again: the count grows whenever a label becomes known."""
     columns = outcomes.c
     of_series = sa.and_(columns.series == series, columns.target_kind == task.target.kind, columns.known_at <= as_of)
     labels: int = connection.execute(sa.select(sa.func.count()).select_from(outcomes).where(of_series)).scalar_one()

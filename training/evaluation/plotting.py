@@ -1,4 +1,4 @@
-"""The sheet that pictures are drawn on: two panels over one axis of dates, under three lines of text; colours."""
+"""The layout of plots: two panels over one axis of dates, under three lines of text; colours."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ _LEFT, _RIGHT = 0.125, 0.965
 
 
 def panels(title: str, data: str, note: str) -> "tuple[Figure, tuple[Axes, Axes]]":
-    """A figure with a high and a low panel. Above them, each on a line of its own: title, what the data are, a note."""
+    """Make a figure with a high and a low panel; above them a line each for the title, the data and a note."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -38,7 +38,7 @@ def panels(title: str, data: str, note: str) -> "tuple[Figure, tuple[Axes, Axes]
 
 
 def legend_above(axes: "Axes") -> None:
-    """A legend in one line above the panel, where it covers nothing."""
+    """Put the legend in one line above the panel, where it covers nothing."""
     legend = axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 0.97), frameon=False, fontsize=8, ncols=4)
     for line in legend.get_lines():
         line.set_linewidth(max(line.get_linewidth(), 1.2))  # the thinnest would hardly be seen

@@ -1,4 +1,4 @@
-"""The contenders' predictions, each made before its label was known, and the scoreboard on which they meet."""
+"""The contenders' predictions, each made before its label was known, and the scoreboard that compares them."""
 
 from datetime import date, datetime
 
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from core.config.tasks import Task
 from core.db.bulk_insert import insert_new
-from core.db.engine import reachable
+from core.db.engine import connection as connected
 from core.db.pipeline_tables import contender_predictions
 from training.evaluation import outcomes
 
@@ -25,7 +25,7 @@ _COLUMNS = pl.Schema(
 def record(
     connection: sa.Connection, task: Task, series: str, contender: str, predictions: pl.DataFrame, made_at: datetime
 ) -> int:
-    """Adds a walk's predictions and returns how many were new. One that is stored already is never rewritten.
+    """Add the predictions of a walk-forward backtest and return how many were new; stored ones are never changed.
 
     `predictions`: event_date, target_date, trained_through (null: untrained), value (null: no prediction yet).
     """
@@ -44,28 +44,28 @@ def record(
 
 
 def scoreboard(engine: sa.Engine, task: Task, series: str, as_of: datetime | None = None) -> pl.DataFrame:
-    """Every stored prediction of the contenders as the task declares them now, beside the newest known label.
+    """Read every stored prediction of the contenders as declared now, beside the newest known label.
 
     Long: `target_date`, `event_date` (Date), `contender`, `value` (null: no prediction yet), `trained_through`
     (null: untrained), `label` (null: unknown at `as_of`), `label_known_at`; sorted by target date, then contender.
     """
     statement = sa.select(*(contender_predictions.c[name] for name in _COLUMNS)).where(_declared(task, series))
-    with reachable(), engine.connect() as connection:
-        rows = [tuple(row) for row in connection.execute(statement)]
-        labels = outcomes.newest(connection, task, series, as_of)
+    with connected(engine) as opened:
+        rows = [tuple(row) for row in opened.execute(statement)]
+        labels = outcomes.newest(opened, task, series, as_of)
     board = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
     return board.join(labels, on="target_date", how="left").sort("target_date", "contender")
 
 
 def extent(connection: sa.Connection, task: Task, series: str) -> tuple[int, date | None]:
-    """How many predictions are stored of the contenders as declared now, and the newest date they were made from."""
+    """Count the stored predictions of the contenders as declared now; return the newest event date as well."""
     statement = sa.select(sa.func.count(), sa.func.max(contender_predictions.c.event_date))
     rows, newest = connection.execute(statement.where(_declared(task, series))).one()
     return rows, newest
 
 
 def scored(task: Task, board: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a scoreboard that count: the label is known, and the task's first `scored_from` dates are past."""
+    """Select the rows that count: the label is known, and the date is not among the task's first `scored_from`."""
     dates = board.get_column("target_date").unique().sort()
     return board.filter(
         pl.col("label").is_not_null(), pl.col("target_date").is_in(dates.slice(task.scored_from).implode())
