@@ -90,11 +90,13 @@ def _promote(at: JobContext, task: Task, dataset: Dataset | None) -> PromoteRepo
     last = decisions.newest(at.engine, task.name)
     if last is not None and _is_current(at.engine, key):
         return report_of(last, found, is_new=False)
+    # A clock that was set back (`--as-of`) must not make decisions between those that exist.
     looked_at = decisions.newest_look(at.engine, task.name)
     if last is not None and looked_at is not None and looked_at > at.clock.now():
         return report_of(last, found, is_new=False, ahead=looked_at)
 
     made, gone = list(found), set[int]()
+    # Each pass judges one session, the oldest that was missed first, so that a week without runs changes no decision.
     while True:
         there = {name: version for name, version in newest.items() if version.version not in gone}
         context = collect(at, task, series, there, aliases, gone, dataset)
@@ -128,6 +130,8 @@ def _decide(
     context, verdict = _judged(at, context)
     decision = record.decision(context.given, verdict)
     intended = _intended(at, context, verdict, decision)
+    # The files are copied before the decision is stored: an alias must never point to what cannot be served without
+    # MLflow.
     wanted = {move.to_version for move in intended if move.to_version}
     for version in versions.numbered(at.engine, decision.task, wanted).values():
         reconciler.keep_bundle(at, version)
@@ -165,6 +169,7 @@ def _judged(at: JobContext, context: DecisionContext) -> tuple[DecisionContext, 
         predicted = np.asarray(model.predict(np.array(promoted.golden["rows"])), dtype=np.float64)
         if validation.repeats_itself(promoted, predicted):
             return context, verdict
+        # Judged again without it, the gate may still find another version to promote.
         failed = {**given.failed_validation, verdict.judged or "": validation.GOLDEN_BATCH}
         context = replace(context, given=replace(given, failed_validation=failed))
 
@@ -225,7 +230,7 @@ def _challenger(at: JobContext, context: DecisionContext, decision: Decision) ->
     if version is None or name in context.given.failed_validation or decision.reason == STALE:
         return None
     if version.version == context.aliases.aliases.get(CHALLENGER):
-        return version
+        return version  # no move, so there is no need to ask MLflow for it
     return None if registry.find(at.settings, version.task, version.version) is None else version
 
 

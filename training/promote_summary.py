@@ -86,6 +86,7 @@ def report_of(
     decision: Decision, made: Iterable[Move], *, is_new: bool, ahead: datetime | None = None
 ) -> PromoteReport:
     """Build the report of a decision that was made, or is current; a decision of a person has no losses."""
+    # A decision of a person has none of these keys.
     evidence = decision.evidence
     is_baseline = decision.champion is not None and decision.champion == evidence.get("given", {}).get("baseline")
     beats = (

@@ -48,7 +48,7 @@ def show(number: Number, replay: ReplayName = "") -> None:
             console.print(_comparisons(evidence["comparisons"]))
         for one in diagnostics.found(decision):
             console.print(
-                f"\n[bold]{escape(one.who)}[/bold]: {escape(one.wrong)} {escape(one.advice)}", highlight=False
+                f"\n[bold]{escape(one.contenders)}[/bold]: {escape(one.problem)} {escape(one.advice)}", highlight=False
             )
         if evidence.get("mean_loss"):
             console.print()

@@ -57,7 +57,9 @@ def tell(story: ReplayResult, console: Console) -> None:
     if story.standing:
         console.print(f"[bold]On {story.last_night}[/bold]: {plain(story.standing)}\n", highlight=False)
     for one in story.faults:
-        console.print(f"[bold]{plain(one.who)}[/bold]: {plain(one.wrong)} {plain(one.advice)}\n", highlight=False)
+        console.print(
+            f"[bold]{plain(one.contenders)}[/bold]: {plain(one.problem)} {plain(one.advice)}\n", highlight=False
+        )
     if not story.ways:
         console.print(_SILENT)
         return

@@ -99,6 +99,7 @@ def _finish(name: str, mean: Floats) -> Floats:
 
 def _means(terms: Floats, first: Indices, last: Indices) -> Floats:
     """Return the means over the rows from each `first` up to each `last`; NaN where none counts."""
+    # Differences of cumulated sums: one pass, however many windows there are.
     counts = np.concatenate([[0], np.cumsum(~np.isnan(terms))])
     sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(terms))])
     n = counts[last] - counts[first]

@@ -51,6 +51,7 @@ def record(
     labels = of_dataset(dataset).rename({"label_known_at": "known_at"})
     if recorded is None:
         recorded = newest(connection, task, dataset.series, dataset.as_of)
+    # Only what is new or differs is written: a label that is known already keeps the time when it became known.
     known = recorded.select("target_date", pl.col("label").alias("was"))
     changed = labels.join(known, on="target_date", how="left").filter(
         pl.col("was").is_null() | (pl.col("was") != pl.col("label"))

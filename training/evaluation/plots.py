@@ -86,6 +86,7 @@ def calibration(subject: Subject) -> "Figure":
 
     brier = losses.losses(subject.task, labels, predicted).mean()
     figure, (top, bottom) = _panels(subject, f"calibration of {subject.contender}", f"Brier score {brier:.5f}")
+    # The few most extreme predictions would squeeze all others into the middle.
     first, last = np.quantile(predicted, [0.005, 0.995])
     left, right = min(first, low.min()) - 0.01, max(last, high.max()) + 0.01
     top.plot([left, right], [left, right], color=INK, lw=1, ls="--", label="perfect calibration")
@@ -151,6 +152,7 @@ def forecast(subject: Subject) -> "Figure":
     top.plot(days, predicted, color=OURS, lw=1.2, marker="o", ms=2.5, label="forecast, made one step before")
     top.set_ylabel(f"value of {subject.series}", fontsize=9)
     legend_above(top)
+    # Months and sessions are unevenly spaced: bars as wide as the median step do not overlap much.
     width = np.median(np.diff(days).astype("timedelta64[D]").astype(int)) * 0.8 if len(days) > 1 else 1
     bottom.bar(days, predicted - labels, width=width, color=np.where(predicted >= labels, THEIRS, OURS))
     bottom.axhline(0, color=INK, lw=1)

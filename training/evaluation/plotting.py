@@ -16,6 +16,7 @@ def panels(title: str, data: str, note: str) -> "tuple[Figure, tuple[Axes, Axes]
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    # Not pyplot: it keeps every figure alive, and is not safe in threads.
     figure = Figure(figsize=(9, 5.8), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(

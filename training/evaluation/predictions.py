@@ -37,9 +37,10 @@ def record(
         "target_date",
         "event_date",
         "trained_through",
-        pl.col("value").fill_nan(None),
+        pl.col("value").fill_nan(None),  # "no prediction yet" is absent, not a number
         pl.lit(made_at).alias("made_at"),
     )
+    # Rows that exist stay: a prediction counts as evidence only as it was made before its label was known.
     return insert_new(connection, contender_predictions, rows)
 
 

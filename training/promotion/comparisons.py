@@ -80,6 +80,7 @@ class Pair(Struct, frozen=True):
             last=as_date(dates[-1]),
             champion_loss=_added(self.champion_loss, losses[0]),
             challenger_loss=_added(self.challenger_loss, losses[1]),
+            # By it one can check that two decisions counted the same rows, without the rows themselves.
             rows_hash=_chained(self.rows_hash, dates, labels),
         )
 
@@ -113,6 +114,7 @@ class Ranking(Struct, frozen=True):
         While fewer than `min_rows` rows can be compared, the contender with the fewest predictions is left out.
         """
         names = list(board.tracks)
+        # A contender that was added lately has few rows: it must not keep the others from being ranked.
         while names:
             common = np.all([np.isfinite(board.tracks[name].values) for name in names], axis=0)
             if common.sum() >= max(min_rows, 1):
@@ -131,6 +133,7 @@ class Ranking(Struct, frozen=True):
             first=self.first or as_date(board.target_dates[0]),
             seen=self.seen + len(board.labels),
         )
+        # No contender had predicted enough; the ranking is begun again from all rows, so only these counts are kept.
         if not self.losses:
             return counted
         tracks = {name: board.track(name).values for name in self.losses}

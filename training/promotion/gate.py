@@ -120,6 +120,7 @@ def decide(given: GateInput, board: Scoreboard, state: GateState) -> Verdict:
 
     pairs = {name: _pair(contest, champion, name, contest.since) for name in contest.eligible if name != champion}
     comparisons = _comparisons(contest, pairs)
+    # What could be promoted comes first, then the strongest evidence: the order is that of the challenger alias too.
     comparisons.sort(key=lambda one: (-_lead(one), means.get(one.challenger, float("inf"))))
     better = [one for one in comparisons if one.reason == "better"]
     leader = next(iter([*better, *comparisons]), None)
@@ -127,6 +128,7 @@ def decide(given: GateInput, board: Scoreboard, state: GateState) -> Verdict:
     outcome, reason, judged = _verdict(contest, leader, returning)
     winner = judged if outcome == PROMOTE and judged is not None else champion
     challenger = leader.challenger if leader else None
+    # The former champion competes again at once, so it may be the challenger.
     if reason == SUCCESSION:
         challenger = next((name for name in means if name != winner), champion)
     elif reason == GUARD and winner != champion:
@@ -142,6 +144,7 @@ def decide(given: GateInput, board: Scoreboard, state: GateState) -> Verdict:
 
 def _bootstrap(contest: _Contest, means: Mapping[str, float]) -> tuple[Outcome, str, str | None, str | None]:
     given = contest.given
+    # A person took the champion away, or MLflow lost it: choosing another one would hide that.
     if given.is_pinned:
         return HOLD, LOST if given.is_lost else "pinned", None, None
     valid = [name for name in means if name not in given.failed_validation]
@@ -203,6 +206,7 @@ def _pairs_of_tenure(contest: _Contest) -> dict[PairKey, Pair]:
 
 
 def _comparison(gate: Gate, name: str, pair: Pair, worth: float) -> Comparison:
+    # The reasons that more rows cannot mend come first, so that waiting for rows is never advised in vain.
     if pair.seen and (not pair.champion_predicted or pair.champion_missing >= max(gate.min_rows, 1)):
         reason = "champion_unscorable"
     elif pair.seen and not pair.challenger_predicted:
@@ -245,6 +249,7 @@ def _probation(contest: _Contest) -> Pair | None:
     probation, champion = contest.given.probation, contest.champion
     if probation is None or champion is None or probation.against not in contest.board.tracks:
         return None
+    # The probation counts labelled rows, not predicted ones: a previous champion that is silent must not stay forever.
     pair = _pair(contest, champion, probation.against, probation.since)
     return pair if pair.seen <= contest.gate.probation else None
 
@@ -261,6 +266,7 @@ def _against_baseline(contest: _Contest) -> tuple[dict[str, str], dict[PairKey, 
         is_only_watched = probation is not None and name == probation.against not in contest.eligible
         if name == baseline or is_only_watched:
             continue
+        # Evidence for one side says nothing for the other, so each direction has its own pair.
         better, worse = _pair(contest, baseline, name, None), _pair(contest, name, baseline, None)
         pairs[baseline, name, None], pairs[name, baseline, None] = better, worse
         is_worse = not worse.leaking and worse.evidence.e_value >= enough
@@ -270,6 +276,7 @@ def _against_baseline(contest: _Contest) -> tuple[dict[str, str], dict[PairKey, 
 
 
 def _ranking(contest: _Contest) -> Ranking:
+    # Another set of contenders has other common rows, so sums cannot be carried over.
     ranking = contest.state.ranking
     if ranking is not None and set(ranking.losses or ()) == set(contest.eligible):
         return ranking.after(contest.board, contest.given.metric)

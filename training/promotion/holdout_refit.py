@@ -33,6 +33,7 @@ def harm(at: JobContext, task: Task, dataset: Dataset, serving: Version, newer: 
         return 1.0
     history = History.of(dataset)
     learned, served = history.labels_through(newer.trained_through), history.labels_through(serving.trained_through)
+    # The refit keeps half of the new rows, so that it stays close to the version that it represents.
     begin = learned - (learned - served) // 2
     if begin >= learned:
         return 1.0
@@ -68,6 +69,7 @@ def model_of(at: JobContext, version: Version) -> Model:
         NotFoundError: there are no files any more.
 
     """
+    # MLflow may be away or changed; the copy is checked against the digest that was stored when it was trained.
     reconciler.keep_bundle(at, version)
     content = versions.bundle(at.engine, version.artifact_digest)
     assert content is not None, "it was kept above"  # noqa: S101

@@ -89,6 +89,7 @@ class GateInput(Struct, frozen=True, kw_only=True):
 
     def rows(self, board: Scoreboard) -> Scoreboard:
         """Select the rows up to the newest that was given, with the predictions of the fixed version."""
+        # Made again later, the database has newer rows, which the decision did not know.
         given = board.until(self.through or date.min)
         if self.fixed is None or self.probation is None:
             return given
@@ -100,6 +101,7 @@ class GateInput(Struct, frozen=True, kw_only=True):
 
     def pair_keys(self) -> set[PairKey]:
         """Return the pairs that the gate will compare."""
+        # Only rows after the newest that each of these has counted are read: a session costs its own rows.
         keys: set[PairKey] = set()
         if self.champion is not None:
             keys |= {(self.champion, name, self.tenure.since) for name in self.eligible - {self.champion}}

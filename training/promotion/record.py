@@ -56,6 +56,7 @@ def decision(given: GateInput, verdict: Verdict) -> Decision:
 def _tenure(given: GateInput, verdict: Verdict) -> Tenure:
     """Return the champion's tenure after the verdict. A version that was refused once stays refused."""
     tenure, through = given.tenure, given.through
+    # Versions never change, so one that was rejected would be rejected again every session.
     refused = tenure.refused
     if verdict.outcome == REJECT and (rejected := given.versions.get(verdict.judged or "")) is not None:
         refused = (*refused, rejected["version"])

@@ -142,6 +142,7 @@ def restore_state(
         has_left = is_of_tenure and not (challenger in identities or is_fixed(challenger))
         if champion in identities and (has_left or (is_same_basis and challenger in identities)):
             pairs[champion, challenger, one.pair.since] = one.pair
+    # A ranking needs the same contenders on all its rows, under the same declarations.
     ranking = left.ranking
     is_whole = ranking is not None and set(ranking.losses or ()) == set(eligible) and set(eligible) <= unchanged
     return GateState(pairs, ranking if is_whole and is_same_basis else None)

@@ -98,6 +98,7 @@ def _curve(rows: Scoreboard, given: GateInput, against: str, name: str) -> Curve
     named = hashlib.sha256(days.astype("datetime64[D]").astype("<i8").tobytes())
     for values in (labels, p, q):
         named.update(values.astype("<f8").tobytes())
+    # Evidence changes only where a block is full.
     block = given.gate.block
     ends = days[block - 1 :: block]
     worth = path(saved, bound(given.metric, p, q), block) if len(ends) else np.empty(0)
@@ -116,6 +117,7 @@ def _others(decision: Decision, against: str, since: date | None, names: Sequenc
 
 def _sharing(drawn: Sequence[Curve], others: Mapping[str, float]) -> list[Curve]:
     """Replace each curve's evidence by its worth when shared among all, at every date that completes a block."""
+    # A block of one challenger changes what the evidence of all the others is worth.
     looks = np.unique(np.concatenate([one.looks for one in drawn])) if drawn else np.empty(0, "datetime64[D]")
     at = {one.challenger: np.searchsorted(one.looks, looks, side="right") for one in drawn}
     held = {one.challenger: np.concatenate([[1.0], one.worth]) for one in drawn}

@@ -21,6 +21,7 @@ def differences(kept: Decision, made: Decision) -> list[str]:
     The state that the next decision goes on from comes last.
     """
     found = _differences(_plain(kept), _plain(made), "")
+    # The state repeats what differs above it, at length.
     return sorted(found, key=lambda line: line.startswith("evidence.carried"))
 
 
@@ -47,6 +48,7 @@ def _parts(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     if value and all(isinstance(one, Mapping) and "challenger" in one for one in value):
+        # By name, one contender more or less does not make all that follow it differ.
         named: dict[str, Any] = {}
         for one in value:
             name = " > ".join(str(one[key]) for key in ("champion", "challenger") if key in one)

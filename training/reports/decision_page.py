@@ -47,6 +47,7 @@ def _next_steps(decision: Decision) -> list[str]:
 def _plots(decision: Decision, curves: Curves) -> list[str]:
     given = GateInput.of(decision)
     drawn = [one for one in curves.of if len(one.days)]
+    # matplotlib would draw empty axes, which look like a fault.
     if not drawn:
         return ['<p class="quiet">There are no rows to draw yet.</p>']
     extent = f"{min(one.days[0] for one in drawn)} to {max(one.days[-1] for one in drawn)}"
@@ -122,7 +123,7 @@ def faults(found: Sequence[Fault]) -> list[str]:
     """Write the section on contenders that cannot become champion, and what to do; empty when all can."""
     if not found:
         return []
-    sentences = (f"<b>{escape(one.who)}</b>: {escape(one.wrong)} {escape(one.advice)}" for one in found)
+    sentences = (f"<b>{escape(one.contenders)}</b>: {escape(one.problem)} {escape(one.advice)}" for one in found)
     return [
         "<h2>Contenders that cannot become champion, or cannot be compared</h2>",
         *(f"<p>{one}</p>" for one in sentences),
@@ -151,7 +152,7 @@ def _ranking(decision: Decision) -> list[str]:
     means, beats = explanations.best_first(evidence), evidence["beats_baseline"]
     if not means:
         return []
-    base = means.get(given.baseline)
+    base = means.get(given.baseline)  # absent while it has predicted too few rows to be ranked
     rows = []
     for name, mean in means.items():
         ahead = f"{mean / base - 1:+.2%}" if base and name != given.baseline else ""

@@ -52,10 +52,10 @@ COMPARISONS: Final = {
 
 @dataclass(frozen=True)
 class Fault:
-    """Why contenders cannot become champion. `who` names them, with their versions where those are at fault."""
+    """Why `contenders` cannot become champion; their versions are named where those are at fault."""
 
-    who: str
-    wrong: str
+    contenders: str
+    problem: str
     advice: str
 
 
@@ -64,9 +64,10 @@ def found(decision: Decision) -> list[Fault]:
     if "given" not in decision.evidence:
         return []
     given = GateInput.of(decision)
+    # Contenders with the same problem share one paragraph.
     alike: dict[tuple[str, str], list[str]] = {}
     for one in (*_failed(given), *_without_version(given), *_not_comparable(decision, given)):
-        alike.setdefault((one.wrong, one.advice), []).append(one.who)
+        alike.setdefault((one.problem, one.advice), []).append(one.contenders)
     return [Fault(", ".join(names), *texts) for texts, names in alike.items()]
 
 
@@ -78,7 +79,7 @@ def _failed(given: GateInput) -> list[Fault]:
 
 def _without_version(given: GateInput) -> list[Fault]:
     refused = ", ".join(map(str, given.tenure.refused))
-    wrong, advice = (
+    problem, advice = (
         (
             f"has no version to judge: none yet, or its newest was rejected before (rejected: {refused}).",
             "A rejected version is not judged again; the contender's next one is.",
@@ -90,8 +91,9 @@ def _without_version(given: GateInput) -> list[Fault]:
             "tells what else prevents it.",
         )
     )
+    # A champion is eligible without a new version, and one whose declaration has changed is not among the contenders.
     names = sorted(set(given.contenders) - set(given.versions) - given.eligible)
-    return [Fault(name, wrong, advice) for name in names]
+    return [Fault(name, problem, advice) for name in names]
 
 
 def _not_comparable(decision: Decision, given: GateInput) -> list[Fault]:

@@ -127,6 +127,7 @@ def why(decision: Decision) -> str:
     """Explain in a sentence why it was decided so."""
     evidence = decision.evidence
     given, compared = evidence.get("given", {}), evidence.get("comparisons", [])
+    # A decision of a person has no gate; its sentences use none of these figures.
     gate = evidence.get("gate", {"alpha": 1.0, "min_rows": 0, "margin": 0.0, "max_staleness": None})
     leader: dict[str, Any] = compared[0] if compared else {}
     failed = given.get("unfit", {})

@@ -7,6 +7,7 @@ from training.promotion.inputs import GateInput
 from training.promotion.state import StoredState, Tenure
 from training.reports.explanations import number
 
+# Sentences for these reasons tell already what to do, or how far it is; saying it twice would confuse.
 _SAYS_WHAT_TO_DO = ("champion_lost", "champion_unscorable", "stale")
 _SAYS_HOW_FAR = ("not_enough_evidence", "within_margin")
 

@@ -27,6 +27,7 @@ def complete(at: JobContext, task: Task, *, holds: bool = True) -> int:
     """
     missing = publication_log.missing(at.engine, task.name, holds=holds)
     logged = 0
+    # The aliases have moved by now: what fails here must not make the job fail.
     try:
         tracking = Tracking.open(at.settings, task, None) if missing else None
         for number in missing:
@@ -97,6 +98,7 @@ def _points(decision: Decision) -> list[Point]:
     for one in evidence["comparisons"]:
         figures |= {f"evidence.{one['challenger']}": one["e_value"], f"shared.{one['challenger']}": one["shared"]}
     return [
+        # MLflow allows no "@" in a metric's name.
         Point(name.replace("@", "/"), value, evidence["rows"], max(at, 0))
         for name, value in figures.items()
         if value is not None

@@ -43,8 +43,8 @@ def test_every_comparison_that_rows_do_not_mend_has_them_too() -> None:
 def test_a_version_that_is_not_let_in_is_named_with_what_is_wrong_and_what_to_do() -> None:
     (one,) = found(failed_validation={"logistic": "fewer_rows"}, eligible=frozenset(EVERYBODY - {"logistic"}))
 
-    assert one.who == "logistic (version 4)"
-    assert one.wrong == "was trained on fewer rows than the version that serves."
+    assert one.contenders == "logistic (version 4)"
+    assert one.problem == "was trained on fewer rows than the version that serves."
     assert "see whether the series was cut" in one.advice
 
 
@@ -53,7 +53,7 @@ def test_the_same_fault_of_two_is_told_once() -> None:
         failed_validation={"logistic": "constant", "knn": "constant"}, eligible=frozenset({"base", "forest"})
     )
 
-    assert one.who == "knn (version 3), logistic (version 4)"
+    assert one.contenders == "knn (version 3), logistic (version 4)"
 
 
 def test_one_without_a_version_is_told_apart_from_one_that_was_rejected() -> None:
@@ -62,8 +62,8 @@ def test_one_without_a_version_is_told_apart_from_one_that_was_rejected() -> Non
     (bare,) = found(without="knn", eligible=able)
     (refused,) = found(without="knn", eligible=able, tenure=structs.replace(SINCE, refused=(7, 9)))
 
-    assert (bare.who, bare.wrong) == ("knn", "has no version yet.")
-    assert "rejected before (rejected: 7, 9)" in refused.wrong
+    assert (bare.contenders, bare.problem) == ("knn", "has no version yet.")
+    assert "rejected before (rejected: 7, 9)" in refused.problem
 
 
 def test_identical_predictions_are_told() -> None:
@@ -73,7 +73,7 @@ def test_identical_predictions_are_told() -> None:
 
     (one,) = diagnostics.found(decided(rows, given(rows, champion="forest", tenure=SINCE))[0])
 
-    assert (one.who, one.wrong) == ("copy", "has predicted exactly what forest predicts, on all 139 rows.")
+    assert (one.contenders, one.problem) == ("copy", "has predicted exactly what forest predicts, on all 139 rows.")
 
 
 def test_where_all_are_eligible_there_is_nothing_to_tell_nor_of_what_a_person_decided() -> None:
