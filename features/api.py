@@ -11,13 +11,11 @@ from pydantic import BaseModel, Field
 
 from core.auth.tokens import Role
 from core.config.settings import Settings
-from core.db.engine import connect
 from features.lag_buffer import LagBuffers
-from web import app as web
 from web import roles
 from web.app import SERVICE
-from web.problems import documented
-from web.service import AWAY, HOME_PAGE, TRAINS, prepare, run
+from web.problems import problem_response
+from web.service import TRAINER_RESPONSES, UNREACHABLE, create_service, run
 
 _LAGS = Tag(name="lags", description="What came before a value.")
 _ABOUT = "Answers each value of a series with the values before it, as features to learn from."
@@ -72,18 +70,14 @@ class FeaturesInfo(BaseModel):
 
 def create_app(settings: Settings) -> OpenAPI:
     """The app of one worker."""
-    engine = connect(settings.require_database_url(), schema=settings.schema_name)
-    app = web.create_app(
-        __name__,
-        title="Contender: features",
-        description=f"{_ABOUT} Its lag buffers are in Postgres: replicas share them, and they outlive them.",
-        version="1.0.0",
-        home_page=HOME_PAGE.format(name="features", about=_ABOUT),
-        security_schemes=roles.SECURITY_SCHEMES,
+    return create_service(
+        "features",
+        settings,
+        settings.features_host,
+        about=_ABOUT,
+        state="Its lag buffers are in Postgres: replicas share them, and they outlive them.",
+        add_routes=lambda app, engine: _add_lags(app, LagBuffers(engine, settings.n_lags)),
     )
-    _add_lags(app, LagBuffers(engine, settings.n_lags))
-    prepare(app, engine, settings, settings.features_host)
-    return app
 
 
 def _add_lags(app: OpenAPI, buffers: LagBuffers) -> None:
@@ -93,11 +87,11 @@ def _add_lags(app: OpenAPI, buffers: LagBuffers) -> None:
         summary="Add a value",
         security=roles.SECURITY,
         responses={
-            **TRAINS,
+            **TRAINER_RESPONSES,
             "200": RowSchema,
-            "400": documented("The body is not JSON (`malformed`)."),
-            "413": documented("The body is larger than the service accepts (`too_large`)."),
-            "415": documented("The body is not sent as JSON (`unsupported_media_type`)."),
+            "400": problem_response("The body is not JSON (`malformed`)."),
+            "413": problem_response("The body is larger than the service accepts (`too_large`)."),
+            "415": problem_response("The body is not sent as JSON (`unsupported_media_type`)."),
         },
     )
     @roles.require(Role.TRAINER)
@@ -108,12 +102,16 @@ def _add_lags(app: OpenAPI, buffers: LagBuffers) -> None:
         "/series/<path:series_id>",
         tags=[_LAGS],
         summary="What is kept of a series",
-        responses={"200": Series, "404": documented("Nothing was ever added to it (`not_found`)."), "503": AWAY},
+        responses={
+            "200": Series,
+            "404": problem_response("Nothing was ever added to it (`not_found`)."),
+            "503": UNREACHABLE,
+        },
     )
     def series(path: SeriesPath) -> dict[str, Any]:
         return asdict(buffers.series(path.series_id))
 
-    @app.get("/info", tags=[SERVICE], summary="What it does", responses={"200": FeaturesInfo, "503": AWAY})
+    @app.get("/info", tags=[SERVICE], summary="What it does", responses={"200": FeaturesInfo, "503": UNREACHABLE})
     def info() -> dict[str, Any]:
         return {"name": "features", "n_lags": buffers.n_lags, "series": buffers.count()}
 

@@ -17,17 +17,15 @@ from werkzeug.exceptions import MethodNotAllowed
 from core.auth.tokens import Role
 from core.config.settings import Settings
 from core.config.task_files import pushed_names
-from core.db.engine import connect
 from ingestion.stream.cursor import DEFAULT, NoMore, Stream, acknowledged_by
-from web import app as web
 from web import roles
-from web.problems import documented
-from web.service import AWAY, HOME_PAGE, TRAINS, prepare, run
+from web.problems import problem_response
+from web.service import TRAINER_RESPONSES, UNREACHABLE, create_service, run
 
 _STREAM = Tag(name="stream", description="One observation at a time.")
 _ABOUT = "Hands out one observation at a time, each to one client only."
-_UNKNOWN = documented("There is no such series (`not_found`).")
-_UNKNOWN_TASK = documented("There is no such series, or no such task to which rows are pushed (`not_found`).")
+_UNKNOWN = problem_response("There is no such series (`not_found`).")
+_UNKNOWN_TASK = problem_response("There is no such series, or no such task to which rows are pushed (`not_found`).")
 _EMPTY: dict[str, Any] = {
     "description": "There is nothing to hand out. While leases are open, Retry-After says when one may run out.",
     "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
@@ -99,18 +97,14 @@ class Restarted(StreamStatus):
 
 def create_app(settings: Settings) -> OpenAPI:
     """The app of one worker."""
-    engine = connect(settings.require_database_url(), schema=settings.schema_name)
-    app = web.create_app(
-        __name__,
-        title="Contender: ingestion",
-        description=f"{_ABOUT} What it has handed out is in Postgres: replicas share it, and it outlives them.",
-        version="1.0.0",
-        home_page=HOME_PAGE.format(name="ingestion", about=_ABOUT),
-        security_schemes=roles.SECURITY_SCHEMES,
+    return create_service(
+        "ingestion",
+        settings,
+        settings.ingestion_host,
+        about=_ABOUT,
+        state="What it has handed out is in Postgres: replicas share it, and it outlives them.",
+        add_routes=lambda app, engine: _add_stream(app, Stream(engine), settings.tasks),
     )
-    _add_stream(app, Stream(engine), settings.tasks)
-    prepare(app, engine, settings, settings.ingestion_host)
-    return app
 
 
 def _add_stream(app: OpenAPI, stream: Stream, tasks: Path) -> None:
@@ -119,7 +113,7 @@ def _add_stream(app: OpenAPI, stream: Stream, tasks: Path) -> None:
         tags=[_STREAM],
         summary="The next observation",
         security=roles.SECURITY,
-        responses={**TRAINS, "200": ObservationSchema, "204": _EMPTY, "404": _UNKNOWN_TASK},
+        responses={**TRAINER_RESPONSES, "200": ObservationSchema, "204": _EMPTY, "404": _UNKNOWN_TASK},
     )
     @roles.require(Role.TRAINER)
     def take(query: NextQuery) -> Response:
@@ -143,7 +137,7 @@ def _add_stream(app: OpenAPI, stream: Stream, tasks: Path) -> None:
         tags=[_STREAM],
         summary="Begin again",
         security=roles.SECURITY,
-        responses={**TRAINS, "200": Restarted, "404": _UNKNOWN},
+        responses={**TRAINER_RESPONSES, "200": Restarted, "404": _UNKNOWN},
     )
     @roles.require(Role.TRAINER)
     def reset(query: SeriesQuery) -> dict[str, Any]:
@@ -153,7 +147,7 @@ def _add_stream(app: OpenAPI, stream: Stream, tasks: Path) -> None:
         "/status",
         tags=[_STREAM],
         summary="How far it is",
-        responses={"200": StreamStatus, "404": _UNKNOWN, "503": AWAY},
+        responses={"200": StreamStatus, "404": _UNKNOWN, "503": UNREACHABLE},
     )
     def status(query: SeriesQuery) -> dict[str, Any]:
         return asdict(stream.status(query.series))

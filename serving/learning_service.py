@@ -25,9 +25,9 @@ from serving.runtime.override_loader import Configured
 from serving.runtime.prometheus import Metrics
 from training.event_log.events import EventConflictError
 from web import problems, roles
-from web.auth import Access
+from web.auth import AccessControl
 from web.problems import INVALID, Kind
-from web.rate_limits import Limits
+from web.rate_limits import RateLimits
 from web.strict_requests import LIMIT_BYTES
 
 KINDS: dict[type[ContenderError], Kind] = {
@@ -47,7 +47,7 @@ class LearningService:
         lasting = 1 + 2 * len(pushed_names(settings.tasks))
         self._engine = connect(settings.require_database_url(), schema=settings.schema_name, pool_size=lasting + 4)
         engine = self._engine
-        self.access = Access(engine, settings.api_host)
+        self.access = AccessControl(engine, settings.api_host)
         complaints = LogOnce()
         configured = Configured(engine, settings.bundles, complaints)
         self.lives = open_tasks(engine, settings, complaints, configured.newest())
@@ -61,7 +61,7 @@ class LearningService:
     def add_to(self, app: OpenAPI, metrics: Metrics, kinds: Mapping[type[ContenderError], Kind]) -> None:
         """Adds the routes, the guard and the limits, and the way past Flask."""
         roles.install(app, self.access)
-        limits = Limits(app, self._settings.rate_limit, self.access, self._settings.rate_limit_storage)
+        limits = RateLimits(app, self._settings.rate_limit, self.access, self._settings.rate_limit_storage)
         learning_routes.add(app, self.learning)
         lane = FastLane(app.wsgi_app, self.learning, kinds, metrics, self.access, limits, LIMIT_BYTES)
         app.wsgi_app = lane  # type: ignore[method-assign]
@@ -91,4 +91,4 @@ class LearningService:
 
 def _told(error: ContenderError) -> Mapping[str, object]:
     """A problem in the place of an answer, in a list."""
-    return problems.tell(*problems.told(error, {**problems.KINDS, **KINDS}, "a list of rows")).model_dump()
+    return problems.to_problem(*problems.describe(error, {**problems.KINDS, **KINDS}, "a list of rows")).model_dump()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from core.config.settings import load_settings
 from core.jobs.clock import configured_clock
 from core.logs import configure_logs
-from web.server import expect_stop
+from web.server import restore_sigterm
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def make() -> "Flask":
     """The app of this worker. The heavy imports come after SIGTERM has been given back its meaning."""
-    expect_stop()
+    restore_sigterm()
     from serving.app import EXTENSION, create_app
 
     settings = load_settings()

@@ -1,1 +1,1 @@
-"""What every HTTP service shares: the app factory, strict bodies, problems told in words, and the server."""
+"""What every HTTP service shares: app factory, strict requests, problems as JSON, access control, server."""

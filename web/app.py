@@ -11,18 +11,18 @@ from pydantic import BaseModel, Field
 
 from core.errors import ContenderError
 from web import problems, strict_requests
-from web.problems import documented
+from web.problems import problem_response
 
 SERVICE = Tag(name="service", description="What the service says about itself.")
 
 
-class Contract(OpenAPI):
-    """An app whose document is fit to be read: nothing in it is empty, and successes come before problems."""
+class DocumentedApp(OpenAPI):
+    """An app whose OpenAPI document has no empty parts and lists successes before problems."""
 
     def generate_spec_json(self) -> None:
-        """Makes the document, once, when it is first asked for."""
+        """Make the document, once, at its first request."""
         super().generate_spec_json()  # type: ignore[no-untyped-call]
-        if not self.security_schemes:  # the library says so where there are none: a lock that opens nothing
+        if not self.security_schemes:  # the library would show a lock for schemes that do not exist
             del self.spec_json["components"]["securitySchemes"]
         for operations in self.spec_json["paths"].values():
             for operation in operations.values():
@@ -49,9 +49,9 @@ def create_app(
     """A Flask app with `/openapi.json`, `/swagger` and `home_page` (a Jinja text) at `/`.
 
     Its document shows routes and tags in the order in which they are added. `kinds` says how the service's own errors
-    are told; those of `core.errors` are known. `security_schemes` are those that its routes name.
+    are answered; those of `core.errors` are known. `security_schemes` are those that its routes name.
     """
-    app = Contract(
+    app = DocumentedApp(
         name,
         info=Info(title=title, description=description, version=version),
         security_schemes=dict(security_schemes or {}),
@@ -60,11 +60,11 @@ def create_app(
         validation_error_model=problems.Problem,
         validation_error_callback=problems.refuse_invalid,
         responses={
-            "422": documented(
-                "Something in the request cannot be used (type `invalid`): a parameter that there is not or that is "
-                "said twice, or a value that does not fit."
+            "422": problem_response(
+                "Something in the request cannot be used (type `invalid`): an unknown or repeated parameter, "
+                "or a value that does not fit."
             ),
-            "500": documented("A fault in the service (`fault`)."),
+            "500": problem_response("A fault in the service (`fault`)."),
         },
     )
     app.config["OPENAPI_HTML_STRING"] = home_page

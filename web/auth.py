@@ -1,4 +1,4 @@
-"""Who may do what: a bearer token of the right role, or, for training on a machine of one's own, being on it."""
+"""Access control: a bearer token of the needed role; training from the same machine may need none."""
 
 import ipaddress
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from core.auth.access_counter import AccessCounter, AccessEvent
 from core.auth.token_cache import CachedToken, TokenCache
 from core.auth.tokens import Role
 from core.errors import ConfigurationError, UnreachableError
-from web.problems import Kind, RefusedError, shown
+from web.problems import Kind, RefusedError, quoted
 
 UNAUTHENTICATED = Kind(401, "unauthenticated", "A token is needed")
 FORBIDDEN = Kind(403, "forbidden", "The token's role is not enough")
@@ -29,7 +29,7 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is behind a request. `who` is the name of the token; LOCAL where none is needed."""
+    """The sender of a request. `who`: the name of the token; LOCAL where none is needed."""
 
     who: str
     role: Role
@@ -42,33 +42,35 @@ class Principal:
         return f"token:{self.token_id}" if self.token_id is not None else f"address:{self.address}"
 
 
-class Access:
-    """The door of one worker. `host` is the interface on which the service listens.
+class AccessControl:
+    """Admits or refuses the requests of one worker. `host`: the interface on which the service listens.
 
-    Training needs no token as long as none was ever made for it, the service listens to this machine only, and the
-    request was not made by a web page from elsewhere. A token that does come must be a good one, there as well.
+    Training needs no token as long as no trainer token was ever made, the service listens on loopback, and no web page
+    of another site made the request. A token that is sent must be valid in any case.
     """
 
     def __init__(self, engine: sa.Engine, host: str, *, keyring: TokenCache | None = None) -> None:
-        self._keyring = keyring or TokenCache(engine)
+        self._tokens = keyring or TokenCache(engine)
         self._is_local = is_loopback(host)
-        self.tally = AccessCounter(engine)
+        self.counter = AccessCounter(engine)
 
     def start(self) -> None:
-        """Starts writing the audit log."""
-        self.tally.start()
+        """Start writing the audit log."""
+        self.counter.start()
 
     def stop(self) -> None:
-        """Writes what was counted last."""
-        self.tally.stop()
+        """Write the remaining counts."""
+        self.counter.stop()
 
     def admit(self, environ: Mapping[str, Any], needed: Role) -> Principal:
-        """Who makes this request, who may do what needs the role. Everything is counted for the audit log.
+        """The sender of a request, who has the needed role. Every decision is counted for the audit log.
 
-        Raises RefusedError (401, 403), and UnreachableError when it is not known which tokens there are.
+        Raises:
+            RefusedError: no valid token (401), or not of this role (403).
+            UnreachableError: the database with the tokens does not answer.
         """
         secret = _bearer(environ)
-        key = self._keyring.find(secret or "")  # looked up even when it is missing: all refusals cost the same
+        key = self._tokens.find(secret or "")  # also a missing one: all refusals take the same time
         address = _address(environ)
         if secret is None and needed is Role.TRAINER and self._is_open(environ):
             self._count(environ, LOCAL, needed, "allowed", "", address)
@@ -94,11 +96,11 @@ class Access:
         return Principal(key.name, key.role, key.id, address)
 
     def identity(self, environ: Mapping[str, Any]) -> str:
-        """What an open request's rate is limited by: its token if a good one came with it, else its address."""
+        """What the rate of a request without a role is limited by: a valid token, or else the address."""
         secret = _bearer(environ)
         if secret is not None:
             try:
-                key = self._keyring.find(secret)
+                key = self._tokens.find(secret)
             except UnreachableError:
                 key = None
             if key is not None and not self._fault(key):
@@ -106,20 +108,20 @@ class Access:
         return f"address:{_address(environ)}"
 
     def _is_open(self, environ: Mapping[str, Any]) -> bool:
-        return self._is_local and _comes_from_here(environ) and not self._keyring.trainer_exists()
+        return self._is_local and _comes_from_here(environ) and not self._tokens.trainer_exists()
 
     def _fault(self, key: CachedToken | None) -> str:
         if key is None:
             return "unknown"
         if key.is_revoked:
             return "revoked"
-        return "expired" if self._keyring.has_expired(key) else ""
+        return "expired" if self._tokens.has_expired(key) else ""
 
     def _count(
         self, environ: Mapping[str, Any], who: str, needed: Role, outcome: str, reason: str, address: str
     ) -> None:
-        path = shown(environ.get("PATH_INFO", ""))
-        self.tally.count(AccessEvent(who, _ACTIONS[needed], outcome, reason, address), path)
+        path = quoted(environ.get("PATH_INFO", ""))
+        self.counter.count(AccessEvent(who, _ACTIONS[needed], outcome, reason, address), path)
 
 
 def is_loopback(host: str) -> bool:
@@ -138,14 +140,14 @@ def require_tokens(host: str, variable: str, exist: Callable[[], bool]) -> None:
     """Raises ConfigurationError for an interface that others can reach while no token is accepted by the service."""
     if not is_loopback(host) and not exist():
         raise ConfigurationError(
-            f"The service is told to listen on {host}, where other machines reach it, and it has no tokens to check.",
+            f"The service is to listen on {host}, where other machines reach it, and there are no tokens to check.",
             f"Make one with `contender token create --role admin --name NAME`, or set {variable}=127.0.0.1 (the "
             "default).",
         )
 
 
 def _bearer(environ: Mapping[str, Any]) -> str | None:
-    """What was sent as a bearer token; None without any. Another scheme counts as a wrong token."""
+    """The bearer token that was sent; None without any. Another scheme counts as a wrong token."""
     header: str = environ.get("HTTP_AUTHORIZATION", "").strip()
     if not header:
         return None
@@ -154,7 +156,7 @@ def _bearer(environ: Mapping[str, Any]) -> str | None:
 
 
 def _comes_from_here(environ: Mapping[str, Any]) -> bool:
-    """Whether no foreign web page can be behind it: one in this machine's browser could call a local service, too."""
+    """Whether no web page of another site, open in this machine's browser, made the request."""
     return _names_loopback(environ.get("HTTP_HOST", "localhost")) and (
         environ.get("HTTP_SEC_FETCH_SITE") != "cross-site"
     )
@@ -169,12 +171,12 @@ def _names_loopback(authority: str) -> bool:
 
 
 def _address(environ: Mapping[str, Any]) -> str:
-    return _told_apart(environ.get("REMOTE_ADDR", ""))
+    return _sender_address(environ.get("REMOTE_ADDR", ""))
 
 
 @lru_cache(maxsize=1024)
-def _told_apart(address: str) -> str:
-    """An address as senders are told apart by it: of IPv6 the network, whose addresses all belong to one of them."""
+def _sender_address(address: str) -> str:
+    """The address by which a sender is counted: of IPv6 the /64 network, for one sender can use all of it."""
     try:
         known = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a client is told when something is wrong: `application/problem+json` (RFC 9457), mapped from errors once."""
+"""Errors as responses: `application/problem+json` (RFC 9457), mapped from error classes once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,11 +64,11 @@ _HTTP_TYPES = {
 
 def respond(kind: Kind, detail: str) -> Response:
     """A problem as a response."""
-    return Response(tell(kind, detail).model_dump_json() + "\n", kind.status, mimetype=MEDIA_TYPE)
+    return Response(to_problem(kind, detail).model_dump_json() + "\n", kind.status, mimetype=MEDIA_TYPE)
 
 
-def tell(kind: Kind, detail: str) -> Problem:
-    """A problem as it is sent."""
+def to_problem(kind: Kind, detail: str) -> Problem:
+    """The body of a problem."""
     return Problem(type=kind.type, title=kind.title, status=kind.status, detail=detail)
 
 
@@ -81,8 +81,8 @@ def kind_of(error: ContenderError, kinds: Mapping[type[ContenderError], Kind]) -
     return next((kinds[ancestor] for ancestor in type(error).__mro__ if ancestor in kinds), _FAULT)
 
 
-def told(error: Exception, kinds: Mapping[type[ContenderError], Kind], path: str) -> tuple[Kind, str]:
-    """How an error is told to a client: its kind and a sentence. A fault of ours is logged, and not shown."""
+def describe(error: Exception, kinds: Mapping[type[ContenderError], Kind], path: str) -> tuple[Kind, str]:
+    """The kind and the sentence of an error, for a client. A fault of our own is logged and not shown."""
     if isinstance(error, ContenderError):
         kind = kind_of(error, kinds)
         if kind is not _FAULT and not isinstance(error, ConfigurationError):
@@ -94,7 +94,7 @@ def told(error: Exception, kinds: Mapping[type[ContenderError], Kind], path: str
 
 
 class RefusedError(ContenderError):
-    """A request that is not taken: for want of a token, of a role, or because too many came before it."""
+    """A request that is refused before it is read: no valid token, a lower role, or too many requests."""
 
     def __init__(self, kind: Kind, problem: str, remedy: str = "", *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(problem, remedy)
@@ -103,7 +103,7 @@ class RefusedError(ContenderError):
 
 
 def refusal_response(error: RefusedError) -> Response:
-    """The refusal as a response. It is a WSGI app as well: `refusal_response(error)(environ, start_response)`."""
+    """The refusal as a response, which is a WSGI app as well: `refusal_response(error)(environ, start_response)`."""
     response = respond(error.kind, str(error))
     response.headers.update(error.headers)
     return response
@@ -120,7 +120,7 @@ def install(app: Flask, kinds: Mapping[type[ContenderError], Kind]) -> None:
     all_kinds = {**KINDS, **kinds}
 
     def contender_error(error: ContenderError) -> Response:
-        return respond(*told(error, all_kinds, request.path))
+        return respond(*describe(error, all_kinds, request.path))
 
     def http_error(error: HTTPException) -> Response | HTTPException:
         if error.code is None or error.code < 400:
@@ -137,7 +137,7 @@ def install(app: Flask, kinds: Mapping[type[ContenderError], Kind]) -> None:
         return response
 
     def fault(error: Exception) -> Response:
-        return respond(*told(error, all_kinds, request.path))
+        return respond(*describe(error, all_kinds, request.path))
 
     app.register_error_handler(RefusedError, refusal_response)
     app.register_error_handler(ContenderError, contender_error)
@@ -145,8 +145,8 @@ def install(app: Flask, kinds: Mapping[type[ContenderError], Kind]) -> None:
     app.register_error_handler(Exception, fault)
 
 
-def shown(value: object) -> str:
-    """What a client sent, as it may be told back: quoted, and not at any length.
+def quoted(value: object) -> str:
+    """What a client sent, quoted and shortened for a message.
 
     >>> shown("high")
     "'high'"
@@ -155,8 +155,8 @@ def shown(value: object) -> str:
     return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
 
 
-def documented(when: str) -> dict[str, Any]:
-    """The OpenAPI description of a problem, for the responses of a route or of an app: when it is met, and its type."""
+def problem_response(when: str) -> dict[str, Any]:
+    """The OpenAPI description of a problem, for the responses of a route or an app: when it occurs, and its type."""
     return {
         "description": when,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -165,7 +165,7 @@ def documented(when: str) -> dict[str, Any]:
 
 def _fault_sentence(location: tuple[int | str, ...], message: str, value: object) -> str:
     name = ".".join(str(part) for part in location) or "The body"
-    return f"{name}: {message[:1].lower()}{message[1:]}; it was {shown(value)}."
+    return f"{name}: {message[:1].lower()}{message[1:]}; it was {quoted(value)}."
 
 
 def _http_detail(error: HTTPException) -> str:

@@ -1,8 +1,7 @@
-"""How many requests one sender may make: counted per token, or per address where none is sent.
+"""Rate limits: how many requests one sender may make, per token, or per address without one.
 
-The counts stand in the memory of each worker process and begin anew with it, so that a service of N workers lets up to
-N times the rate through; or in a Redis, where all workers of all replicas count together. What only reads is not
-counted, so that neither a probe nor a scrape is ever turned away.
+The counts are in the memory of each worker process, so that N workers allow up to N times the rate; or in a Redis,
+where all workers of all replicas count together. Reading is not counted: no probe or scrape is ever refused.
 """
 
 import math
@@ -17,14 +16,14 @@ from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage, RedisStorage, Storage
 
 from core.logs import get_log
-from web.auth import Access
-from web.problems import Kind, RefusedError, documented, refusal_response
+from web.auth import AccessControl
+from web.problems import Kind, RefusedError, problem_response, refusal_response
 
 TOO_MANY = Kind(429, "too_many_requests", "Too many requests")
 RESPONSES: dict[str | int, Any] = {
-    "429": documented("More requests than one sender may make (`too_many_requests`); see Retry-After.")
+    "429": problem_response("More requests than one sender may make (`too_many_requests`); see Retry-After.")
 }
-"""What a route that is limited answers besides its own."""
+"""The responses of a limited route, besides its own."""
 _SCOPE = "global"  # as the library calls what all routes of an app share
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _MEMORY_SCHEME, _SHARED_PREFIX = "swept-memory", "shared+"  # by these URIs the library finds the two storages below
@@ -34,14 +33,17 @@ _AWAY_SECONDS = 5.0
 T = TypeVar("T")
 
 
-class Limits:
-    """One rate, such as "100/minute", for an app's routes and for what is answered ahead of Flask alike.
+class RateLimits:
+    """One rate, such as "100/minute", shared by an app's routes and by requests that are answered before Flask.
 
-    `storage` is the redis://… to count in; empty: this worker's memory. Install `web.roles` first: it knows the routes
-    that need a role, which are counted even when they are a GET.
+    Args:
+        app: its role checks (`web.roles.install`) are in place, for routes with a role count even when they are a GET.
+        rate: requests per time.
+        access: identifies the sender.
+        storage: the redis://… to count in; empty: this worker's memory.
     """
 
-    def __init__(self, app: Flask, rate: str, access: Access, storage: str = "") -> None:
+    def __init__(self, app: Flask, rate: str, access: AccessControl, storage: str = "") -> None:
         def identify() -> str:
             return g.principal.identity if "principal" in g else access.identity(request.environ)
 
@@ -58,21 +60,21 @@ class Limits:
         app.register_error_handler(RateLimitExceeded, lambda error: error.response)
 
     def allowed(self, identity: str, cost: int = 1) -> int:
-        """Counts a request that Flask does not see: 0 when it may go on, else the whole seconds to wait."""
+        """Count a request that Flask does not see. Returns 0 when it may proceed, else the whole seconds to wait."""
         if self._limiter.limiter.hit(self._item, identity, _SCOPE, cost=cost):
             return 0
         reset_at, _ = self._limiter.limiter.get_window_stats(self._item, identity, _SCOPE)
         return _seconds_until(reset_at)
 
     def check(self, identity: str, cost: int = 1) -> None:
-        """The same, raising a RefusedError (429)."""
+        """Count a request as `allowed` does. Raises RefusedError (429) when it must wait."""
         seconds = self.allowed(identity, cost)
         if seconds:
             raise too_many(seconds)
 
 
 def too_many(seconds: int) -> RefusedError:
-    """The refusal of a request that may be made again in so many seconds."""
+    """The refusal of a request that may be repeated after so many seconds."""
     return RefusedError(
         TOO_MANY,
         "More requests came from this sender than one may make.",
@@ -89,15 +91,15 @@ def _seconds_until(reset_at: float) -> int:
     return max(1, math.ceil(reset_at - time.time()))
 
 
-class _Sweep:
-    """Stands for the library's timer, and says that it runs: so none is started."""
+class _SweepTimer:
+    """Replaces the library's timer thread: always alive, it sweeps when it is checked."""
 
     def __init__(self, expire: Callable[[], None]) -> None:
         self._expire = expire
         self._due = monotonic() + _SWEEP_SECONDS
 
     def is_alive(self) -> bool:
-        """Asked at each count: the moment to drop those that have expired, once in a while."""
+        """Called by the library at each count; from time to time drops the counts that have expired."""
         now = monotonic()
         if now >= self._due:
             self._due = now + _SWEEP_SECONDS
@@ -105,11 +107,11 @@ class _Sweep:
         return True
 
 
-class SweptMemory(MemoryStorage):
+class ThreadlessMemoryStorage(MemoryStorage):
     """MemoryStorage without its threads.
 
-    Under load that one starts a thread every 10 ms to drop what has expired, and the request that does so waits until
-    the thread runs: of a request that learns a row it was more than half the cost.
+    Under load the library starts a thread every 10 ms to drop expired counts, and the request that starts it waits
+    until it runs: more than half the cost of a request that learns a row.
     """
 
     STORAGE_SCHEME = [_MEMORY_SCHEME]  # noqa: RUF012 (as the library declares it)
@@ -117,14 +119,13 @@ class SweptMemory(MemoryStorage):
     def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: str) -> None:
         super().__init__(uri, wrap_exceptions=wrap_exceptions, **options)
         self.timer.cancel()
-        self.timer = _Sweep(self._MemoryStorage__expire_events)  # type: ignore[attr-defined, assignment]
+        self.timer = _SweepTimer(self._MemoryStorage__expire_events)  # type: ignore[attr-defined, assignment]
 
 
-class SharedCounts(Storage):
-    """Counts in Redis while it answers, and in this worker's memory while it does not.
+class RedisWithFallback(Storage):
+    """Counts in Redis while it answers, else in this worker's memory.
 
-    A limit must not stop what it limits: a Redis that is away costs a request a quarter of a second at most, and only
-    one request in five seconds.
+    A Redis that is away delays one request in five seconds, by a quarter of a second at most.
     """
 
     STORAGE_SCHEME = [f"{_SHARED_PREFIX}redis", f"{_SHARED_PREFIX}rediss"]  # noqa: RUF012 (as the library declares it)
@@ -136,26 +137,26 @@ class SharedCounts(Storage):
         super().__init__(uri, wrap_exceptions=wrap_exceptions)
         given = {"socket_timeout": _ANSWER_SECONDS, "socket_connect_timeout": _ANSWER_SECONDS, **options}
         once = Retry(NoBackoff(), 0)
-        self._together = RedisStorage(uri.removeprefix(_SHARED_PREFIX), retry=once, **given)  # type: ignore[arg-type]
-        self._alone = SweptMemory()
-        self._asked_again_at = 0.0
+        self._redis = RedisStorage(uri.removeprefix(_SHARED_PREFIX), retry=once, **given)  # type: ignore[arg-type]
+        self._memory = ThreadlessMemoryStorage()
+        self._retry_at = 0.0
 
     @property
     def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
-        """What this storage raises: nothing of its own."""
+        """None: failures of Redis are handled here."""
         return ()
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Counts, and returns the count."""
-        return self._ask(lambda counts: counts.incr(key, expiry, amount))
+        return self._call(lambda counts: counts.incr(key, expiry, amount))
 
     def get(self, key: str) -> int:
         """The count."""
-        return self._ask(lambda counts: counts.get(key))
+        return self._call(lambda counts: counts.get(key))
 
     def get_expiry(self, key: str) -> float:
-        """When the count begins anew, in seconds since 1970."""
-        return self._ask(lambda counts: counts.get_expiry(key))
+        """When the window of the count ends, in seconds since 1970."""
+        return self._call(lambda counts: counts.get_expiry(key))
 
     def check(self) -> bool:
         """Whether there is somewhere to count, which there always is."""
@@ -163,18 +164,18 @@ class SharedCounts(Storage):
 
     def reset(self) -> int | None:
         """Forgets every count."""
-        self._alone.reset()
-        return self._ask(lambda counts: counts.reset())
+        self._memory.reset()
+        return self._call(lambda counts: counts.reset())
 
     def clear(self, key: str) -> None:
         """Forgets one count."""
-        self._ask(lambda counts: counts.clear(key))
+        self._call(lambda counts: counts.clear(key))
 
-    def _ask(self, what: Callable[[RedisStorage | SweptMemory], T]) -> T:
-        if monotonic() >= self._asked_again_at:
+    def _call(self, what: Callable[[RedisStorage | ThreadlessMemoryStorage], T]) -> T:
+        if monotonic() >= self._retry_at:
             try:
-                return what(self._together)
-            except self._together.base_exceptions as error:
-                self._asked_again_at = monotonic() + _AWAY_SECONDS
+                return what(self._redis)
+            except self._redis.base_exceptions as error:
+                self._retry_at = monotonic() + _AWAY_SECONDS
                 get_log("limits").warning("Redis does not answer: requests are counted for each worker", why=str(error))
-        return what(self._alone)
+        return what(self._memory)

@@ -1,4 +1,4 @@
-"""Roles on Flask routes: `require` marks those that need one, `install` sees to it before a request is read."""
+"""Roles of Flask routes: `require` declares the role of a route, `install` enforces it before a request is read."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -7,8 +7,8 @@ from typing import Any, ParamSpec, TypeVar
 from flask import Flask, g, request
 
 from core.auth.tokens import Role
-from web.auth import Access, Principal
-from web.problems import documented
+from web.auth import AccessControl, Principal
+from web.problems import problem_response
 
 MANAGEMENT = "/management"
 SECURITY_SCHEMES: dict[str, Any] = {
@@ -21,20 +21,20 @@ SECURITY_SCHEMES: dict[str, Any] = {
 }
 SECURITY: list[dict[str, list[Any]]] = [{"bearer": []}]
 RESPONSES: dict[str | int, Any] = {
-    "401": documented("No token came with it, or one that is not accepted (`unauthenticated`)."),
-    "403": documented("The token is good, its role is not enough (`forbidden`)."),
-    "503": documented("Something this needs does not respond (`unreachable`): nobody is let in unchecked."),
+    "401": problem_response("No token came with it, or one that is not accepted (`unauthenticated`)."),
+    "403": problem_response("The token is good, its role is not enough (`forbidden`)."),
+    "503": problem_response("Something this needs does not respond (`unreachable`): no request is accepted unchecked."),
 }
-"""What a route that needs a role answers besides its own; with `security=SECURITY`."""
+"""The responses of a route that needs a role, besides its own; with `security=SECURITY`."""
 _ROLE = "needs_role"
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 def require(role: Role) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """Marks the function of a route; it stands beneath the decorator that names the path.
+    """Declare the role of a route, beneath the decorator that names its path.
 
-    The function itself fails where nothing was installed that heeds the mark.
+    Without `install` the route fails instead of being open.
     """
 
     def mark(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -51,15 +51,15 @@ def require(role: Role) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
 
 
 def principal() -> Principal:
-    """Who makes the present request to a route that needs a role."""
+    """The sender of the present request, to a route that needs a role."""
     found: Principal = g.principal
     return found
 
 
-def install(app: Flask, access: Access) -> None:
-    """Refuses requests that lack the role of their route, ahead of all else that looks at them.
+def install(app: Flask, access: AccessControl) -> None:
+    """Refuse requests without the role of their route, before any other check.
 
-    Whatever lies under /management needs `admin`, marked or not, and even where there is nothing.
+    Every path under /management needs `admin`, also one that does not exist.
     """
 
     def enforce() -> None:

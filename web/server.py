@@ -1,16 +1,19 @@
-"""Runs a service under granian: worker processes that share a port, few threads each, a clean end on SIGTERM."""
+"""Runs a service under granian: worker processes that share a port, with few threads each, until SIGTERM."""
 
 import signal
 import socket
-
-import sqlalchemy as sa
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from core.auth import tokens
 from core.config.settings import export, load_settings
-from core.db.engine import connect
-from core.error_translation import translate
+from core.db.engine import open_engine
 from core.errors import ConfigurationError
+from core.logs import configure_logs
 from web.auth import require_tokens
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 THREADS = 16
 """Python threads of a worker. Measured with the API on 2 cores: 1 lets one slow request hold up all, 4 gain nothing."""
@@ -18,10 +21,17 @@ STOP_SECONDS = 8
 
 
 def serve(target: str, *, host: str, port: int, workers: int, variable: str) -> None:
-    """Serves the app that the factory `target` ("module:function") makes, until SIGTERM or SIGINT.
+    """Serve an app until SIGTERM or SIGINT.
 
-    `variable` names the environment variables of the service, such as CONTENDER_API, in messages.
-    Raises ConfigurationError when the port is taken, or when others can reach the interface and no token exists.
+    Args:
+        target: the factory of the app, as "module:function"; called in each worker process.
+        host: the interface to listen on.
+        port: the port to listen on.
+        workers: how many processes.
+        variable: prefix of the service's environment variables, such as CONTENDER_API, for messages.
+
+    Raises:
+        ConfigurationError: the port is taken, or other machines can reach the interface and no token exists.
     """
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
@@ -29,7 +39,7 @@ def serve(target: str, *, host: str, port: int, workers: int, variable: str) -> 
 
     require_tokens(host, f"{variable}_HOST", _tokens_exist)
     _require_free(host, port, f"{variable}_PORT")
-    # The models are small: libraries that compute on threads of their own would only take memory and turns.
+    # The models are small: threads of numerical libraries would only cost memory and compete with the workers.
     export({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"})
     Granian(
         target,
@@ -46,20 +56,26 @@ def serve(target: str, *, host: str, port: int, workers: int, variable: str) -> 
     ).serve()
 
 
-def expect_stop() -> None:
-    """Lets SIGTERM end a worker that is still being made: it inherits a handler on which only the parent acts."""
+def make_worker(api_module: str) -> "WSGIApplication":
+    """The app of a worker process, by the function `create_app` of a service's API module."""
+    restore_sigterm()
+    # Only now: SIGTERM must end the process also during these imports, which take a second.
+    from web.service import start_audit_log
+
+    settings = load_settings()
+    configure_logs(settings.log_format)
+    return start_audit_log(import_module(api_module).create_app(settings))
+
+
+def restore_sigterm() -> None:
+    """Let SIGTERM end a worker process that has not started yet: it inherits the parent's handler, which ignores it."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _tokens_exist() -> bool:
     settings = load_settings()
-    engine = connect(settings.require_database_url(), schema=settings.schema_name)
-    try:
+    with open_engine(settings.require_database_url(), schema=settings.schema_name) as engine:
         return tokens.any_live(engine)
-    except sa.exc.DBAPIError as error:
-        raise translate(error) or error from error
-    finally:
-        engine.dispose()
 
 
 def _require_free(host: str, port: int, variable: str) -> None:

@@ -1,4 +1,4 @@
-"""What a service whose state is all in Postgres needs beside its routes: its door, its health, its start and end."""
+"""The frame of a service whose state is all in Postgres: access control, rate limits, health, errors, start, end."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -11,25 +11,25 @@ from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel
 
 from core.config.settings import Settings, load_settings
-from core.db.engine import reachable
+from core.db.engine import connect, fetch_scalar
 from core.error_translation import translate
 from core.errors import ConfigurationError, ContenderError
 from core.jobs.runner import exit_code
 from core.logs import configure_logs, get_log
 from web import problems, rate_limits, roles
-from web.app import SERVICE, add_liveness
-from web.auth import Access
-from web.problems import Kind, documented
-from web.rate_limits import Limits
+from web.app import SERVICE, add_liveness, create_app
+from web.auth import AccessControl
+from web.problems import Kind, problem_response
+from web.rate_limits import RateLimits
 from web.server import serve
 
 ACCESS = "access"
-AWAY = documented("Postgres does not answer (`unreachable`) or has not been migrated (`not_migrated`).")
-TRAINS: dict[str | int, Any] = {**roles.RESPONSES, **rate_limits.RESPONSES, "503": AWAY}
-"""What a route that needs the role `trainer` answers besides its own."""
+UNREACHABLE = problem_response("Postgres does not answer (`unreachable`) or has not been migrated (`not_migrated`).")
+TRAINER_RESPONSES: dict[str | int, Any] = {**roles.RESPONSES, **rate_limits.RESPONSES, "503": UNREACHABLE}
+"""The responses of a route for trainers, besides its own."""
 _NOT_MIGRATED = Kind(503, "not_migrated", "The database has no tables for this yet")
 
-HOME_PAGE = """<!DOCTYPE html>
+_HOME_PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -51,21 +51,53 @@ class ServiceHealth(BaseModel):
     database: Literal["reachable"]
 
 
-def prepare(app: OpenAPI, engine: sa.Engine, settings: Settings, host: str) -> None:
-    """Adds the door and the limits, `/health` and `/health/live`, and says every error of Postgres in words.
+def create_service(
+    name: str,
+    settings: Settings,
+    host: str,
+    *,
+    about: str,
+    state: str,
+    add_routes: Callable[[OpenAPI, sa.Engine], None],
+) -> OpenAPI:
+    """The app of one worker of a service.
 
-    `host` is the interface on which the service listens. `app.extensions["access"]` is the Access, whose audit log is
-    not written until `attend` is called.
+    Args:
+        name: the package whose module `api` has the routes.
+        settings: the addresses.
+        host: the interface on which the service listens.
+        about: what it does, in a sentence.
+        state: where its state is, in a sentence.
+        add_routes: adds the service's own routes.
     """
-    access = Access(engine, host)
+    engine = connect(settings.require_database_url(), schema=settings.schema_name)
+    app = create_app(
+        f"{name}.api",
+        title=f"Contender: {name}",
+        description=f"{about} {state}",
+        version="1.0.0",
+        home_page=_HOME_PAGE.format(name=name, about=about),
+        security_schemes=roles.SECURITY_SCHEMES,
+    )
+    add_routes(app, engine)  # first, for the API document shows routes in this order
+    _add_access_and_health(app, engine, settings, host)
+    return app
+
+
+def _add_access_and_health(app: OpenAPI, engine: sa.Engine, settings: Settings, host: str) -> None:
+    access = AccessControl(engine, host)
     roles.install(app, access)
-    Limits(app, settings.rate_limit, access, settings.rate_limit_storage)
+    RateLimits(app, settings.rate_limit, access, settings.rate_limit_storage)
     app.extensions[ACCESS] = access
 
-    @app.get("/health", tags=[SERVICE], summary="Whether it can be used", responses={"200": ServiceHealth, "503": AWAY})
+    @app.get(
+        "/health",
+        tags=[SERVICE],
+        summary="Whether it can be used",
+        responses={"200": ServiceHealth, "503": UNREACHABLE},
+    )
     def health() -> dict[str, str]:
-        with reachable(), engine.connect() as connection:
-            connection.execute(sa.select(sa.literal(1)))
+        fetch_scalar(engine, sa.select(sa.literal(1)))
         return {"status": "ok", "database": "reachable"}
 
     add_liveness(app)
@@ -74,7 +106,7 @@ def prepare(app: OpenAPI, engine: sa.Engine, settings: Settings, host: str) -> N
         known = translate(error)
         if isinstance(known, ConfigurationError):
             return not_migrated(known)
-        return problems.respond(*problems.told(known or error, problems.KINDS, request.path))
+        return problems.respond(*problems.describe(known or error, problems.KINDS, request.path))
 
     def not_migrated(error: ConfigurationError) -> Response:
         return problems.respond(_NOT_MIGRATED, str(error))
@@ -83,19 +115,19 @@ def prepare(app: OpenAPI, engine: sa.Engine, settings: Settings, host: str) -> N
     app.register_error_handler(ConfigurationError, not_migrated)
 
 
-def attend(app: OpenAPI) -> OpenAPI:
-    """Begins to write the audit log of a worker, until it ends; returns the app."""
-    access: Access = app.extensions[ACCESS]
+def start_audit_log(app: OpenAPI) -> OpenAPI:
+    """Start writing the audit log of a worker process, until it ends; return the app."""
+    access: AccessControl = app.extensions[ACCESS]
     access.start()
-    # The server has no hook for a worker's end; multiprocessing calls this after the last request was answered.
+    # Granian has no hook for a worker's end; multiprocessing calls this after the last request was answered.
     Finalize(None, access.stop, exitpriority=100)
     return app
 
 
 def run(name: str, address: Callable[[Settings], tuple[str, int]], about: str, argv: Sequence[str] | None) -> int:
-    """`python -m NAME.api`: serves what `NAME.worker:make` makes until SIGTERM. Returns the exit code."""
+    """The command `python -m NAME.api`: serve `NAME.worker:make` until SIGTERM. Returns the exit code."""
     argparse.ArgumentParser(prog=f"python -m {name}.api", description=about).parse_args(argv)
-    configure_logs()  # until the settings say otherwise: what is wrong with them is told on standard error too
+    configure_logs()  # the settings name the format; errors in them are logged as well
     log = get_log(name)
     try:
         settings = load_settings()

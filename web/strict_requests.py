@@ -12,11 +12,11 @@ from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMedi
 from web import problems
 
 LIMIT_BYTES = 1024 * 1024
-"""What a body may hold, unless the app says otherwise."""
+"""The largest body, unless the app sets another limit."""
 
 
 class NotFiniteError(ValueError):
-    """A number in a body that is not finite: it has no place in JSON, nor in a model."""
+    """A number in a body that is NaN or infinite, which neither JSON nor a model allows."""
 
 
 class StrictJSON(DefaultJSONProvider):
@@ -40,7 +40,7 @@ class StrictRequest(Request):
     """A request whose JSON body is either read or refused with the reason, never silently None."""
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
-        """The body's value. `silent` is not heeded: the library that asks for it would hide why a body was refused."""
+        """The body's value. `silent` is ignored: flask-openapi3 sets it, and would hide why a body was refused."""
         return super().get_json(force=force, silent=False, cache=cache)
 
     def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
@@ -81,7 +81,7 @@ def _refuse_parameters(app: OpenAPI) -> Response | None:
     unknown = [name for name in request.args if name not in known]
     if unknown:
         takes = f"it takes {', '.join(known)}" if known else "it takes none"
-        given = ", ".join(problems.shown(name) for name in unknown)
+        given = ", ".join(problems.quoted(name) for name in unknown)
         return problems.respond(problems.INVALID, f"{request.path[:200]} takes no query parameter {given}; {takes}.")
     repeated = [name for name in known if len(request.args.getlist(name)) > 1]
     if repeated:

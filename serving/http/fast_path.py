@@ -14,9 +14,9 @@ from serving.pushed.learning import Learning, encode
 from serving.pushed.parsing import Action
 from serving.runtime.prometheus import Metrics
 from web import problems
-from web.auth import Access
+from web.auth import AccessControl
 from web.problems import Kind, RefusedError, refusal_response
-from web.rate_limits import Limits
+from web.rate_limits import RateLimits
 
 StartResponse = Callable[..., Any]
 WSGI = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -35,8 +35,8 @@ class FastLane:
         learning: Learning,
         kinds: Mapping[type[ContenderError], Kind],
         metrics: Metrics,
-        access: Access,
-        limits: Limits,
+        access: AccessControl,
+        limits: RateLimits,
         most_bytes: int,
     ) -> None:
         self._flask = flask
@@ -88,8 +88,8 @@ class FastLane:
         except msgspec.DecodeError as error:
             kind, detail = _MALFORMED, f"The body is not JSON: {error}."
         except Exception as error:  # noqa: BLE001 (told as every service tells its faults)
-            kind, detail = problems.told(error, self._kinds, path)
-        return kind.status, problems.MEDIA_TYPE, problems.tell(kind, detail).model_dump_json().encode() + b"\n"
+            kind, detail = problems.describe(error, self._kinds, path)
+        return kind.status, problems.MEDIA_TYPE, problems.to_problem(kind, detail).model_dump_json().encode() + b"\n"
 
 
 def _task(query: str) -> str | None:

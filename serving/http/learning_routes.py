@@ -27,22 +27,22 @@ from serving.pushed import feedback
 from serving.pushed.learning import Learning, Said, encode
 from serving.pushed.parsing import Action
 from web import rate_limits, roles
-from web.problems import documented
+from web.problems import problem_response
 
 LEARNING = Tag(name="learning", description="Models that learn as rows are pushed.")
 
 _PROBLEMS: dict[str | int, Any] = {
-    "400": documented("The body is not JSON (`malformed`)."),
-    "404": documented("There is no such pushed task (`not_found`)."),
-    "413": documented("The body, the list or the number of steps is too large (`too_large`)."),
-    "415": documented("The body is not sent as JSON (`unsupported_media_type`)."),
+    "400": problem_response("The body is not JSON (`malformed`)."),
+    "404": problem_response("There is no such pushed task (`not_found`)."),
+    "413": problem_response("The body, the list or the number of steps is too large (`too_large`)."),
+    "415": problem_response("The body is not sent as JSON (`unsupported_media_type`)."),
     **rate_limits.RESPONSES,
-    "503": documented("Postgres does not answer (`unreachable`), or the learner cannot be used (`integrity`)."),
+    "503": problem_response("Postgres does not answer (`unreachable`), or the learner cannot be used (`integrity`)."),
 }
 _TAKES: dict[str | int, Any] = {
     **_PROBLEMS,
-    "409": documented("The id was used before with other content (`conflict`)."),
-    "422": documented("A row does not fit (`invalid`) or was put into quarantine (`quarantined`)."),
+    "409": problem_response("The id was used before with other content (`conflict`)."),
+    "422": problem_response("A row does not fit (`invalid`) or was put into quarantine (`quarantined`)."),
 }
 _ACCESS: dict[str | int, Any] = {status: roles.RESPONSES[status] for status in ("401", "403")}
 _LEARNS = _TAKES | _ACCESS

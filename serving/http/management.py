@@ -17,7 +17,7 @@ from serving.pushed.control import NotPushedError, ReleasedError
 from serving.pushed.learning import Learning
 from training.override_commands import DeclarationError, require_task
 from web import rate_limits, roles
-from web.problems import Kind, documented
+from web.problems import Kind, problem_response
 
 MANAGEMENT = Tag(name="management", description="For administrators: a bearer token of the role `admin`, always.")
 KINDS: dict[type[ContenderError], Kind] = {
@@ -33,17 +33,17 @@ Number = Annotated[int, Field(ge=1, le=LARGEST_INTEGER, strict=True)]
 READS: dict[str | int, Any] = {
     **roles.RESPONSES,
     **rate_limits.RESPONSES,
-    "503": documented(
+    "503": problem_response(
         "Postgres or MLflow does not answer (`unreachable`), or files are not as recorded (`integrity`)."
     ),
 }
-READS_TASK: dict[str | int, Any] = {**READS, "404": documented("There is no such task (`not_found`).")}
+READS_TASK: dict[str | int, Any] = {**READS, "404": problem_response("There is no such task (`not_found`).")}
 CHANGES: dict[str | int, Any] = {
     **READS,
-    "400": documented("The body is not JSON (`malformed`)."),
-    "404": documented("There is no such task, or nothing of the number that is named (`not_found`)."),
-    "413": documented("The body is too large (`too_large`)."),
-    "415": documented("The body is not sent as JSON (`unsupported_media_type`)."),
+    "400": problem_response("The body is not JSON (`malformed`)."),
+    "404": problem_response("There is no such task, or nothing of the number that is named (`not_found`)."),
+    "413": problem_response("The body is too large (`too_large`)."),
+    "415": problem_response("The body is not sent as JSON (`unsupported_media_type`)."),
 }
 
 
@@ -88,7 +88,7 @@ def tell(told: BaseModel, status: int = 200) -> Response:
 
 def route(summary: str, success: Mapping[str, Any], problems: Mapping[str | int, Any], **more: str) -> dict[str, Any]:
     """What the document says of a route: `problems` are those it shares, `more` its own by `s` and the status."""
-    own = {status.removeprefix("s"): documented(when) for status, when in more.items()}
+    own = {status.removeprefix("s"): problem_response(when) for status, when in more.items()}
     return {
         "tags": [MANAGEMENT],
         "summary": summary,

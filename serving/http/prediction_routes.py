@@ -33,13 +33,13 @@ from serving.runtime import prometheus as metrics
 from serving.runtime.alerts import Alert, Alerts
 from serving.runtime.prometheus import Metrics
 from web.app import SERVICE, add_liveness
-from web.problems import documented
+from web.problems import problem_response
 
 PREDICTIONS = Tag(name="predictions", description="What the champions say.")
 
 
-_TASK = documented("There is no such task (`not_found`).")
-_NOT_YET = documented("No champion, no data or no prediction yet (`no_champion`, `no_data`, `no_prediction`).")
+_TASK = problem_response("There is no such task (`not_found`).")
+_NOT_YET = problem_response("No champion, no data or no prediction yet (`no_champion`, `no_data`, `no_prediction`).")
 
 
 def add_predictions(app: OpenAPI, board: ServingState, desk: ResponseCache, clock: Clock, alerts: Alerts) -> None:

@@ -17,7 +17,7 @@ from core.auth.tokens import Role
 from core.db.engine import connect, migrate
 from core.errors import UnreachableError
 from tests.support.serving.guarded import WHO, Guarded, bearer, guarded, token
-from web.auth import Access
+from web.auth import AccessControl
 from web.problems import RefusedError
 
 OUTSIDE = "0.0.0.0"
@@ -230,7 +230,7 @@ def test_without_the_database_nobody_is_let_in_on_old_knowledge(tmp_path: Path) 
     now = [0.0]
     trainer, admin = token(engine, "ci"), token(engine, "anna", Role.ADMIN)
     service = guarded(engine)
-    service.access = Access(engine, OUTSIDE, keyring=TokenCache(engine, monotonic=lambda: now[0]))
+    service.access = AccessControl(engine, OUTSIDE, keyring=TokenCache(engine, monotonic=lambda: now[0]))
     environ = {"HTTP_AUTHORIZATION": f"Bearer {trainer}", "REMOTE_ADDR": "10.0.0.1", "PATH_INFO": "/train"}
     try:
         assert service.access.admit(environ, Role.TRAINER).who == "ci"

@@ -16,10 +16,10 @@ from core.db.engine import connect
 from web import app as web
 from web import roles
 from web.app import add_liveness
-from web.auth import Access
-from web.rate_limits import Limits
+from web.auth import AccessControl
+from web.rate_limits import RateLimits
 from web.roles import principal, require
-from web.server import expect_stop
+from web.server import restore_sigterm
 
 WHO = "test"
 
@@ -35,8 +35,8 @@ class Guarded:
     """The service in this process."""
 
     app: Flask
-    access: Access
-    limits: Limits
+    access: AccessControl
+    limits: RateLimits
 
     @property
     def client(self) -> FlaskClient:
@@ -66,9 +66,9 @@ def guarded(
     app = web.create_app(
         "guarded", title="", description="", version="1", home_page="", security_schemes=roles.SECURITY_SCHEMES
     )
-    access = Access(engine, host, keyring=TokenCache(engine, fresh_seconds=fresh_seconds))
+    access = AccessControl(engine, host, keyring=TokenCache(engine, fresh_seconds=fresh_seconds))
     roles.install(app, access)
-    limits = Limits(app, rate, access, storage)
+    limits = RateLimits(app, rate, access, storage)
     add_liveness(app)
 
     @app.get("/series")
@@ -103,7 +103,7 @@ def guarded(
 
 def make() -> Flask:
     """The app of a worker, for the real server."""
-    expect_stop()
+    restore_sigterm()
     settings = load_settings()
     engine = connect(settings.require_database_url(), schema=settings.schema_name)
     service = guarded(engine, host=settings.api_host, rate=settings.rate_limit, fresh_seconds=0.5)

@@ -26,7 +26,7 @@ def test_a_worker_goes_by_the_clock_that_a_file_tells_if_there_is_one(
         return SimpleNamespace(extensions={app.EXTENSION: SimpleNamespace(stop=None)})
 
     monkeypatch.setattr(app, "create_app", create)
-    for name in ("expect_stop", "configure_logs", "Finalize"):
+    for name in ("restore_sigterm", "configure_logs", "Finalize"):
         monkeypatch.setattr(worker, name, lambda *_, **__: None)
 
     worker.make()

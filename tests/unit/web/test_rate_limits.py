@@ -10,14 +10,14 @@ from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 from web import rate_limits
-from web.rate_limits import _MEMORY_SCHEME, _SHARED_PREFIX, SharedCounts, SweptMemory
+from web.rate_limits import _MEMORY_SCHEME, _SHARED_PREFIX, RedisWithFallback, ThreadlessMemoryStorage
 
 ITEM = parse("3/hour")
 
 
 def test_it_counts_as_the_library_does_and_starts_no_thread() -> None:
     storage = storage_from_string(f"{_MEMORY_SCHEME}://")
-    assert isinstance(storage, SweptMemory)
+    assert isinstance(storage, ThreadlessMemoryStorage)
     limiter, item = FixedWindowRateLimiter(storage), parse("3/minute")
     storage.timer.is_alive()
     before = set(threading.enumerate())
@@ -31,7 +31,7 @@ def test_what_has_expired_is_dropped_when_somebody_comes_by(monkeypatch: pytest.
     now = [1_000_000.0]
     monkeypatch.setattr(rate_limits, "monotonic", lambda: now[0])
     monkeypatch.setattr("limits.storage.memory.time.time", lambda: now[0])
-    storage = SweptMemory()
+    storage = ThreadlessMemoryStorage()
     for sender in range(5):
         storage.incr(f"sender-{sender}", 10)
     assert len(storage.storage) == 5
@@ -53,7 +53,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> fakeredis.FakeServer:
 def worker() -> FixedWindowRateLimiter:
     """What one worker process counts with."""
     storage = storage_from_string(f"{_SHARED_PREFIX}redis://:password@redis:6379/0")
-    assert isinstance(storage, SharedCounts)
+    assert isinstance(storage, RedisWithFallback)
     return FixedWindowRateLimiter(storage)
 
 
