@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Runs the command line; Ctrl-C before it has begun ends it without a traceback."""
+    """Run the command line; Ctrl-C while it is imported ends it without a traceback."""
     try:
         from contender.cli.main import app
 

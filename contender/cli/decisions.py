@@ -12,14 +12,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from contender.cli.replay import ReplayName
-from contender.console.command import told
-from core.db.engine import connect
+from contender.console.command import command_context
+from core.db.engine import open_engine
 from core.errors import ConfigurationError, IntegrityError
 
 if TYPE_CHECKING:
     from training.reports.reproduce import Reproduction
 
-_LARGEST_ID = 2**63 - 1
+_LARGEST_ID = 2**63 - 1  # of the column
 _SHOWN = 12
 
 app = typer.Typer(no_args_is_help=True, help="Explain decisions of the gate, and check that they can be reproduced.")
@@ -31,7 +31,7 @@ def show(number: Number, replay: ReplayName = "") -> None:
     """Explain a decision: what was decided, why, and how the contenders compared."""
     from training.reports import diagnostics, explanations, next_steps, reproduce
 
-    with _at(replay) as (console, engine):
+    with _opened(replay) as (console, engine):
         decision = reproduce.find(engine, number)
         evidence = decision.evidence
         line = f"Decision {number} of {decision.task}, {decision.session_date}: {decision.outcome} ({decision.reason})"
@@ -46,9 +46,10 @@ def show(number: Number, replay: ReplayName = "") -> None:
         if evidence.get("comparisons"):
             console.print()
             console.print(_comparisons(evidence["comparisons"]))
-        for one in diagnostics.found(decision):
+        for fault in diagnostics.found(decision):
             console.print(
-                f"\n[bold]{escape(one.contenders)}[/bold]: {escape(one.problem)} {escape(one.advice)}", highlight=False
+                f"\n[bold]{escape(fault.contenders)}[/bold]: {escape(fault.problem)} {escape(fault.advice)}",
+                highlight=False,
             )
         if evidence.get("mean_loss"):
             console.print()
@@ -71,7 +72,7 @@ def replay(
     """
     from training.reports import reproduce
 
-    with _at(of_replay) as (console, engine):
+    with _opened(of_replay) as (console, engine):
         made = reproduce.again(engine, number)
         if out is not None:
             _write(out, made.files)
@@ -84,8 +85,8 @@ def replay(
             if len(made.differences) > _SHOWN:
                 console.print(f"… and {len(made.differences) - _SHOWN} more", highlight=False)
             raise IntegrityError(
-                f"Decision {number} of {made.decision.task!r} does not come out as it was written down.",
-                "Above, with what it was and what it is now. Rows, the decision or the program were changed: "
+                f"Decision {number} of {made.decision.task!r} does not come out as it was stored.",
+                "Above: what was stored, and what it is now. The rows, the decision or the program were changed since: "
                 f"contender decision show {number}",
             )
         console.print(escape(_confirmation(number, made)), highlight=False)
@@ -103,18 +104,18 @@ def _confirmation(number: int, made: "Reproduction") -> str:
     return same
 
 
-def _comparisons(compared: list[dict[str, float]]) -> Table:
+def _comparisons(comparisons: list[dict[str, float]]) -> Table:
     from training.reports.explanations import COMPARED, loss, number
 
     table = Table("challenger", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for head in ("rows", "champion", "own loss", "evidence", "shared"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("")
-    for one in compared:
-        figures = loss(one["champion_loss"]), loss(one["challenger_loss"]), number(one["e_value"])
-        shared = f"{number(one['shared'])} of {number(one['needed'])}"
-        told = COMPARED[str(one["reason"])]
-        table.add_row(escape(str(one["challenger"])), f"{one['rows']:,}", *figures, shared, told)
+    for compared in comparisons:
+        figures = loss(compared["champion_loss"]), loss(compared["challenger_loss"]), number(compared["e_value"])
+        shared = f"{number(compared['shared'])} of {number(compared['needed'])}"
+        result = COMPARED[str(compared["reason"])]
+        table.add_row(escape(str(compared["challenger"])), f"{compared['rows']:,}", *figures, shared, result)
     return table
 
 
@@ -126,8 +127,8 @@ def _contenders(evidence: dict[str, Any]) -> Table:
     table.add_column("beats the baseline")
     for name, mean in best_first(evidence).items():
         is_baseline = name == evidence["given"]["baseline"]
-        told = IS_BASELINE if is_baseline else str(evidence["beats_baseline"].get(name, ""))
-        table.add_row(escape(name), loss(mean), told)
+        beats = IS_BASELINE if is_baseline else str(evidence["beats_baseline"].get(name, ""))
+        table.add_row(escape(name), loss(mean), beats)
     return table
 
 
@@ -143,16 +144,13 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 @contextmanager
-def _at(replay: str) -> Iterator[tuple[Console, sa.Engine]]:
-    """The console and the database for a command, or the schema of a replay."""
-    from contender.replay import store as replays
+def _opened(replay: str) -> Iterator[tuple[Console, sa.Engine]]:
+    """The console and the database within the frame of a command; of a replay where one is named."""
+    from contender.replay import store
 
     console = Console()
-    with told(console) as (settings, _):
+    with command_context(console) as (settings, _):
         if replay:
-            settings = replays.find(settings, replay).settings(settings)
-        engine = connect(settings.require_database_url(), schema=settings.schema_name)
-        try:
+            settings = store.find(settings, replay).settings(settings)
+        with open_engine(settings.require_database_url(), schema=settings.schema_name) as engine:
             yield console, engine
-        finally:
-            engine.dispose()

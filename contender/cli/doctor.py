@@ -1,4 +1,4 @@
-"""`contender doctor`: what on this machine would keep Contender from running, and what to do about it."""
+"""`contender doctor`: what on this machine would keep Contender from running, with remedies."""
 
 import platform
 import shutil
@@ -10,14 +10,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from contender.console.command import told
+from contender.console.command import command_context
 from contender.console.findings import Finding, require_none_fails, show
 from contender.local import state
 from contender.vagrant import checks, facts
 from contender.vagrant.settings import load_vagrant_settings
 from core.config.settings import Settings, variable
 
-_STATE_GIB = 1  # a first run leaves about 100 MB; the rest is room to live
+_STATE_GIB = 1  # a first run stores about 100 MB; the rest is for later ones
 _GIB = 1024**3
 PORTS = {
     "api_port": "the API",
@@ -28,29 +28,29 @@ PORTS = {
 
 
 def laptop(settings: Settings) -> list[Finding]:
-    """What `contender up` would run into."""
+    """The checks of what `contender up` needs."""
     findings = [Finding("ok", f"Python {platform.python_version()} on {sys.platform}.")]
     if sys.platform == "win32":
         findings = [Finding("fails", "Contender does not run on Windows itself.", "In WSL it does.")]
     folder = next(parent for parent in (settings.home, *settings.home.parents) if parent.exists())
     free = shutil.disk_usage(folder).free / _GIB
-    findings.append(room(folder, free))
+    findings.append(disk(folder, free))
     stack = state.read(settings)
     if stack is not None and stack.processes:
-        return [*findings, Finding("ok", "Contender runs; its ports are its own: contender status")]
+        return [*findings, Finding("ok", "Contender runs, and uses its ports: contender status")]
     return [*findings, *(port(getattr(settings, name), what, variable(name)) for name, what in PORTS.items())]
 
 
-def room(folder: Path, free_gib: float) -> Finding:
-    """Whether the disk has room for the state."""
-    told = f"{free_gib:.1f} GiB are free in {folder}"
+def disk(folder: Path, free_gib: float) -> Finding:
+    """Whether the disk has space for the stored data."""
+    text = f"{free_gib:.1f} GiB are free in {folder}"
     if free_gib < _STATE_GIB:
-        return Finding("fails", f"{told}; {_STATE_GIB} is needed.", "Make room, or set CONTENDER_HOME to another disk.")
-    return Finding("ok", f"{told}.")
+        return Finding("fails", f"{text}; {_STATE_GIB} is needed.", "Free some, or set CONTENDER_HOME to another disk.")
+    return Finding("ok", f"{text}.")
 
 
 def port(number: int, what: str, name: str) -> Finding:
-    """Whether a port can be listened on."""
+    """Whether a service can listen on a port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -58,24 +58,24 @@ def port(number: int, what: str, name: str) -> Finding:
         except OSError as error:
             return Finding(
                 "fails",
-                f"Port {number}, which {what} needs, cannot be had: {error.strerror}.",
-                f"Set {name} to another.",
+                f"Port {number}, which {what} needs, cannot be used: {error.strerror}.",
+                f"Set {name} to another port.",
             )
     return Finding("ok", f"Port {number} is free for {what}.")
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
 
     @app.command()
     def doctor(
         vagrant: Annotated[
-            bool, typer.Option("--vagrant", help="Look at what `vagrant up` needs, before it downloads anything.")
+            bool, typer.Option("--vagrant", help="Check what `vagrant up` needs, before it downloads anything.")
         ] = False,
     ) -> None:
-        """Say what on this machine is in the way of `contender up`, or of `vagrant up`, with exit code 42."""
+        """Check what `contender up`, or `vagrant up`, needs of this machine. Exit code 42 when a check fails."""
         console = Console()
-        with told(console) as (settings, _):
+        with command_context(console) as (settings, _):
             findings = checks.check(facts.gather(), load_vagrant_settings()) if vagrant else laptop(settings)
             show(console, findings)
             require_none_fails(findings, "vagrant up" if vagrant else "contender up")

@@ -1,4 +1,4 @@
-"""The commands about the aliases' past: `contender history`, `rollback` and `unpin`, for any task, pushed ones too."""
+"""The commands about the moves of the aliases: `contender history`, `rollback` and `unpin`, for tasks of any kind."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,20 +13,33 @@ from rich.markup import escape
 from rich.table import Table
 
 from contender.cli.replay import ReplayName
-from contender.console.command import told
+from contender.console.command import command_context
 from core.config.settings import Settings
-from core.db.engine import connect
+from core.db.engine import open_engine
 from core.errors import RegistryUnreachableError
 from core.jobs.clock import Clock
+from training.ledger import history as ledger_history
 from training.ledger.entries import CHAMPION
 from training.ledger.history import Holder, LedgerLine
 
-_LARGEST_VERSION = 2**31 - 1
+_LARGEST_VERSION = 2**31 - 1  # of the column
+_ENDINGS = {
+    "made": "",
+    "external": "external",
+    "released": "unpinned",
+    "abandoned": "given up",
+    "unfinished": "not finished; the next job ends it",
+    "unrecorded": "external",
+}
+_NONE = "none"
+_WHEN, _ALIAS, _DECISION, _GAP = "when (UTC)", "alias", "decision", 2
+_WHO_WIDTH, _WHY_WIDTH = 12, 28
+"""The most columns of `who`, and the least of `why` before a move is broken into two lines."""
 
 
 def _reason(why: str) -> str:
     if not why.strip():
-        raise typer.BadParameter("the ledger wants a reason")
+        raise typer.BadParameter("the ledger needs a reason")
     return why
 
 
@@ -36,15 +49,14 @@ Who = Annotated[str, typer.Option("--who", help="Your name, for the ledger; else
 
 
 @dataclass(frozen=True)
-class _At:
+class _LedgerContext:
     """What these commands work with.
 
-    `name` is what the task is called in the ledger and in MLflow: its own name, or that of a replay; `typed` is what a
-    person types for it after a command.
+    `name` is what the task, or its replay, is called in the ledger and in MLflow; `argument` is how a command names it.
     """
 
     name: str
-    typed: str
+    argument: str
     console: Console
     settings: Settings
     clock: Clock
@@ -52,7 +64,7 @@ class _At:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     app.command()(history)
     app.command()(rollback)
     app.command()(unpin)
@@ -64,24 +76,24 @@ def history(
     replay: ReplayName = "",
 ) -> None:
     """Show every move of a task's aliases, the newest last: who moved what, when and why."""
-    from training.ledger import history as chronicle
-
-    with _at(task, replay) as at:
-        told = chronicle.read(at.engine, at.name, limit)
-        newer: tuple[chronicle.LedgerLine, ...] = ()
-        silence = ""
+    with _opened(task, replay) as at:
+        past = ledger_history.read(at.engine, at.name, limit)
+        newer: tuple[LedgerLine, ...] = ()
+        unreachable = ""
         try:
-            newer = chronicle.unrecorded(at.engine, at.settings, at.name)
+            newer = ledger_history.unrecorded(at.engine, at.settings, at.name)
         except RegistryUnreachableError as error:
-            silence = f"{error.problem} Moves made there since the last run of a job are not shown."
-        if told.earlier:
-            at.console.print(f"… {told.earlier:,} earlier: contender history {escape(at.typed)} --limit {limit * 10}")
-        if told.lines or newer:
-            at.console.print(table([*told.lines, *newer], at.console.width))
+            unreachable = f"{error.problem} Moves made there since the last run of a job are not shown."
+        if past.earlier:
+            command = f"contender history {escape(at.argument)} --limit {limit * 10}"
+            at.console.print(f"… {past.earlier:,} earlier: {command}")
+        if past.lines or newer:
+            at.console.print(table([*past.lines, *newer], at.console.width))
             at.console.print()
-        standing = chronicle.standing(at.engine, at.name, newer)
-        is_lost = standing.get(CHAMPION, (True, False))[0] is None and not replay
-        for sentence in [*now(at.typed, standing, is_lost=is_lost), *([silence] if silence else [])]:
+        current = ledger_history.standing(at.engine, at.name, newer)
+        is_lost = current.get(CHAMPION, (True, False))[0] is None and not replay
+        sentences = present(at.argument, current, is_lost=is_lost)
+        for sentence in [*sentences, *([unreachable] if unreachable else [])]:
             at.console.print(escape(sentence), highlight=False)
 
 
@@ -90,91 +102,71 @@ def rollback(
     why: Why,
     to: Annotated[
         int | None,
-        typer.Option(
-            "--to", min=1, max=_LARGEST_VERSION, help="A version; without it, the champion before the present one."
-        ),
+        typer.Option("--to", min=1, max=_LARGEST_VERSION, help="A version; without it, the previous champion."),
     ] = None,
     who: Who = "",
 ) -> None:
-    """Take the champion back to an earlier version and pin it there: no job moves it until `contender unpin`."""
+    """Move the champion back to an earlier version and pin it: no job moves it until `contender unpin`."""
     from training.ledger.rollback import roll_back
 
-    with _at(task, takes_replay=False) as at:
+    with _opened(task, takes_replay=False) as at:
         made = roll_back(at.engine, at.settings, task, at.clock, to=to, who=who or getuser(), why=why)
         now = f"{made.version} {made.contender}"
         if made.moved:
-            before = "none" if made.from_version is None else str(made.from_version)
-            said = f"The champion of {task}: {before} → {now}. The API follows within seconds."
+            before = _NONE if made.from_version is None else str(made.from_version)
+            text = f"The champion of {task}: {before} → {now}. The API follows within seconds."
         elif made.changed:
-            said = f"The champion of {task} stands on {now} already, and is to stay there."
+            text = f"The champion of {task} is {now} already; only the pin is new."
         else:
-            said = (
-                f"Nothing to do: the champion of {task} stands on {now} already. To another: contender rollback {task} "
+            text = (
+                f"Nothing to do: the champion of {task} is {now} already. To another: contender rollback {task} "
                 f'--to VERSION --why "…"; `contender history {task}` names them.'
             )
-        said += f' It is pinned: the gate leaves it alone until contender unpin {task} --why "…"'
-        at.console.print(escape(said), highlight=False)
+        text += f' It is pinned: the gate does not move it until contender unpin {task} --why "…"'
+        at.console.print(escape(text), highlight=False)
 
 
 def unpin(task: TaskName, why: Why, who: Who = "", replay: ReplayName = "") -> None:
-    """Let the gate move aliases again that were moved by hand. They stay where they stand until it does."""
+    """Let the gate move aliases again that a person moved. They stay where they are until it does."""
     from training.ledger.unpin import unpin as release
 
-    with _at(task, replay) as at:
+    with _opened(task, replay) as at:
         released = release(at.settings, at.name, at.clock, who=who or getuser(), why=why)
         at.console.print(f"Released: {', '.join(released)}." if released else "No alias was pinned.")
 
 
 @contextmanager
-def _at(task: str, replay: str = "", *, takes_replay: bool = True) -> Iterator[_At]:
-    """Console, settings, clock and database for a command about a task that there is, or about a replay of it."""
-    from contender.replay import store as replays
+def _opened(task: str, replay: str = "", *, takes_replay: bool = True) -> Iterator[_LedgerContext]:
+    """The frame of a command about a task, or about a replay of it. Raises NotFoundError where there is none."""
+    from contender.replay import store
     from training.override_commands import require_task
 
     console = Console()
-    with told(console) as (settings, clock):
-        name, typed = task, task
-        if not replay and takes_replay and any(one.name == task for one in replays.every(settings)):
-            replay, task = task, ""  # as pages and lines of a replay name it
+    with command_context(console) as (settings, clock):
+        name, argument = task, task
+        # The pages and log lines of a replay name its commands with its own name in the place of the task's.
+        if not replay and takes_replay and any(one.name == task for one in store.list_all(settings)):
+            replay, task = task, ""
         if task:
             require_task(settings.tasks, task)
         if replay:
-            found = replays.find(settings, replay, task)
+            found = store.find(settings, replay, task)
             settings, name = found.settings(settings), found.name
-            typed = f"{task} --replay {replay}" if task else name
-        engine = connect(settings.require_database_url(), schema=settings.schema_name)
-        try:
-            yield _At(name, typed, console, settings, clock, engine)
-        finally:
-            engine.dispose()
-
-
-_ENDINGS = {
-    "made": "",
-    "external": "external",
-    "released": "unpinned",
-    "abandoned": "given up",
-    "unfinished": "not finished; the next job ends it",
-    "unrecorded": "external",
-}
-_NOBODY = "none"
-
-
-_WHEN, _ALIAS, _DECISION, _GAP = "when (UTC)", "alias", "decision", 2
-_WHO_WIDTH, _WHY_WIDTH = 12, 28
-"""Who is folded at that width; why has at least that much before a move is broken into two lines."""
+            argument = f"{task} --replay {replay}" if task else name
+        with open_engine(settings.require_database_url(), schema=settings.schema_name) as engine:
+            yield _LedgerContext(name, argument, console, settings, clock, engine)
 
 
 def table(lines: Sequence[LedgerLine], width: int) -> Table:
-    """The moves in their order, one a row, for a terminal of `width` columns; times are UTC.
+    """The moves in their order, one a row, with times in UTC.
 
-    Where that is too narrow a move takes two lines: the alias stands below the time, the new version below the old.
+    Where `width` columns are too few, a move takes two lines: the alias below the time, the new version below the old.
     """
     whens = [_when(line) for line in lines]
     who_width = min(_WHO_WIDTH, max(len(line.who) for line in lines))
     alias_width = max(len(line.alias) for line in lines)
-    ways = [_way(line, " ") for line in lines]
-    taken = max(map(len, whens)) + alias_width + max(map(len, ways)) + len(_DECISION) + who_width + 5 * _GAP
+    moves = [_move(line, " ") for line in lines]
+    taken = max(map(len, whens)) + alias_width + max(map(len, moves)) + len(_DECISION) + who_width + 5 * _GAP
     is_narrow = taken + _WHY_WIDTH > width
     made = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
     made.add_column(f"{_WHEN}\n{_ALIAS}" if is_narrow else _WHEN, no_wrap=True)
@@ -187,52 +179,55 @@ def table(lines: Sequence[LedgerLine], width: int) -> Table:
     for when, line in zip(whens, lines, strict=True):
         number = "" if line.decision_id is None else str(line.decision_id)
         begin = [f"{when}\n{line.alias}"] if is_narrow else [when, line.alias]
-        cells = (*begin, _way(line, "\n" if is_narrow else " "), number, line.who, reason(line))
+        cells = (*begin, _move(line, "\n" if is_narrow else " "), number, line.who, reason(line))
         made.add_row(*map(escape, cells), style="yellow" if line.pins else None)
     return made
 
 
 def reason(line: LedgerLine) -> str:
-    """What came of a move, and why it was made.
+    """How a move ended, whether it pinned the alias, and why it was made.
 
-    The gate's own moves say their decision in the reason; a person's does not. `pinned`: the gate leaves alone from
-    there on what was moved.
+    The reason of the gate's own moves contains their decision already.
     """
-    told = line.decision if line.pins and line.decision else _ENDINGS[line.ending]
+    ending = line.decision if line.pins and line.decision else _ENDINGS[line.ending]
     pinned = ", pinned" if line.pins else ""
-    return f"{told}{pinned}: {line.why}" if told else line.why
+    return f"{ending}{pinned}: {line.why}" if ending else line.why
 
 
-def now(task: str, standing: Mapping[str, tuple[Holder | None, bool]], *, is_lost: bool) -> list[str]:
-    """What counts at present: who holds the aliases, what is pinned, and the way back where a champion is lost.
+def present(task: str, current: Mapping[str, tuple[Holder | None, bool]], *, is_lost: bool) -> list[str]:
+    """Sentences on the present state of the aliases, and how to restore a champion that was lost.
 
-    `task` as one types it after a command.
+    Args:
+        task: as a command names it.
+        current: by alias the version that has it, and whether it is pinned.
+        is_lost: whether the alias `champion` was removed from MLflow.
+
     """
-    if not standing:
+    if not current:
         return [f"No alias of {task} was ever moved: nothing was promoted yet."]
-    held = [f"{alias} {_named(holder)}{', pinned' if pinned else ''}" for alias, (holder, pinned) in standing.items()]
-    told = [f"Now: {'; '.join(sorted(held))}."]
+    held = [f"{alias} {_named(holder)}{', pinned' if pinned else ''}" for alias, (holder, pinned) in current.items()]
+    sentences = [f"Now: {'; '.join(sorted(held))}."]
     if is_lost:
-        told.append(
-            "champion_lost: the alias `champion` stands nowhere in MLflow. The API serves its last good copy. The way "
-            f'back: contender rollback {task} --why "…"'
+        sentences.append(
+            "champion_lost: MLflow has no alias `champion`. The API serves its last good copy. To restore it: "
+            f'contender rollback {task} --why "…"'
         )
-    if any(pinned for _, pinned in standing.values()):
-        told.append(f'The gate leaves alone what is pinned until: contender unpin {task} --why "…"')
-    return told
+    if any(pinned for _, pinned in current.values()):
+        sentences.append(f'The gate does not move a pinned alias until: contender unpin {task} --why "…"')
+    return sentences
 
 
 def _when(line: LedgerLine) -> str:
     return "not recorded yet" if line.at is None else f"{line.at:%Y-%m-%d %H:%M}"
 
 
-def _way(line: LedgerLine, gap: str) -> str:
-    if line.before == line.after:  # a pin was put on or taken off
+def _move(line: LedgerLine, gap: str) -> str:
+    if line.before == line.after:  # a pin was set or released
         return _named(line.after)
     return f"{_named(line.before)} →{gap}{_named(line.after)}"
 
 
 def _named(holder: Holder | None) -> str:
     if holder is None:
-        return _NOBODY
+        return _NONE
     return f"{holder.version} {holder.contender or '(not ours)'}"

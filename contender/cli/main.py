@@ -1,4 +1,4 @@
-"""The command `contender`: the one-command run, its status and its end, and each job by hand."""
+"""Contender: incremental and batch models compete on one stream of data; the best by evidence is served."""
 
 from typing import Annotated
 
@@ -14,18 +14,18 @@ from contender.cli import ledger as ledger_commands
 from contender.cli import replay as replay_command
 from contender.cli.summary import announcer, champions
 from contender.cluster import secrets
-from contender.console.command import told
+from contender.console.command import command_context
 from contender.console.progress import ProgressReporter
 from contender.local import runner, services, state
 from contender.local.pipeline import jobs, load_tasks, report_failures, run_all, run_task
 from core.config.settings import Settings
 from core.config.tasks import Task
-from core.db.engine import connect, migrate
+from core.db.engine import migrate, open_engine
 from core.errors import ConfigurationError
 from core.jobs.clock import Clock, parse_as_of
 from core.jobs.runner import exit_code
 
-NOT_RUNNING = 3  # as service scripts answer for a program that does not run
+NOT_RUNNING = 3  # as the status action of init scripts does for a program that does not run
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(tokens.app, name="token")
 app.add_typer(decision_commands.app, name="decision")
@@ -35,7 +35,7 @@ secrets.add_to(app)
 doctor.add_to(app)
 
 TaskName = Annotated[str, typer.Argument(help="Name of a file in the tasks folder, without .yaml.")]
-AsOf = Annotated[str | None, typer.Option("--as-of", help="An ISO date or instant to stand at instead of now.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="An ISO date or instant to take as now.")]
 
 
 @app.command()
@@ -46,15 +46,17 @@ def up(
     as_of: AsOf = None,
     accelerate: Annotated[
         float | None,
-        typer.Option("--accelerate", min=0, help="A demonstration: from --as-of on, a day every so many seconds."),
+        typer.Option("--accelerate", min=0, help="A demonstration: from --as-of on, a new day every so many seconds."),
     ] = None,
 ) -> None:
-    """Start PostgreSQL, MLflow and the services, run the loop for every task, and serve predictions."""
+    """Start PostgreSQL, MLflow and the services, run the pipeline for every task, and serve predictions."""
     console = Console()
-    with told(console) as (settings, clock):
+    with command_context(console) as (settings, clock):
         if accelerate is not None and (as_of is None or detach):
             missing = (
-                "goes without --detach: it stays in the foreground" if detach else "needs --as-of, where it begins"
+                "goes without --detach: it stays in the foreground"
+                if detach
+                else "needs --as-of, the day to begin with"
             )
             raise ConfigurationError(
                 f"--accelerate {missing}.", "For example: contender up --as-of 2005-01-03 --accelerate 5"
@@ -75,16 +77,16 @@ def up(
 def down() -> None:
     """Stop everything that `contender up` started. Nothing stored is lost."""
     console = Console()
-    with told(console) as (settings, _):
+    with command_context(console) as (settings, _):
         stopped = runner.down(settings)
         console.print("Everything is stopped; nothing is lost." if stopped else "Nothing was running.")
 
 
 @app.command()
 def status() -> None:
-    """Show what runs, where, and who the champions are. Exit code 3 when something does not run."""
+    """Show what runs, where, and the champions. Exit code 3 when something does not run."""
     console = Console()
-    with told(console) as (settings, _):
+    with command_context(console) as (settings, _):
         stack = state.read(settings)
         if stack is None:
             console.print("Nothing runs. Start with `make up`.")
@@ -92,7 +94,7 @@ def status() -> None:
         table = Table("service", "state", "where", box=None, pad_edge=False)
         rows = [("PostgreSQL", f"data in {settings.home}/postgres", _database_answers(stack.database_url))]
         rows += [
-            (service.title, stack.urls.get(service.name, ""), stack.runs(service.name)) for service in services.ALL
+            (service.label, stack.urls.get(service.name, ""), stack.runs(service.name)) for service in services.ALL
         ]
         for name, address, runs in rows:
             table.add_row(name, "[green]running[/green]" if runs else "[red]not running[/red]", escape(address))
@@ -109,9 +111,9 @@ def run(
     task: Annotated[str | None, typer.Argument(help="Name of a task; without it, every task.")] = None,
     as_of: AsOf = None,
 ) -> None:
-    """Take one task, or all, through the whole loop: ingestion, features, training, promotion."""
+    """Run the pipeline for one task, or all: ingestion, features, training, promotion."""
     console = Console()
-    with told(console) as (settings, clock):
+    with command_context(console) as (settings, clock):
         clock = _clock(as_of) or clock
         if task is not None:
             run_task(settings, _load(settings, task), clock, ProgressReporter(console))
@@ -126,17 +128,16 @@ def run(
 def migrate_database() -> None:
     """Bring the database's tables to this version (`contender up` does it by itself)."""
     console = Console()
-    with told(console) as (settings, _):
-        engine = connect(settings.require_database_url(), schema=settings.schema_name)
-        migrate(engine, schema=settings.schema_name)
-        engine.dispose()
+    with command_context(console) as (settings, _):
+        with open_engine(settings.require_database_url(), schema=settings.schema_name) as engine:
+            migrate(engine, schema=settings.schema_name)
         console.print("The database is up to date.")
 
 
 def _job_command(step: str, verb: str, help_text: str) -> None:
     def command(task: TaskName, as_of: AsOf = None) -> None:
         console = Console()
-        with told(console) as (settings, clock):
+        with command_context(console) as (settings, clock):
             report = jobs()[step](settings, _load(settings, task), _clock(as_of) or clock)
             console.print(escape(report.sentence()))
 
@@ -145,7 +146,7 @@ def _job_command(step: str, verb: str, help_text: str) -> None:
 
 _job_command("ingestion", "ingest", "Fetch what is new of a task's series.")
 _job_command("features", "features", "Build the task's dataset from what is stored.")
-_job_command("training", "train", "Walk every contender forward over new rows and register new versions.")
+_job_command("training", "train", "Backtest every contender on new rows (walk-forward) and register new versions.")
 _job_command("promotion", "promote", "Compare champion and challengers and move the aliases on evidence.")
 
 
@@ -160,11 +161,9 @@ def _clock(as_of: str | None) -> Clock | None:
 
 
 def _database_answers(url: str) -> bool:
-    engine = connect(url)
-    try:
-        with engine.connect():
-            return True
-    except sa.exc.OperationalError:
-        return False
-    finally:
-        engine.dispose()
+    with open_engine(url) as engine:
+        try:
+            with engine.connect():
+                return True
+        except sa.exc.OperationalError:
+            return False

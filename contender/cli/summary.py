@@ -1,4 +1,4 @@
-"""What a person reads when all is up: what the champions say, where to look, what to do next."""
+"""The text that is shown when everything is up: the champions' predictions, addresses, and what to do next."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,12 +18,12 @@ from core.config.task_files import display_path
 FIRST_ANSWER_SECONDS = 15.0
 SHOWN_MODELS = 3
 _TRAINING_VIEW = "?workflowType=machine_learning"
-"""Makes MLflow's page show models and runs rather than prompts and traces; its list of all models does not heed it."""
+"""Makes MLflow show models and runs rather than prompts and traces; its list of all models ignores it."""
 _TOMORROW_BESIDE = "`contender run` in another terminal or cron"
 
 
 def announcer(console: Console, *, detach: bool) -> Callable[[StartedServices], None]:
-    """What tells a person, once everything answers, what the champions say, where to look and what to do next."""
+    """The function that `runner.up` calls once every service answers."""
 
     def announce(services: StartedServices) -> None:
         api = services.urls["api"]
@@ -39,9 +39,9 @@ def announcer(console: Console, *, detach: bool) -> Callable[[StartedServices], 
 
 
 def champions(api_url: str, wait_seconds: float = 0.0) -> Table:
-    """What the champions say, as the API tells it: three short lines a task, readable on a narrow terminal.
+    """The champions' predictions from the API: three short lines a task, for a narrow terminal.
 
-    An API that has just started may not have loaded all champions; it is asked again for at most `wait_seconds`.
+    An API that has just started may not have loaded every champion yet: each is requested again for `wait_seconds`.
     """
     grid = Table.grid(padding=(0, 2))
     until = time.monotonic() + wait_seconds
@@ -49,8 +49,8 @@ def champions(api_url: str, wait_seconds: float = 0.0) -> Table:
         path = f"{api_url}{task['prediction']}"
         while (answer := requests.get(path, timeout=5)).status_code == 503 and time.monotonic() < until:
             time.sleep(0.25)
-        told = answer.json()
-        lines = [_said(told) if answer.ok else escape(told["detail"]), *alarms(task)]
+        content = answer.json()
+        lines = [_prediction(content) if answer.ok else escape(content["detail"]), *alarms(task)]
         grid.add_row(f"[bold]{task['name']}[/bold]", "\n".join(lines))
     for task in requests.get(f"{api_url}/info", timeout=5).json()["pushed_tasks"]:
         if task["alerts"]:
@@ -59,7 +59,7 @@ def champions(api_url: str, wait_seconds: float = 0.0) -> Table:
 
 
 def alarms(task: Mapping[str, Any]) -> list[str]:
-    """A line for each alert of a task, as the API tells of it."""
+    """A line for each alert of a task, from the API's answer."""
     return [
         f"[bold red]{one['alert']}[/bold red] {escape(one['problem'])}\n{escape(one['remedy'])}"
         for one in task["alerts"]
@@ -74,16 +74,22 @@ def _lines(
     detach: bool,
     today: date | None = None,
 ) -> list[str]:
-    """`tasks` says of each whether it has a champion; `admin_token` is the file that keeps it.
+    """The lines of the panel.
 
-    `today` is the day of a demonstration, whose days pass by themselves; None for the machine's.
+    Args:
+        urls: the address of each service.
+        tasks: for each task whether it has a champion.
+        admin_token: the file that keeps the token; None when `contender up` made none.
+        detach: whether the command returns.
+        today: the day of a demonstration; None for the machine's.
+
     """
     api, mlflow = urls["api"], urls["mlflow"]
     models = [name for name, is_served in tasks.items() if is_served][:SHOWN_MODELS]
     tomorrow = f"{'`contender run` tomorrow' if detach else _TOMORROW_BESIDE} takes in tomorrow's data."
     return [
-        *([] if today is None else [f"[bold]It is {today}[/bold] here, and the days pass by themselves.", ""]),
-        *_questions(api, tasks),
+        *([] if today is None else [f"[bold]It is {today}[/bold] here; the days pass by themselves.", ""]),
+        *_example_request(api, tasks),
         "[bold]Models that learn as you watch[/bold] (see the README)",
         f"  curl -s {urls['ingestion'].removeprefix('http://')}/next",
         "",
@@ -98,18 +104,18 @@ def _lines(
         *(
             [f"      {tomorrow}"]
             if today is None
-            else ["      `contender status` in another terminal says who serves."]
+            else ["      `contender status` in another terminal shows the champions."]
         ),
         "      Stop with `contender down`." if detach else "      Stop with Ctrl-C; nothing is lost.",
     ]
 
 
-def _questions(api: str, tasks: Mapping[str, bool]) -> list[str]:
+def _example_request(api: str, tasks: Mapping[str, bool]) -> list[str]:
     if not tasks:
         return []
-    asked = "/predictionForTomorrow" if "spy" in tasks else f"/tasks/{min(tasks)}/prediction"
-    title = "Tomorrow's prediction" if "spy" in tasks else "The next prediction"
-    return [f"[bold]{title}[/bold]", f"  curl {api}{asked}", ""]
+    path = "/predictionForTomorrow" if "spy" in tasks else f"/tasks/{min(tasks)}/prediction"
+    heading = "Tomorrow's prediction" if "spy" in tasks else "The next prediction"
+    return [f"[bold]{heading}[/bold]", f"  curl {api}{path}", ""]
 
 
 def _tasks(api_url: str) -> list[dict[str, Any]]:
@@ -117,13 +123,17 @@ def _tasks(api_url: str) -> list[dict[str, Any]]:
     return tasks
 
 
-def _said(told: dict[str, Any]) -> str:
-    is_direction, age = isinstance(told["prediction"], str), told["data_age_days"]
-    what = f"{told['prediction']}, P(UP) {told['confidence']:.3f}," if is_direction else f"{told['prediction']:.1f}"
+def _prediction(content: dict[str, Any]) -> str:
+    is_direction, age = isinstance(content["prediction"], str), content["data_age_days"]
+    what = (
+        f"{content['prediction']}, P(UP) {content['confidence']:.3f},"
+        if is_direction
+        else f"{content['prediction']:.1f}"
+    )
     return (
-        f"{what} for {told['target_date']}\n"
-        f"champion: {told['contender']}, version {told['model_version']}; "
-        f"beats the baseline: {told['beats_baseline']}\n"
-        f"data: {told['data_source']}, {age:,} {'day' if age == 1 else 'days'} old"
-        + (" (stale)" if told["stale"] else "")
+        f"{what} for {content['target_date']}\n"
+        f"champion: {content['contender']}, version {content['model_version']}; "
+        f"beats the baseline: {content['beats_baseline']}\n"
+        f"data: {content['data_source']}, {age:,} {'day' if age == 1 else 'days'} old"
+        + (" (stale)" if content["stale"] else "")
     )

@@ -1,8 +1,7 @@
-"""`python -m contender.cluster.backup`: both databases of a cluster as files, taken whole or not at all; the newest
-are kept.
+"""`python -m contender.cluster.backup`: dump both databases of a cluster, and keep the newest backups.
 
 A backup is a folder CONTENDER_HOME/backups/INSTANT with a file a database (pg_dump's custom format) and `backup.json`,
-which says what is in it, with digests. MLflow's artifacts are not in it; the models that hold an alias are, for
+which lists them with their digests. MLflow's artifacts are not in it; the models that have an alias are, because
 Contender's database has a copy of them.
 """
 
@@ -48,12 +47,12 @@ class Dump:
 
 
 def folder_of(settings: Settings) -> Path:
-    """Where an installation's backups lie."""
+    """The folder of an installation's backups."""
     return settings.home / "backups"
 
 
 def urls(settings: Settings) -> list[sa.URL]:
-    """Contender's database and MLflow's. Raises ConfigurationError when one of them is not named."""
+    """Contender's database and MLflow's. Raises ConfigurationError when a URL is not set."""
     if not settings.mlflow_backend_url:
         raise ConfigurationError(
             "MLflow's database is not known: MLFLOW_BACKEND_STORE_URI is not set.", "`contender secrets` makes it."
@@ -62,40 +61,44 @@ def urls(settings: Settings) -> list[sa.URL]:
 
 
 def take(settings: Settings, clock: Clock) -> Path:
-    """Makes a backup and returns its folder; removes all but the newest `KEPT`.
+    """Make a backup, whole or not at all, and remove all but the newest `KEPT`. Returns its folder.
 
-    Raises DatabaseUnreachableError when PostgreSQL does not answer, BusyError when another backup is at work, and
-    ContenderError when a dump fails otherwise; then there is no new backup, and the older ones are as they were. Each
-    database is dumped as it stood at one instant, MLflow's a little later than Contender's.
+    Each dump is of one instant; that of MLflow's database is a little later than Contender's.
+
+    Raises:
+        DatabaseUnreachableError: PostgreSQL does not answer.
+        BusyError: another backup runs.
+        ContenderError: a dump failed otherwise.
+
     """
     folder = folder_of(settings)
-    place = folder / f"{clock.now():%Y-%m-%dT%H-%M-%SZ}"
+    made = folder / f"{clock.now():%Y-%m-%dT%H-%M-%SZ}"
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
-        draft = folder / "draft"
+    with _only_one(folder):
+        draft = folder / "draft"  # renamed when it is whole: a name with an instant is a whole backup
         shutil.rmtree(draft, ignore_errors=True)
         try:
             draft.mkdir()
             dumps = [_dump(settings, url, draft) for url in urls(settings)]
-            made = {"made_at": clock.now().isoformat(), "code": settings.code_version}
-            (draft / CONTENTS).write_text(json.dumps({**made, "dumps": [asdict(dump) for dump in dumps]}, indent=2))
-            if place.exists():
-                raise BusyError(f"There is a backup {place.name} already.", "Take the next one in another second.")
-            draft.rename(place)
+            about = {"made_at": clock.now().isoformat(), "code": settings.code_version}
+            (draft / CONTENTS).write_text(json.dumps({**about, "dumps": [asdict(dump) for dump in dumps]}, indent=2))
+            if made.exists():
+                raise BusyError(f"There is a backup {made.name} already.", "Take the next one in another second.")
+            draft.rename(made)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        for old in [other for other in taken(settings) if other != place][: 1 - KEPT]:
+        for old in [other for other in taken(settings) if other != made][: 1 - KEPT]:
             shutil.rmtree(old)
-    return place
+    return made
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps other backups into this folder away. Raises BusyError when there is one."""
+def _only_one(folder: Path) -> Iterator[None]:
+    """Allow one backup into a folder at a time. Raises BusyError when there is another."""
     lock = InterProcessLock(folder / "lock")
     if not lock.acquire(blocking=False):
         lock.lockfile.close()
-        raise BusyError("Another backup is at work.", "Wait until it is done; then there is a new one.")
+        raise BusyError("Another backup runs.", "Wait until it is done; then there is a new one.")
     try:
         yield
     finally:
@@ -103,30 +106,30 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def taken(settings: Settings) -> list[Path]:
-    """The backups there are, oldest first."""
+    """The folders of the backups, oldest first."""
     return sorted(path.parent for path in folder_of(settings).glob(f"*Z/{CONTENTS}"))
 
 
 def chosen(settings: Settings, name: str | None) -> tuple[Path, list[Dump]]:
-    """A backup by its name (the newest, without one) and what is in it, once its files have proved whole.
+    """A backup by its name (the newest, without one), and its dumps, whose digests are compared.
 
-    Raises NotFoundError when there is none, IntegrityError when a file is not what was written.
+    Raises NotFoundError when there is no such backup, IntegrityError when a file is not what was written.
     """
-    there = {path.name: path for path in taken(settings)}
-    if not there or (name is not None and name not in there):
-        listed = f"There are: {', '.join(there)}." if there else "Take one: python -m contender.cluster.backup"
+    known = {path.name: path for path in taken(settings)}
+    if not known or (name is not None and name not in known):
+        listed = f"There are: {', '.join(known)}." if known else "Take one: python -m contender.cluster.backup"
         raise NotFoundError(f"There is no backup {name or 'at all'} in {folder_of(settings)}.", listed)
-    place = there[name or max(there)]
-    dumps = [Dump(**dump) for dump in json.loads((place / CONTENTS).read_text())["dumps"]]
+    folder = known[name or max(known)]
+    dumps = [Dump(**dump) for dump in json.loads((folder / CONTENTS).read_text())["dumps"]]
     for dump in dumps:
-        file = place / dump.file
+        file = folder / dump.file
         if not file.exists() or _sha256(file) != dump.sha256:
             raise IntegrityError(f"{file} is not what was backed up.", "Take another backup; nothing was restored.")
-    return place, dumps
+    return folder, dumps
 
 
 def address(url: sa.URL) -> str:
-    """A database as PostgreSQL's own programs take it, without the password, which any process list would show.
+    """The URL of a database for PostgreSQL's own programs, without the password, which any process list would show.
 
     >>> address(sa.make_url("postgresql+psycopg2://contender:secret@postgres:5432/contender"))
     'postgresql://contender@postgres:5432/contender'
@@ -136,7 +139,20 @@ def address(url: sa.URL) -> str:
 
 
 def postgres_run(settings: Settings, program: str, url: sa.URL, *arguments: str) -> str:
-    """Runs a program of PostgreSQL against a database and returns what it printed; the password is not shown."""
+    """Run a program of PostgreSQL against a database and return its output.
+
+    Args:
+        settings: pass on the environment.
+        program: such as `pg_dump`.
+        url: the database; its password goes into the environment.
+        arguments: of the program.
+
+    Raises:
+        DatabaseUnreachableError: PostgreSQL does not answer.
+        UnreachableError: the disk is full.
+        ContenderError: the program failed otherwise.
+
+    """
     done = subprocess.run(  # noqa: S603 (PostgreSQL's own)
         [binary(program), "--dbname", address(url), "--no-password", *arguments],
         capture_output=True,
@@ -144,15 +160,13 @@ def postgres_run(settings: Settings, program: str, url: sa.URL, *arguments: str)
         env=child_environment(settings, {"PGPASSWORD": str(url.password or ""), "PGCONNECT_TIMEOUT": "5"}),
     )
     if done.returncode:
-        told = " | ".join(done.stderr.strip().splitlines()[-3:])
-        if "No space left on device" in told:
-            raise UnreachableError(
-                "The disk of the backups is full.", "Give it more room; earlier ones are as they were."
-            )
-        if "connection to server" in told:
-            raise DatabaseUnreachableError(f"PostgreSQL did not answer {program}: {told}.", "It is tried again.")
+        output = " | ".join(done.stderr.strip().splitlines()[-3:])
+        if "No space left on device" in output:
+            raise UnreachableError("The disk of the backups is full.", "Enlarge it; earlier backups are unchanged.")
+        if "connection to server" in output:
+            raise DatabaseUnreachableError(f"PostgreSQL did not answer {program}: {output}.", "The job is tried again.")
         raise ContenderError(
-            f"{program} of {url.database} ended with {done.returncode}: {told}", "Earlier backups are as they were."
+            f"{program} of {url.database} ended with {done.returncode}: {output}", "Earlier backups are unchanged."
         )
     return done.stdout
 
@@ -169,10 +183,10 @@ def _sha256(path: Path) -> str:
 
 
 def run(settings: Settings) -> str:
-    """Takes a backup, and says how large it is."""
-    place = take(settings, SystemClock())
-    size = sum(file.stat().st_size for file in place.iterdir())
-    return f"backup {place.name}: {size / 1e6:.1f} MB; {len(taken(settings))} are kept"
+    """Take a backup, and report its size."""
+    made = take(settings, SystemClock())
+    size = sum(file.stat().st_size for file in made.iterdir())
+    return f"backup {made.name}: {size / 1e6:.1f} MB; {len(taken(settings))} are kept"
 
 
 if __name__ == "__main__":

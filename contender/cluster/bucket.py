@@ -1,6 +1,6 @@
-"""`python -m contender.cluster.bucket`: makes the S3 bucket that MLflow keeps artifacts in, where there is none.
+"""`python -m contender.cluster.bucket`: create the S3 bucket in which MLflow keeps artifacts, where there is none.
 
-Where S3 is and who asks it stand in the AWS_… variables that every client of S3 reads.
+The address of S3 and the credentials are in the AWS_… variables that every client of S3 reads.
 """
 
 import sys
@@ -34,7 +34,13 @@ def bucket_of(address: str) -> str:
 
 
 def run(settings: Settings) -> str:
-    """Makes the bucket. Raises UnreachableError while S3 does not answer: it may be starting."""
+    """Create the bucket.
+
+    Raises:
+        UnreachableError: S3 does not answer; it may be starting.
+        ConfigurationError: S3 refused, or the address names no bucket.
+
+    """
     name = bucket_of(settings.mlflow_artifacts)
     client = boto3.client("s3", config=_SHORT)
     try:
@@ -44,15 +50,16 @@ def run(settings: Settings) -> str:
             if _code(error) != _ABSENT:
                 raise
             client.create_bucket(Bucket=name)
-            return f"the bucket {name} is made"
+            return f"the bucket {name} is created"
     except ClientError as error:
         if _code(error) != _OURS:
             raise ConfigurationError(
-                f"S3 refused the bucket {name}: {error}.", "See the AWS_… variables, and what they may do."
+                f"S3 refused the bucket {name}: {error}.",
+                "Check the AWS_… variables, and the permissions of their user.",
             ) from None
     except BotoCoreError as error:
-        raise UnreachableError(f"S3 did not answer: {error}.", "It is asked again.") from None
-    return f"the bucket {name} is there"
+        raise UnreachableError(f"S3 did not answer: {error}.", "The job is tried again.") from None
+    return f"the bucket {name} exists"
 
 
 def _code(error: ClientError) -> str:

@@ -1,6 +1,6 @@
-"""`python -m contender.cluster.predict`: asks the API for the prediction of every task, which stores it as any answer.
+"""`python -m contender.cluster.predict`: request the prediction of every task from the API, which stores it.
 
-So there is a prediction for each session, whether anybody asked or not; a date counts once per version.
+So there is a prediction for each session, even if no client requested one. Each date counts once per version.
 """
 
 import sys
@@ -16,39 +16,38 @@ from core.logs import get_log
 WAIT_SECONDS = 120
 
 
-def ask(services: ServiceClient, task: str) -> str:
-    """What the API predicts of a task, in a sentence. Raises UnreachableError while it has no champion."""
-    status, told = services.ask("GET", f"{services.api}/tasks/{task}/prediction", may_be_absent=True)
+def request_prediction(services: ServiceClient, task: str) -> str:
+    """The API's prediction for a task, as a sentence. Raises UnreachableError while the task has no champion."""
+    status, answer = services.request("GET", f"{services.api}/tasks/{task}/prediction", may_be_absent=True)
     if status == NOT_FOUND:
         raise NotFoundError(
-            f"{services.api} knows no task {task}.", "See that the job and the API have the same tasks."
+            f"{services.api} knows no task {task}.", "Check that the job and the API have the same task files."
         )
     return (
-        f"{task} {told['target_date']}: {told['prediction']} by version {told['model_version']} ({told['contender']})"
+        f"{task} {answer['target_date']}: {answer['prediction']} "
+        f"by version {answer['model_version']} ({answer['contender']})"
     )
 
 
 def run(settings: Settings) -> str:
-    """Asks for each task in turn; one that fails keeps none from its turn, and the first failure is raised.
-
-    An API that is not there yet, or has no champion yet, has two minutes.
-    """
+    """Request the prediction of each task in turn; raise the first failure after all were tried."""
     services = ServiceClient.of(settings)
-    said: list[str] = []
+    done: list[str] = []
     failures: list[ContenderError] = []
     names = task_names(settings.tasks)
     if not names:
-        raise NotFoundError(f"There is no task in {settings.tasks}.", "See that CONTENDER_TASKS is right.")
+        raise NotFoundError(f"There is no task in {settings.tasks}.", "Check CONTENDER_TASKS.")
     for task in names:
         try:
-            said.append(patiently(0 if failures else WAIT_SECONDS)(ask, services, task))
+            # The API may still be starting: the first failing task waits for it, the others need not wait again.
+            done.append(patiently(0 if failures else WAIT_SECONDS)(request_prediction, services, task))
         except ContenderError as error:
             failures.append(error)
-    if failures and said:
-        get_log("contender.cluster.predict").info("; ".join(said))
+    if failures and done:
+        get_log("contender.cluster.predict").info("; ".join(done))
     if failures:
         raise failures[0]
-    return "; ".join(said)
+    return "; ".join(done)
 
 
 if __name__ == "__main__":

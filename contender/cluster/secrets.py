@@ -1,6 +1,6 @@
-"""`contender secrets`: passwords, tokens and certificate of a cluster, made once, in a file that only its owner reads.
+"""`contender secrets`: passwords, tokens and certificate of a cluster, in a file that only its owner can read.
 
-What is in the file is never made anew: it is in use. What a newer Contender needs besides is added to it.
+What is in the file is in use, so it is never replaced; what a newer release needs besides is added to it.
 """
 
 import secrets as randomness
@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from rich.console import Console
 from rich.markup import escape
 
-from contender.console.command import told
+from contender.console.command import command_context
 from core.auth.tokens import new_secret
 from core.errors import ConfigurationError
 from core.files import write_atomically
@@ -26,16 +26,16 @@ from core.jobs.clock import Clock, SystemClock
 NAME, TLS, S3, REDIS = NAMES = ("contender-secrets", "contender-tls", "contender-s3", "contender-redis")
 FILE = "cluster-secrets.yaml"
 HOST = "contender.localhost"
-"""By which the ingress is called."""
+"""The host name of the ingress."""
 _ABOUT = """\
-# Made by `contender secrets`. Whoever reads this file can do anything to the cluster's data: keep it out of git.
+# Made by `contender secrets`. These secrets give full access to the cluster's data: keep the file out of git.
 """
 
 Manifest = dict[str, Any]
 
 
 def manifests(namespace: str, clock: Clock) -> list[Manifest]:
-    """Kubernetes Secrets with new passwords, new tokens and a new certificate."""
+    """Kubernetes Secrets with new passwords, new tokens and a new self-signed certificate."""
     superuser, password, models, artifacts, counts = (randomness.token_urlsafe(24) for _ in range(5))
     values = {
         "POSTGRES_PASSWORD": superuser,
@@ -62,16 +62,16 @@ def _secret(name: str, namespace: str, kind: str, values: dict[str, str]) -> Man
 
 
 def ensure(path: Path, namespace: str, clock: Clock) -> bool:
-    """Makes the file, or adds to it what it lacks. Returns whether it had to: what is in use is never replaced."""
+    """Make the file, or add to it what it lacks. Returns whether it was written."""
     kept = _read(path) if path.exists() else []
-    there = {one["metadata"]["name"]: one for one in kept}
+    present = {secret["metadata"]["name"]: secret for secret in kept}
     needed = manifests(namespace, clock)
     whole = [
         {**new, **old, "stringData": {**new["stringData"], **old["stringData"]}}
         for new in needed
-        for old in (there.get(new["metadata"]["name"], new),)
+        for old in (present.get(new["metadata"]["name"], new),)
     ]
-    whole += [one for name, one in there.items() if name not in {new["metadata"]["name"] for new in needed}]
+    whole += [old for name, old in present.items() if name not in {new["metadata"]["name"] for new in needed}]
     if whole == kept:
         path.chmod(0o600)
         return False
@@ -82,12 +82,12 @@ def ensure(path: Path, namespace: str, clock: Clock) -> bool:
 
 def _read(path: Path) -> list[Manifest]:
     problem = ConfigurationError(
-        f"{path} is not as `contender secrets` wrote it.",
-        "Put it back; the cluster's own Secrets hold the same values.",
+        f"{path} was not written by `contender secrets`, or was changed since.",
+        "Restore it; the cluster's own Secrets hold the same values.",
     )
     try:
-        kept = [one for one in yaml.safe_load_all(path.read_text()) if one]
-        if not all(one["metadata"]["name"] and one["stringData"] for one in kept):
+        kept = [secret for secret in yaml.safe_load_all(path.read_text()) if secret]
+        if not all(secret["metadata"]["name"] and secret["stringData"] for secret in kept):
             raise problem
     except (yaml.YAMLError, KeyError, TypeError):
         raise problem from None
@@ -95,7 +95,7 @@ def _read(path: Path) -> list[Manifest]:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
 
     @app.command()
     def secrets(
@@ -104,10 +104,10 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Print the Secrets of a cluster, made at the first call: contender secrets | kubectl apply -f -"""
         console, notes = Console(), Console(stderr=True)
-        with told(notes) as (settings, _):
+        with command_context(notes) as (settings, _):
             path = settings.home / FILE
             made = ensure(path, namespace, SystemClock())
-            kept = [one for one in _read(path) if only in (None, one["metadata"]["name"])]
+            kept = [secret for secret in _read(path) if only in (None, secret["metadata"]["name"])]
             if not kept:
                 raise ConfigurationError(f"There is no Secret {only!r}.", f"There are {', '.join(NAMES)}.")
             notes.print(escape(f"{'Made, and kept' if made else 'Kept'} in {path}; only you can read it."))
@@ -116,14 +116,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 VALID_DAYS = 825
-"""What browsers and Apple's systems accept at most of a certificate that was put in by hand."""
+"""The most that Apple's systems accept of a certificate that was installed by hand."""
 
 
 def self_signed(host: str, clock: Clock) -> tuple[str, str]:
-    """A certificate for a host name and its key (EC P-256), both in PEM. It is valid from an hour ago."""
+    """A self-signed certificate for a host name, and its key (EC P-256), both in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    begin = clock.now() - timedelta(hours=1)
+    begin = clock.now() - timedelta(hours=1)  # for clients whose clock is behind
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

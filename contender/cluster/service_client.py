@@ -1,4 +1,4 @@
-"""The three services of an installation, as a job asks them: what they answer, or an error that a scheduler knows."""
+"""A client of an installation's three services, whose failures are errors with the exit code for a scheduler."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ _REFUSED = (400, 409, 413, 422)
 
 @dataclass(frozen=True)
 class ServiceClient:
-    """The three services, by what was told of them."""
+    """The addresses of the three services, and the token for requests that need one."""
 
     ingestion: str
     features: str
@@ -26,7 +26,7 @@ class ServiceClient:
 
     @classmethod
     def of(cls, settings: Settings) -> "ServiceClient":
-        """Where the settings say that they are; on this machine, where nothing is said."""
+        """The addresses in the settings; where one is not set, this machine."""
         here = "http://127.0.0.1:{}"
         return cls(
             settings.ingestion_url or here.format(settings.ingestion_port),
@@ -36,38 +36,54 @@ class ServiceClient:
         )
 
     def await_all(self, seconds: float) -> None:
-        """Returns when all three are there; raises UnreachableError when one is not, after so long."""
+        """Return when all three answer; raise UnreachableError when one does not within the time."""
         for url in (self.ingestion, self.features, self.api):
-            patiently(seconds)(self.ask, "GET", f"{url}/health/live")
+            patiently(seconds)(self.request, "GET", f"{url}/health/live")
 
-    def ask(
+    def request(
         self, method: str, url: str, body: dict[str, Any] | None = None, *, may_be_absent: bool = False
     ) -> tuple[int, dict[str, Any]]:
-        """The status and the answer, where it is one; raises what a scheduler should know."""
+        """Send a request, and return the HTTP status and the JSON object of the answer.
+
+        Args:
+            method: of HTTP.
+            url: of the endpoint.
+            body: sent as JSON.
+            may_be_absent: whether 404 is an answer rather than an error.
+
+        Raises:
+            UnreachableError: no answer, or one that may be another on the next try (5xx, 429).
+            DataRefusedError: the service refused the body.
+            NotFoundError: 404.
+            ConfigurationError: any other status, such as that for a missing token.
+
+        """
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
             response = requests.request(method, url, json=body, headers=headers, timeout=_SECONDS)
-            told = response.json() if response.content else _wait(response)
+            answer = response.json() if response.content else _empty(response)
         except (requests.RequestException, ValueError) as error:
-            raise UnreachableError(f"{url} did not answer: {error}.", "It is asked again.") from None
+            raise UnreachableError(f"{url} did not answer: {error}.", "It is tried again.") from None
         status = response.status_code
-        if not isinstance(told, dict):
-            raise UnreachableError(f"{url} answered {status} with what is no answer of ours.", "It is asked again.")
+        if not isinstance(answer, dict):
+            raise UnreachableError(
+                f"{url} answered {status} with something else than a JSON object.", "It is tried again."
+            )
         if status == NOT_FOUND and not may_be_absent:
-            raise NotFoundError(f"{url} answered 404: {told.get('detail', '')}", "See that its address is right.")
+            raise NotFoundError(f"{url} answered 404: {answer.get('detail', '')}", "Check its address.")
         if status >= _SERVER or status == _TOO_MANY:
-            raise UnreachableError(f"{url} answered {status}: {told.get('detail', '')}", "It is asked again.")
+            raise UnreachableError(f"{url} answered {status}: {answer.get('detail', '')}", "It is tried again.")
         if status in _REFUSED:
-            raise DataRefusedError(f"{url} refused what was sent: {told.get('detail', '')}")
+            raise DataRefusedError(f"{url} refused what was sent: {answer.get('detail', '')}")
         if status not in (200, 201, NO_CONTENT, NOT_FOUND):
             raise ConfigurationError(
-                f"{url} answered {status}: {told.get('detail', '')}",
-                "See that CONTENDER_TRAINER_TOKEN is a live token.",
+                f"{url} answered {status}: {answer.get('detail', '')}",
+                "Check that CONTENDER_TRAINER_TOKEN is a token that is not revoked.",
             )
-        return status, told
+        return status, answer
 
 
-def _wait(response: requests.Response) -> dict[str, Any]:
-    """What an empty answer says: how long to wait, where it does."""
+def _empty(response: requests.Response) -> dict[str, Any]:
+    """The content of an answer without a body: `wait_seconds` from the header Retry-After, where there is one."""
     seconds = response.headers.get("Retry-After", "")
     return {"wait_seconds": int(seconds)} if seconds.isdigit() else {}

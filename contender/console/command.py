@@ -1,4 +1,4 @@
-"""What every command is wrapped in: settings and clock for it; its errors told in words and made exit codes."""
+"""The frame of every command: its settings and clock, and its errors as messages with exit codes."""
 
 import signal
 from collections.abc import Iterator
@@ -17,8 +17,11 @@ from core.logs import configure_logs
 
 
 @contextmanager
-def told(console: Console) -> Iterator[tuple[Settings, Clock]]:
-    """Settings and clock for a command. What Contender cannot explain passes as it is: a fault of ours."""
+def command_context(console: Console) -> Iterator[tuple[Settings, Clock]]:
+    """Settings and clock for a command; an expected error is printed and ends it with the exit code of its kind.
+
+    An error without an explanation passes with its traceback: it is a bug.
+    """
     try:
         settings = load_settings()
         configure_logs(settings.log_format)

@@ -1,4 +1,4 @@
-"""What a check of a machine found: in order, doubtful or in the way, with what to do about it."""
+"""The findings of a check of a machine: ok, a warning, or a failure, each with its remedy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _COLOUR = {"ok": "green", "warning": "yellow", "fails": "red"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: `what` says how it is, `remedy` what to do."""
+    """The result of one check: `what` was found, and the `remedy`."""
 
     level: Literal["ok", "warning", "fails"]
     what: str
@@ -23,21 +23,21 @@ class Finding:
 
 
 def show(console: Console, findings: Sequence[Finding]) -> None:
-    """Prints a line for each, the remedy below it."""
+    """Print a line for each finding, with the remedy below it."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for finding in findings:
-        told = escape(finding.what) + (f"\n  {escape(finding.remedy)}" if finding.remedy else "")
-        grid.add_row(f"[{_COLOUR[finding.level]}]{finding.level}[/{_COLOUR[finding.level]}]", told)
+        text = escape(finding.what) + (f"\n  {escape(finding.remedy)}" if finding.remedy else "")
+        grid.add_row(f"[{_COLOUR[finding.level]}]{finding.level}[/{_COLOUR[finding.level]}]", text)
     console.print(grid)
 
 
 def require_none_fails(findings: Sequence[Finding], purpose: str) -> None:
-    """Raises ConfigurationError when something is in the way of the purpose."""
+    """Raise ConfigurationError when a check failed that the purpose, such as `vagrant up`, depends on."""
     failing = sum(finding.level == "fails" for finding in findings)
     if failing:
         raise ConfigurationError(
             f"{purpose} will not work here: {failing} of {len(findings)} checks {'fails' if failing == 1 else 'fail'}.",
-            "What to do stands below each.",
+            "The remedy is below each of them.",
         )

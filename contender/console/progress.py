@@ -1,4 +1,4 @@
-"""What a person sees while the loop runs: a line per step, with what it did and how long it took."""
+"""Progress on the terminal: a line per step, with what it did and how long it took."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,42 +13,42 @@ _SECONDS_WIDTH = 8
 
 
 class ProgressReporter:
-    """Prints progress to a console: a spinner while a step runs on a terminal, then one line that stays."""
+    """Prints progress to a console: on a terminal a spinner while a step runs, then a line for the finished step."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.before_step: Callable[[], None] = lambda: None
 
     def heading(self, text: str) -> None:
-        """A line that opens a group of steps."""
+        """Print a line above a group of steps."""
         self.console.print(f"\n[bold]{escape(text)}[/bold]")
 
     def note(self, text: str) -> None:
-        """A line beside the steps."""
+        """Print a line between the steps."""
         self.console.print(f"[dim]·[/dim] {escape(text)}")
 
     def failure(self, problem: str, remedy: str) -> None:
-        """What went wrong, and what to do."""
+        """Print an error and its remedy."""
         self.console.print(f"[red]{escape(problem)}[/red]")
         if remedy:
             self.console.print(f"  {escape(remedy)}")
 
     @contextmanager
     def step(self, name: str) -> Iterator[Callable[[str], None]]:
-        """Times a block. The block calls what it is given with a sentence that says what was done."""
+        """Time a block and print its line; the block passes sentences on what it did to the yielded function."""
         self.before_step()
-        said: list[str] = []
+        sentences: list[str] = []
         started = perf_counter()
         try:
             with self.console.status(f"{name} …", spinner="dots"):
-                yield said.append
+                yield sentences.append
         except BaseException:
             self.console.print(f"[red]✗[/red] {name}")
             raise
-        self._line(name, " ".join(said), perf_counter() - started)
+        self._line(name, " ".join(sentences), perf_counter() - started)
 
     def _line(self, name: str, sentence: str, seconds: float) -> None:
-        """The time stands before the sentence, so that a wrapped sentence stays in its own column."""
+        # The sentence comes last, so that it wraps within its own column.
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=1)
         grid.add_column(width=_NAME_WIDTH, no_wrap=True)

@@ -6,34 +6,33 @@ from typing import Any, Self
 
 
 class Stopped(BaseException):
-    """Somebody pressed Ctrl-C or sent SIGTERM."""
+    """SIGINT (Ctrl-C) or SIGTERM was received."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.exit_code = 128 + number
-        """As a shell says it of a program that a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
+        """As a shell reports a program that a signal ended: 130 for SIGINT, 143 for SIGTERM."""
 
 
 class Interrupts:
-    """While entered, SIGINT and SIGTERM raise Stopped wherever the main thread is.
-
-    An exception raised inside a finaliser or a library's callback is swallowed by Python; the wish is remembered all
-    the same, so that `check` at the next step ends the run, and a second Ctrl-C works as the first.
-    """
+    """A context in which SIGINT and SIGTERM raise Stopped in the main thread."""
 
     def __init__(self) -> None:
         self.requested: int | None = None
-        """The number of the signal that came last."""
+        """The number of the last signal."""
         self._ignored = False
         self._before: dict[signal.Signals, Any] = {}
 
     def check(self) -> None:
-        """Raises Stopped when a signal came and was not heeded."""
+        """Raise Stopped when a signal was received.
+
+        To be called between steps: Python swallows an exception that is raised in a finaliser or a library's callback.
+        """
         if self.requested is not None and not self._ignored:
             raise Stopped(self.requested)
 
     def ignore(self) -> None:
-        """From now on signals change nothing: the services are being stopped."""
+        """Ignore signals from now on, as while the services are stopped."""
         self._ignored = True
 
     def __enter__(self) -> Self:

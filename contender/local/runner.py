@@ -169,7 +169,7 @@ def _start(
         done(f"data in {settings.home.name}/postgres")
     # The jobs take seconds to import, during which this process would only wait for MLflow.
     imports = threading.Thread(target=jobs, name="imports", daemon=True)
-    with progress.step(MLFLOW.title) as done:
+    with progress.step(MLFLOW.label) as done:
         found.start(MLFLOW, settings)
         imports.start()
         address = found.wait(MLFLOW)
@@ -179,13 +179,13 @@ def _start(
         found.start(service, settings)
     failures = run_all(settings, loaded, clock, progress)
     progress.heading("serving")
-    with progress.step(API.title) as done:
+    with progress.step(API.label) as done:
         found.start(API, settings)
         done(found.wait(API))
     missing: dict[str, ContenderError] = {}
     for service in _OPTIONAL:
         try:
-            with progress.step(service.title) as done:
+            with progress.step(service.label) as done:
                 done(found.wait(service))
         except ContenderError as error:
             progress.failure(error.problem, error.remedy)
@@ -228,7 +228,7 @@ def _supervise(
 ) -> None:
     """Wait until the API ends or a signal comes; report each other service that ends, and go on without it."""
     notes = {MLFLOW.name: _WITHOUT_MLFLOW}
-    notes |= {service.name: f"{service.title}: the service has ended; the others go on." for service in _OPTIONAL}
+    notes |= {service.name: f"{service.label}: the service has ended; the others go on." for service in _OPTIONAL}
     watched = {name: started.processes[name] for name in notes if name not in started.missing}
     api = started.processes[API.name]
     while api.alive():

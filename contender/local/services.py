@@ -20,7 +20,7 @@ class ServiceSpec:
     """One row of the table. `name` is also that of its settings, of its log and of its entry in `services.json`."""
 
     name: str
-    title: str
+    label: str
     phrase: str
     """As it is called within a sentence."""
     command: Callable[[Settings], list[str]]

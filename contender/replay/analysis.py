@@ -1,4 +1,4 @@
-"""What a replay has shown: who held the title and why, and what each way of choosing a champion would have cost."""
+"""What a replay has shown: the champions, and the loss that each policy for choosing a champion would have had."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,27 +7,20 @@ from datetime import date
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import distinct_on
 
-from contender.replay import champions as replay_title
-from contender.replay import rules as replay_rules
-from contender.replay import store as replays
+from contender.replay import champion_predictions, champions, rules, store
 from contender.replay.champions import ChampionChange
-from contender.replay.setup import ReplayWorkspace, nights_done
+from contender.replay.setup import ReplayWorkspace, finished_sessions
 from core.config.tasks import Task
-from core.db.engine import reachable
-from core.db.pipeline_tables import decisions as decided_table
-from core.db.pipeline_tables import predictions
+from core.db.engine import connection, fetch_all
+from core.db.pipeline_tables import decisions as decisions_table
 from core.jobs.calendars import final_at
 from features.arrays import Floats
 from training.evaluation import losses as scoring
 from training.evaluation.predictions import scoreboard, scored
 from training.ledger import decisions
 from training.ledger.decisions import Decision
-from training.ledger.entries import CHAMPION
-from training.reports import diagnostics as faults
-from training.reports import explanations as wording
-from training.reports import next_steps as outlook
+from training.reports import diagnostics, explanations, next_steps
 from training.reports.diagnostics import Fault
 
 SERVED = "served"
@@ -35,7 +28,7 @@ SERVED = "served"
 
 @dataclass(frozen=True)
 class Policy:
-    """A way to choose who answers: its loss on every row, and how often the one who answers changed."""
+    """A way to choose the champion: its loss on every row, and how often its champion changed."""
 
     name: str
     losses: Floats
@@ -49,49 +42,64 @@ class Policy:
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """All of it. `days` are the target dates on which every way is scored, and `ways` begin with what was served.
+    """The result of a replay.
 
-    `standing` says in words what the last of the decisions came to, `faults` who did not stand for the title then.
+    Attributes:
+        task: under the replay's name.
+        series: the stored series that was replayed.
+        source: where it came from.
+        sessions: how many were run.
+        first_session: the date of the first one.
+        last_session: the date of the last one.
+        decided: the number of decisions of each kind.
+        changes: every change of the champion.
+        days: the target dates on which all policies are scored.
+        policies: what was served comes first, the baseline second; empty while no prediction has its label.
+        contenders: the mean loss of each contender on those dates.
+        last_decision: an explanation of it, in sentences.
+        faults: contenders that were not eligible then, and why.
+
     """
 
     task: Task
     series: str
     source: str
-    nights: int
-    first_night: date
-    last_night: date
+    sessions: int
+    first_session: date
+    last_session: date
     decided: Mapping[str, int]
     changes: tuple[ChampionChange, ...]
     days: tuple[date, ...]
-    ways: tuple[Policy, ...]
+    policies: tuple[Policy, ...]
     contenders: Mapping[str, float]
-    standing: str = ""
+    last_decision: str = ""
     faults: tuple[Fault, ...] = ()
 
     @property
     def data(self) -> str:
-        """Which series, and from where."""
+        """The series, and its source where that is named differently."""
         return self.series if self.source == self.series else f"{self.series} ({self.source})"
 
     @property
-    def in_words(self) -> str:
-        """Which data, how long, and how often the title changed hands."""
-        return f"{self.nights:,} nights of {self.data}, {self.first_night} to {self.last_night}; {self._changed}"
+    def summary(self) -> str:
+        """The data, how many sessions, and how often the champion changed."""
+        extent = f"{self.first_session} to {self.last_session}"
+        return f"{self.sessions:,} sessions of {self.data}, {extent}; {self._changed}"
 
     @property
     def _changed(self) -> str:
         if not self.changes:
-            return "nobody took the title."
-        handed = replay_title.handed_on(self.changes)
-        by_hand = sum(change.by_hand for change in handed)
-        if not handed:
-            return "the title never changed hands."
-        of_them = "" if not by_hand else ", by hand" if by_hand == len(handed) else f", {times(by_hand)} by hand"
-        return f"the title changed hands {times(len(handed))}{of_them}."
+            return "no contender became champion."
+        changed = champions.contender_changes(self.changes)
+        by_hand = sum(change.by_hand for change in changed)
+        if not changed:
+            return "the champion never changed."
+        of_them = "" if not by_hand else ", by hand" if by_hand == len(changed) else f", {times(by_hand)} by hand"
+        return f"the champion changed {times(len(changed))}{of_them}."
 
     @property
     def champion(self) -> str | None:
-        """Who has the title after the last night."""
+        """The champion after the last session."""
         return self.changes[-1].to_contender if self.changes else None
 
 
@@ -104,118 +112,104 @@ def times(count: int) -> str:
     return {0: "at no time", 1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
-def read(engine: sa.Engine, place: ReplayWorkspace) -> ReplayResult:
-    """Reads what the nights have stored, as of the last of them.
-
-    The ways have no rows while no answer of the champion has its label.
-    """
-    task, series = place.task, place.standing.series
-    done = nights_done(engine, task)
-    changes = replay_title.read(engine, task)
-    answered = _answers(engine, task)
-    as_of = final_at(task, max(done))
-    board = scoring.paired(scored(task, scoreboard(engine, task, series, as_of)), list(task.contenders))
-    rows = board.join(answered, on="target_date", how="left", maintain_order="left")
-    begin = _first_answered(rows)
+def read(engine: sa.Engine, workspace: ReplayWorkspace) -> ReplayResult:
+    """Read what the sessions have stored, as of the last of them."""
+    task, active = workspace.task, workspace.active
+    done = finished_sessions(engine, task)
+    predicted = champion_predictions.read(engine, task.name)
+    changes = champions.read(engine, task, predicted)
+    board = scored(task, scoreboard(engine, task, active.series, final_at(task, max(done))))
+    # The first prediction of a date is the one that was served; a rollback may have added another since.
+    first = predicted.unique("target_date", keep="first", maintain_order=True)
+    rows = scoring.paired(board, list(task.contenders)).join(
+        first.select("target_date", "answer", "holder"), on="target_date", how="left", maintain_order="left"
+    )
+    begin = _first_predicted(rows)
     last = decisions.newest(engine, task.name)
-    with reachable(), engine.connect() as connection:
-        begun = replays.begun(connection, task.name) or {}
-    days, ways, means = _ways(task, rows, begin, _served(changes)) if begin else ((), (), {})
+    with connection(engine) as opened:
+        options = store.stored_options(opened, task.name) or {}
+    days, policies, means = _policies(task, rows, begin, _served(changes)) if begin else ((), (), {})
     return ReplayResult(
         task=task,
-        series=series,
-        source=place.standing.source,
-        nights=len(done),
-        first_night=min(done),
-        last_night=max(done),
+        series=active.series,
+        source=active.source,
+        sessions=len(done),
+        first_session=min(done),
+        last_session=max(done),
         decided=_decided(engine, task),
         changes=changes,
         days=days,
-        ways=ways,
+        policies=policies,
         contenders=means,
-        standing=_standing(last, begun),
-        faults=() if last is None else tuple(faults.found(last)),
+        last_decision=_explained(last, options),
+        faults=() if last is None else tuple(diagnostics.found(last)),
     )
 
 
-def _standing(last: Decision | None, begun: Mapping[str, str]) -> str:
-    """The last decision in words; where nobody is champion, what is waited for as well.
-
-    A command that it names is that for the replay.
-    """
+def _explained(last: Decision | None, options: Mapping[str, str]) -> str:
+    """The last decision in sentences; without a champion, what is missing for one as well."""
     if last is None:
         return ""
-    if {"of", "id"} <= begun.keys():
-        last = replace(last, task=f"{begun['of']} --replay {begun['id']}")
-    told = [wording.after(last)] if last.champion is not None else outlook.describe(last)
-    return " ".join([wording.why(last), *told])
+    if {"of", "id"} <= options.keys():
+        # The sentences contain commands, which need the task's own name and the option for the replay.
+        last = replace(last, task=f"{options['of']} --replay {options['id']}")
+    following = [explanations.after(last)] if last.champion is not None else next_steps.describe(last)
+    return " ".join([explanations.why(last), *following])
 
 
 def _decided(engine: sa.Engine, task: Task) -> dict[str, int]:
-    """How many decisions there were of each kind, the most first."""
-    columns = decided_table.c
+    """The number of decisions by outcome and reason, the most frequent first."""
+    columns = decisions_table.c
     counted = sa.select(columns.outcome, columns.reason, sa.func.count()).where(columns.task == task.name)
-    with reachable(), engine.connect() as connection:
-        counts = connection.execute(counted.group_by(columns.outcome, columns.reason)).all()
-    decided = {f"{outcome} {reason}": count for outcome, reason, count in counts}
+    counts = fetch_all(engine, counted.group_by(columns.outcome, columns.reason))
+    decided = {f"{outcome} {reason}": count for outcome, reason, count in map(tuple, counts)}
     return dict(sorted(decided.items(), key=lambda item: -item[1]))
 
 
-def _answers(engine: sa.Engine, task: Task) -> pl.DataFrame:
-    """The champion's first answer of each target date."""
-    columns = predictions.c
-    statement = (
-        sa.select(columns.target_date, columns.value, columns.contender)
-        .ext(distinct_on(columns.target_date))
-        .where(columns.task == task.name, columns.alias == CHAMPION)
-        .order_by(columns.target_date, columns.made_at)
-    )
-    with reachable(), engine.connect() as connection:
-        rows = [tuple(row) for row in connection.execute(statement)]
-    schema = {"target_date": pl.Date, "answer": pl.Float64, "holder": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def _first_answered(rows: pl.DataFrame) -> int:
-    """The first row with an answer that has a row before it to choose by; 0 when there is none."""
-    answered = np.flatnonzero(rows["answer"].is_not_null().to_numpy()[1:])
-    return int(answered[0]) + 1 if len(answered) else 0
+def _first_predicted(rows: pl.DataFrame) -> int:
+    """The first row with a prediction of the champion and a row before it to choose by; 0 when there is none."""
+    predicted = np.flatnonzero(rows["answer"].is_not_null().to_numpy()[1:])
+    return int(predicted[0]) + 1 if len(predicted) else 0
 
 
 def _served(changes: Sequence[ChampionChange]) -> str:
-    """What the first way is called; a person's moves are not evidence, so it says that they are among them."""
+    """The name of the first policy, which says how often a person moved the alias: that is not by evidence."""
     by_hand = sum(change.by_hand for change in changes)
     return f"{SERVED}: the champion by evidence" + (f", moved by hand {times(by_hand)}" if by_hand else "")
 
 
-def _ways(
-    task: Task, rows: pl.DataFrame, begin: int, served_by: str
+def _policies(
+    task: Task, rows: pl.DataFrame, begin: int, served_name: str
 ) -> tuple[tuple[date, ...], tuple[Policy, ...], dict[str, float]]:
-    """Every way on the same rows: those with an answer of the champion, and of every contender, and a label."""
+    """The dates, every policy on them, and the mean loss of each contender.
+
+    All are on the same rows: from `begin` on those with a label, the champion's prediction, and every contender's.
+    """
     names, labels = list(task.contenders), rows["label"].to_numpy()
     losses = np.column_stack([scoring.losses(task, labels, rows[name].to_numpy()) for name in names])
-    answered = rows["answer"].is_not_null().to_numpy()[begin:]
+    predicted = rows["answer"].is_not_null().to_numpy()[begin:]
     served = scoring.losses(task, labels, rows["answer"].to_numpy())[begin:]
     holder = rows["holder"].to_list()[begin:]
-    places = np.array([names.index(name) for name, is_there in zip(holder, answered, strict=True) if is_there])
-    means = dict(zip(names, losses[begin:][answered].mean(axis=0).tolist(), strict=True))
+    holders = np.array([names.index(name) for name, is_there in zip(holder, predicted, strict=True) if is_there])
+    means = dict(zip(names, losses[begin:][predicted].mean(axis=0).tolist(), strict=True))
     best = min(means, key=lambda name: means[name])
 
-    def way(name: str, holders: replay_rules.Holders) -> Policy:
-        return Policy(name, replay_rules.losses_of(losses, begin, holders)[answered], replay_rules.changes(holders))
+    def policy(name: str, chosen: rules.Holders) -> Policy:
+        return Policy(name, rules.losses_of(losses, begin, chosen)[predicted], rules.changes(chosen))
 
-    def always(contender: str) -> replay_rules.Holders:
+    def always(contender: str) -> rules.Holders:
         return np.full(len(losses) - begin, names.index(contender))
 
-    ways = (
-        Policy(served_by, served[answered], replay_rules.changes(places)),
-        way(f"always the baseline ({task.baseline})", always(task.baseline)),
-        way(f"the best contender, known in hindsight ({best})", always(best)),
-        way("lower mean so far wins", replay_rules.lowest_mean_so_far(losses, begin)),
-        way(
-            f"lower mean by {replay_rules.MARGIN} on the last {replay_rules.RECENT_ROWS} rows wins",
-            replay_rules.lower_on_the_last_rows(losses, begin, int(places[0])),
+    policies = (
+        Policy(served_name, served[predicted], rules.changes(holders)),
+        policy(f"always the baseline ({task.baseline})", always(task.baseline)),
+        policy(f"the best contender, known in hindsight ({best})", always(best)),
+        policy("the lowest mean so far", rules.lowest_mean_so_far(losses, begin)),
+        policy(
+            f"the lowest mean of the last {rules.RECENT_ROWS} rows, if lower by {rules.MARGIN}",
+            rules.lower_on_the_last_rows(losses, begin, int(holders[0])),
         ),
     )
-    days = tuple(day for day, is_there in zip(rows["target_date"].to_list()[begin:], answered, strict=True) if is_there)
-    return days, ways, dict(sorted(means.items(), key=lambda item: item[1]))
+    dates = rows["target_date"].to_list()[begin:]
+    days = tuple(day for day, is_there in zip(dates, predicted, strict=True) if is_there)
+    return days, policies, dict(sorted(means.items(), key=lambda item: item[1]))

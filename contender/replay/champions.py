@@ -1,4 +1,4 @@
-"""Who has held the title of a replay: every move of its champion, by the gate or by hand, and the night it was made."""
+"""The champions of a replay: every move of the alias, by the gate or by a person, with the session it belongs to."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,14 @@ from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from itertools import pairwise
 
+import polars as pl
 import sqlalchemy as sa
 
-from contender.replay.setup import nights_done
+from contender.replay.setup import finished_sessions
 from core.config.tasks import Task
-from core.db.engine import reachable
-from core.db.pipeline_tables import decisions as decided_table
-from core.db.pipeline_tables import ledger, predictions
+from core.db.engine import fetch_all
+from core.db.pipeline_tables import decisions as decisions_table
+from core.db.pipeline_tables import ledger
 from core.jobs.calendars import final_at
 from training.ledger.decisions import Decision
 from training.ledger.entries import CHAMPION, FORCED
@@ -22,19 +23,27 @@ from training.registry.versions import Version
 from training.reports import explanations
 
 EXTERNAL = "external"
-"""The outcome of a move that somebody made in MLflow: nothing was decided here."""
-NOBODY = "nobody"
+"""The outcome of a move that a person made in MLflow: no decision belongs to it."""
+NONE = "none"
 
 
 @dataclass(frozen=True)
 class ChampionChange:
-    """A night on which the title, or the version that holds it, changed, and why.
+    """A session at which the champion, or only its version, changed, and why.
 
-    `from_contender`: None at first, and after nobody had it; `to_contender` and `version`: None when it was taken away.
-    `by_hand`: a person did it, and no evidence is behind it.
+    Attributes:
+        session: the date of the session.
+        outcome: that of the decision, or `EXTERNAL`.
+        reason: the decision's reason; empty for an external move.
+        from_contender: the champion before; None when there was none.
+        to_contender: the champion since; None when the alias was removed.
+        version: that of `to_contender`; None with it.
+        why: an explanation in sentences.
+        by_hand: whether a person moved the alias, without evidence.
+
     """
 
-    night: date
+    session: date
     outcome: str
     reason: str
     from_contender: str | None
@@ -45,19 +54,19 @@ class ChampionChange:
 
     @property
     def is_refresh(self) -> bool:
-        """Whether only a newer version of the one who has the title came in, as the schedule has it."""
+        """Whether only a newer version of the same contender took over, as scheduled."""
         return self.reason == REFRESH and self.from_contender == self.to_contender
 
     @property
-    def who(self) -> str:
-        """Whose the title was, and whose it is."""
-        now = self.to_contender or NOBODY
+    def contenders(self) -> str:
+        """The champion before and since, such as `base-rate → forest`."""
+        now = self.to_contender or NONE
         return now if self.from_contender in (None, now) else f"{self.from_contender} → {now}"
 
 
 @dataclass(frozen=True)
 class _Move:
-    """A row of the ledger, with the decision that asked for it; `released`: who took the pin off after it, and why."""
+    """A row of the ledger, with the decision that it belongs to; `released`: a sentence about a later unpin."""
 
     to_version: int | None
     who: str
@@ -68,30 +77,37 @@ class _Move:
 
     @property
     def is_by_hand(self) -> bool:
-        """A replay that begins with a named champion was told so by its options; that is nobody's intervention."""
         if self.decision is None or self.decision.outcome != FORCED:
             return self.decision is None
+        # The champion that a replay begins with is set by an option of the command: no person intervened.
         is_beginning: bool = self.decision.evidence["asked"]["why"] == explanations.REPLAY_BEGINS
         return not is_beginning
 
 
-def handed_on(changes: Sequence[ChampionChange]) -> list[ChampionChange]:
-    """The changes by which another contender came to the title than had it last."""
+def contender_changes(changes: Sequence[ChampionChange]) -> list[ChampionChange]:
+    """The changes by which another contender than the last one became champion."""
     held = [change for change in changes if change.to_contender is not None]
     return [after for before, after in pairwise(held) if before.to_contender != after.to_contender]
 
 
-def read(engine: sa.Engine, task: Task) -> tuple[ChampionChange, ...]:
-    """The champion's moves, oldest first. A pin that was set or taken off where the alias stands is none."""
-    moved = _moves(engine, task.name)
-    made = versions.numbered(engine, task.name, {one.to_version for one in moved if one.to_version is not None})
-    nights = _nights(task, moved, sorted(nights_done(engine, task)), _answered(engine, task.name))
+def read(engine: sa.Engine, task: Task, predicted: pl.DataFrame) -> tuple[ChampionChange, ...]:
+    """The champion's moves, oldest first, without those that only set or released a pin.
+
+    Args:
+        engine: the database of the replay.
+        task: under the replay's name.
+        predicted: the champion's predictions, see `champion_predictions.read`.
+
+    """
+    moves = _moves(engine, task.name)
+    made = versions.numbered(engine, task.name, {move.to_version for move in moves if move.to_version is not None})
+    sessions = _sessions(task, moves, sorted(finished_sessions(engine, task)), predicted)
     changes: list[ChampionChange] = []
-    for one, night in zip(moved, nights, strict=True):
-        before, holder = changes[-1].to_contender if changes else None, _contender(made, one.to_version)
-        outcome, reason = (EXTERNAL, "") if one.decision is None else (one.decision.outcome, one.decision.reason)
+    for move, session in zip(moves, sessions, strict=True):
+        before, holder = changes[-1].to_contender if changes else None, _contender(made, move.to_version)
+        outcome, reason = (EXTERNAL, "") if move.decision is None else (move.decision.outcome, move.decision.reason)
         changes.append(
-            ChampionChange(night, outcome, reason, before, holder, one.to_version, _why(one), one.is_by_hand)
+            ChampionChange(session, outcome, reason, before, holder, move.to_version, _why(move), move.is_by_hand)
         )
     return tuple(changes)
 
@@ -107,63 +123,54 @@ def _why(move: _Move) -> str:
         assert move.decision is not None, "the gate decided it, or the replay began so"  # noqa: S101
         return explanations.why(move.decision)
     if move.decision is not None:
-        said = f"{explanations.why(move.decision)} By {move.who}: “{move.why}”."
+        text = f"{explanations.why(move.decision)} By {move.who}: “{move.why}”."
     else:
-        said = f"Not by the gate: {move.why}, which does not say by whom. No evidence is behind it."
-    return said + move.released
+        text = f"Not by the gate: {move.why}, which records no name. There is no evidence for it."
+    return text + move.released
 
 
 def _moves(engine: sa.Engine, task: str) -> list[_Move]:
-    moves, decided = ledger.c, [decided_table.c[one.name] for one in fields(Decision)]
+    columns, decided = ledger.c, [decisions_table.c[field.name] for field in fields(Decision)]
     statement = (
-        sa.select(moves.to_version, moves.who, moves.why, moves.at, decided_table.c.id.is_not(None), *decided)
-        .select_from(ledger.outerjoin(decided_table, decided_table.c.id == moves.decision_id))
-        .where(moves.task == task, moves.alias == CHAMPION, moves.phase.in_(("confirmed", "external")))
-        .order_by(moves.id)
+        sa.select(columns.to_version, columns.who, columns.why, columns.at, decisions_table.c.id.is_not(None), *decided)
+        .select_from(ledger.outerjoin(decisions_table, decisions_table.c.id == columns.decision_id))
+        .where(columns.task == task, columns.alias == CHAMPION, columns.phase.in_(("confirmed", "external")))
+        .order_by(columns.id)
     )
-    with reachable(), engine.connect() as connection:
-        rows = [tuple(row) for row in connection.execute(statement)]
-    moved: list[_Move] = []
-    for version, who, why, at, is_decided, *decision in rows:
-        if version != (moved[-1].to_version if moved else None):
-            moved.append(_Move(version, who, why, at, Decision(*decision) if is_decided else None))
-        elif moved and not is_decided:
-            moved[-1] = replace(moved[-1], released=f" Released since by {who}: “{why}”.")
-    return moved
+    moves: list[_Move] = []
+    for row in fetch_all(engine, statement):
+        version, who, why, at, is_decided, *decision = tuple(row)
+        # An entry that leaves the version as it is sets a pin or, without a decision, releases one.
+        if version != (moves[-1].to_version if moves else None):
+            moves.append(_Move(version, who, why, at, Decision(*decision) if is_decided else None))
+        elif moves and not is_decided:
+            moves[-1] = replace(moves[-1], released=f" Released since by {who}: “{why}”.")
+    return moves
 
 
-def _answered(engine: sa.Engine, task: str) -> list[tuple[date, int]]:
-    """Each night with the version that answered, in their order."""
-    columns = predictions.c
-    statement = sa.select(columns.event_date, columns.version).where(columns.task == task, columns.alias == CHAMPION)
-    with reachable(), engine.connect() as connection:
-        return [(row[0], row[1]) for row in connection.execute(statement.order_by(columns.event_date))]
+def _sessions(task: Task, moves: Sequence[_Move], finished: Sequence[date], predicted: pl.DataFrame) -> list[date]:
+    """The session at which each move was made, or first seen.
 
-
-def _nights(
-    task: Task, moved: Sequence[_Move], done: Sequence[date], answered: Sequence[tuple[date, int]]
-) -> list[date]:
-    """The night on which each move was made, or was first seen.
-
-    A job writes down the hour of the night that it walks. A command of a person (`unpin` records what it finds) writes
-    that of the day on which it was asked, long after them all: its move is of the first night that was answered so,
-    or of the next move, or the last night, where none was.
+    A job of the replay records the instant of its session. A person's command, such as `unpin`, records the machine's
+    time, which is later than all of them: its move belongs to the first session predicted by the new version; where
+    there is none, to the session of the next move, or to the last one.
     """
-    finals = [final_at(task, night) for night in done]
-    known = [_night(one, done, finals) for one in moved]
-    nights: list[date] = []
-    for place, night in enumerate(known):
-        if night is None:
-            since = nights[-1] if nights else date.min
-            until = next((later for later in known[place:] if later is not None), done[-1])
-            version = moved[place].to_version
-            night = next((day for day, by in answered if since < day <= until and by == version), until)
-        nights.append(night)
-    return nights
+    finals = [final_at(task, session) for session in finished]
+    known = [_session(move, finished, finals) for move in moves]
+    answered = list(predicted.select("event_date", "version").iter_rows())
+    sessions: list[date] = []
+    for place, session in enumerate(known):
+        if session is None:
+            since = sessions[-1] if sessions else date.min
+            until = next((later for later in known[place:] if later is not None), finished[-1])
+            version = moves[place].to_version
+            session = next((day for day, by in answered if since < day <= until and by == version), until)
+        sessions.append(session)
+    return sessions
 
 
-def _night(move: _Move, done: Sequence[date], finals: Sequence[datetime]) -> date | None:
-    """The night whose job wrote a move down; None where it was no job of the replay."""
+def _session(move: _Move, finished: Sequence[date], finals: Sequence[datetime]) -> date | None:
+    """The session whose job recorded a move; None where it was no job of the replay."""
     if move.decision is not None and move.decision.outcome != FORCED:
         return move.decision.session_date
-    return None if move.at > finals[-1] else done[bisect_left(finals, move.at)]
+    return None if move.at > finals[-1] else finished[bisect_left(finals, move.at)]

@@ -1,4 +1,4 @@
-"""The pictures of a replay's report: the loss saved against the baseline by each way, and who held the title when."""
+"""The plots of a replay's report: the loss that each policy saved, its mean loss, and the champion over time."""
 
 import io
 from typing import TYPE_CHECKING, Any
@@ -20,55 +20,55 @@ _STYLES: tuple[dict[str, Any], ...] = (
     {"color": THEIRS, "lw": 1.7, "ls": (0, (5, 3)), "zorder": 2.4},
     {"color": WORSE, "lw": 1.2, "zorder": 2.3},
 )
-"""Of each way. They run along each other for years: who lies below is broader, or seen between the dashes above."""
+"""One for each policy. Their lines coincide for years: the lower one is broader, or is seen between the dashes."""
 _BUTT: dict[str, Any] = {"solid_capstyle": "butt", "dash_capstyle": "butt"}
 _BY_HAND = THEIRS
 _UNSETTLED = 10
-"""The first tenth of the rows: a mean of so few jumps far beyond what the rest can be told apart by."""
+"""Means over the first tenth of the rows are left out: they jump so far that the rest would look like one line."""
 _SMALLER = 0.7
 _WINDOWS = {"session": (252, 126, 63, 21, 10, 5), "month": (12, 6, 3)}
 
 
-def loss_saved(story: ReplayResult) -> bytes:
-    """A PNG: what each way saved against the baseline, added up over time; below, who held the title."""
-    ways, days = story.ways, np.array(story.days, dtype="datetime64[D]")
-    baseline = ways[_BASELINE].losses
+def loss_saved(result: ReplayResult) -> bytes:
+    """A PNG: the loss that each policy saved against the baseline, summed over time; below, the champion."""
+    policies, days = result.policies, np.array(result.days, dtype="datetime64[D]")
+    baseline = policies[_BASELINE].losses
     note = "above 0: less loss than the baseline on the same rows; rising: gaining on it"
-    data = f"{story.data}: {days[0]} to {days[-1]}, {len(days):,} rows"
-    figure, (top, bottom) = panels(f"{story.task.name}: what each way to choose a champion saved", data, note)
+    data = f"{result.data}: {days[0]} to {days[-1]}, {len(days):,} rows"
+    figure, (top, bottom) = panels(f"{result.task.name}: loss saved by each policy for choosing a champion", data, note)
     top.axhline(0, color=GREY, lw=1)
-    for way, style in zip(ways, _STYLES, strict=True):
-        if way is not ways[_BASELINE]:
-            top.plot(days, np.cumsum(baseline - way.losses), label=way.name, **_BUTT, **style)
+    for policy, style in zip(policies, _STYLES, strict=True):
+        if policy is not policies[_BASELINE]:
+            top.plot(days, np.cumsum(baseline - policy.losses), label=policy.name, **_BUTT, **style)
     top.set_ylabel("loss saved, cumulative", fontsize=9)
     top.legend(loc="best", frameon=False, fontsize=8, handlelength=3.2)
-    _title(story, bottom)
+    _champion_bars(result, bottom)
     _dates(bottom)
     return _png(figure)
 
 
-def means(story: ReplayResult) -> bytes:
-    """A PNG: the mean loss of every way up to each date, and below, the mean of the last year or so.
+def means(result: ReplayResult) -> bytes:
+    """A PNG: the mean loss of every policy up to each date, and below, a rolling mean over a year.
 
-    With too few rows for that the mean is of fewer; with next to none the panel says so.
+    With fewer rows the rolling mean is over fewer; with too few for any, the panel says so.
     """
-    ways, days = story.ways, np.array(story.days, dtype="datetime64[D]")
-    window = window_of(len(days), story.task.frequency)
-    metric = story.task.metric
+    policies, days = result.policies, np.array(result.days, dtype="datetime64[D]")
+    window = window_of(len(days), result.task.frequency)
+    metric = result.task.metric
     begin = len(days) // _UNSETTLED
     note = f"below: mean of the last {window} rows" if window else "below: nothing yet"
-    note += f"; above: from row {begin + 1:,} on, before it a mean is of too few" if begin else ""
-    figure, (top, bottom) = panels(f"{story.task.name}: mean loss so far", f"{metric}, the lower the better", note)
+    note += f"; above: from row {begin + 1:,} on, as earlier means are of too few" if begin else ""
+    figure, (top, bottom) = panels(f"{result.task.name}: mean loss so far", f"{metric}, lower is better", note)
     counts = np.arange(1, len(days) + 1)
-    for way, style in zip(ways, _STYLES, strict=True):
-        top.plot(days[begin:], (np.cumsum(way.losses) / counts)[begin:], label=way.name, **_BUTT, **style)
+    for policy, style in zip(policies, _STYLES, strict=True):
+        top.plot(days[begin:], (np.cumsum(policy.losses) / counts)[begin:], label=policy.name, **_BUTT, **style)
         if window:
-            rolling = np.convolve(way.losses, np.ones(window) / window, mode="valid")
+            rolling = np.convolve(policy.losses, np.ones(window) / window, mode="valid")
             bottom.plot(days[window - 1 :], rolling, **_BUTT, **{**style, "lw": style["lw"] * _SMALLER})
     if not window:
         bottom.set_yticks([])
-        said = f"too few rows for a rolling mean: {len(days):,}"
-        bottom.text(0.5, 0.5, said, transform=bottom.transAxes, ha="center", va="center", fontsize=9, color=GREY)
+        text = f"too few rows for a rolling mean: {len(days):,}"
+        bottom.text(0.5, 0.5, text, transform=bottom.transAxes, ha="center", va="center", fontsize=9, color=GREY)
     top.set_ylabel(metric, fontsize=9)
     top.legend(loc="best", frameon=False, fontsize=8, handlelength=3.2)
     bottom.set_ylabel("rolling", fontsize=9)
@@ -77,7 +77,7 @@ def means(story: ReplayResult) -> bytes:
 
 
 def window_of(rows: int, frequency: str) -> int:
-    """Over how many rows to take a rolling mean: a year, or as much less as leaves half of the rows; 0 for none.
+    """The rows of a rolling mean: a year, or less, so that it spans at most half of the rows; 0 for none.
 
     >>> window_of(2_499, "session"), window_of(300, "session"), window_of(119, "month"), window_of(9, "session")
     (252, 126, 12, 0)
@@ -86,15 +86,15 @@ def window_of(rows: int, frequency: str) -> int:
     return next(fitting, 0)
 
 
-def _title(story: ReplayResult, axes: "Axes") -> None:
-    """A bar from each change of the title to the next, in the row of who holds it; in another colour by hand."""
-    begun = [change for change in story.changes if not change.is_refresh]
+def _champion_bars(result: ReplayResult, axes: "Axes") -> None:
+    """A bar for each champion, in the row of its contender; in another colour where a person promoted it."""
+    begun = [change for change in result.changes if not change.is_refresh]
     names = dict.fromkeys(change.to_contender for change in begun if change.to_contender is not None)
     places = {name: place for place, name in enumerate(names)}
-    ends = [*(change.night for change in begun[1:]), story.last_night]
+    ends = [*(change.session for change in begun[1:]), result.last_session]
     for change, end in zip(begun, ends, strict=True):
         if change.to_contender is not None:
-            since, until, row = np.datetime64(change.night), np.datetime64(end), places[change.to_contender]
+            since, until, row = np.datetime64(change.session), np.datetime64(end), places[change.to_contender]
             colour, label = (_BY_HAND, "by hand") if change.by_hand else (OURS, "by the gate")
             axes.plot([since, until], [row, row], color=colour, lw=6, label=label, **_BUTT)
     if any(change.by_hand for change in begun):
@@ -109,7 +109,7 @@ def _title(story: ReplayResult, axes: "Axes") -> None:
 
 
 def _dates(axes: "Axes") -> None:
-    """Short dates, the year on its own at the end: a long one would not fit in at the right edge."""
+    """Short dates, with the year once at the end: a long one would be cut at the right edge."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=3, maxticks=9)

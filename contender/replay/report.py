@@ -1,4 +1,4 @@
-"""A replay's report: a page of HTML with its pictures in it, and the same in words for the terminal."""
+"""A replay's report: an HTML page with its plots, tables beside it, a run in MLflow, and the same for the terminal."""
 
 import base64
 from collections.abc import Iterator
@@ -17,179 +17,187 @@ from contender.replay import plots
 from contender.replay.analysis import ReplayResult, times
 from contender.replay.champions import ChampionChange
 from core.config.settings import Settings
-from core.db.engine import reachable
+from core.db.engine import fetch_all
 from core.db.pipeline_tables import decisions, ledger
 from training.registry.tracking import Point, Record, Tracking
-from training.reports.decision_page import faults as told_of
+from training.reports.decision_page import faults as faults_section
 from training.reports.explanations import loss, marked
 from training.reports.html import page, table
 
 _METRIC = {"brier": "mean Brier loss", "mae": "mean absolute error"}
-_SILENT = "No answer of the champion has its label yet, so nothing is compared."
+_NO_LABEL = "No prediction of the champion has its label yet, so nothing is compared."
+_POLICIES = "What each policy for choosing a champion cost"
+_DECISION_COLUMNS = (
+    "id", "session_date", "outcome", "reason", "champion", "challenger", "evidence_hash", "decided_at",
+)  # fmt: skip
+_LEDGER_COLUMNS = ("at", "alias", "phase", "from_version", "to_version", "decision_id", "who", "why")
+_HEADINGS = {"id": "decision", "decision_id": "decision"}
+"""As `contender decision show` calls them."""
 
 
-def write(story: ReplayResult, folder: Path) -> Path:
-    """Writes `report.html` into the folder and returns its path. One file: the pictures are in it."""
+def write(result: ReplayResult, folder: Path) -> Path:
+    """Write `report.html` into the folder and return its path. The plots are embedded in it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
-    path.write_text(html(story), encoding="utf-8")
+    path.write_text(html(result), encoding="utf-8")
     return path
 
 
-def html(story: ReplayResult) -> str:
-    """The page: first who has had the title and why, then what that was worth."""
-    name = story.task.name
+def html(result: ReplayResult) -> str:
+    """The page: the champions and why each was promoted, then what each policy for choosing one cost."""
+    name = result.task.name
     first = [
         f"<h1>{escape(name)}</h1>",
-        f'<p class="quiet">{escape(story.task.title)}</p>',
-        f'<p class="why">{escape(story.in_words)}</p>',
+        f'<p class="quiet">{escape(result.task.title)}</p>',
+        f'<p class="why">{escape(result.summary)}</p>',
     ]
-    return page(name, [*first, *_title(story), *_costs(story), *_decided(story)])
+    return page(name, [*first, *_champions(result), *_costs(result), *_decided(result)])
 
 
-def tell(story: ReplayResult, console: Console) -> None:
-    """The same in words."""
-    console.print(f"\n[bold]{plain(story.task.name)}[/bold]: {plain(story.in_words)}")
-    for change, after in _reigns(story):
-        console.print(f"\n[bold]{plain(_when(change))}[/bold]", highlight=False)
-        console.print(plain(f"{change.why} ({_how(change, after)})"), highlight=False)
+def show(result: ReplayResult, console: Console) -> None:
+    """Print the report."""
+    console.print(f"\n[bold]{plain(result.task.name)}[/bold]: {plain(result.summary)}")
+    for change, refreshes in _tenures(result):
+        console.print(f"\n[bold]{plain(_heading(change))}[/bold]", highlight=False)
+        console.print(plain(f"{change.why} ({_decision(change, refreshes)})"), highlight=False)
     console.print()
-    if story.standing:
-        console.print(f"[bold]On {story.last_night}[/bold]: {plain(story.standing)}\n", highlight=False)
-    for one in story.faults:
+    if result.last_decision:
+        console.print(f"[bold]On {result.last_session}[/bold]: {plain(result.last_decision)}\n", highlight=False)
+    for fault in result.faults:
         console.print(
-            f"[bold]{plain(one.contenders)}[/bold]: {plain(one.problem)} {plain(one.advice)}\n", highlight=False
+            f"[bold]{plain(fault.contenders)}[/bold]: {plain(fault.problem)} {plain(fault.advice)}\n", highlight=False
         )
-    if not story.ways:
-        console.print(_SILENT)
+    if not result.policies:
+        console.print(_NO_LABEL)
         return
-    console.print(plain(_same_rows(story)))
-    shown = Table("way", _METRIC[story.task.metric], "to the baseline", "changes", box=None, pad_edge=False)
-    for row in _way_rows(story):
-        shown.add_row(*map(plain, row))
-    console.print(shown)
+    console.print(plain(_same_rows(result)))
+    rows = Table("policy", _METRIC[result.task.metric], "to the baseline", "changes", box=None, pad_edge=False)
+    for row in _policy_rows(result):
+        rows.add_row(*map(plain, row))
+    console.print(rows)
 
 
-def _title(story: ReplayResult) -> list[str]:
-    """Each change of the title, with how often its holder was refreshed; the refreshes themselves folded away."""
-    told = ["<h2>The title</h2>"]
-    for change, after in _reigns(story):
-        told += [f"<h3>{escape(_when(change))}</h3>", f"<p>{escape(change.why)}</p>"]
-        told.append(f'<p class="quiet">{escape(_how(change, after))}</p>')
-    refreshed = [(one.night, one.to_contender, one.version, one.why) for one in story.changes if one.is_refresh]
+def write_tables(engine: sa.Engine, task: str, folder: Path) -> None:
+    """Write `decisions.csv` and `ledger.csv` beside the page, oldest row first."""
+    for stored, names in ((decisions, _DECISION_COLUMNS), (ledger, _LEDGER_COLUMNS)):
+        statement = sa.select(*(stored.c[name] for name in names)).where(stored.c.task == task).order_by(stored.c.id)
+        frame = pl.DataFrame(
+            [tuple(row) for row in fetch_all(engine, statement)],
+            schema=[_HEADINGS.get(name, name) for name in names],
+            orient="row",
+            infer_schema_length=None,
+        )
+        frame.write_csv(folder / f"{stored.name}.csv")
+
+
+def publish(settings: Settings, result: ReplayResult, folder: Path) -> None:
+    """Log the folder as a run of the replay's experiment in MLflow, with the mean loss of each policy as metrics.
+
+    Raises RegistryUnreachableError; the folder stays on disk.
+    """
+    at = max(0, int(datetime.combine(result.last_session, time(), tzinfo=UTC).timestamp() * 1000))
+    named = ("served", "baseline", "hindsight", "mean_so_far", "last_rows")
+    losses = {
+        f"{result.task.metric}_{name}": policy.mean for name, policy in zip(named, result.policies, strict=False)
+    } | {"nights": float(result.sessions)}
+    extent = f"{result.first_session} to {result.last_session}"
+    record = Record(
+        key=f"replay report/{result.last_session}",
+        name=f"replay report {result.last_session}",
+        description=f"{result.sessions:,} sessions, {extent}: open report.html below.",
+        tags={"series": result.series, "source": result.source},
+        params={
+            "from": str(result.first_session),
+            "to": str(result.last_session),
+            "config_hash": result.task.config_hash,
+        },
+        metrics=[Point(name, value, result.sessions, at) for name, value in losses.items()],
+        folder=folder,
+    )
+    tracking = Tracking.open(settings, result.task, None)
+    tracking.finish(tracking.log(record).run_id)
+
+
+def _champions(result: ReplayResult) -> list[str]:
+    """Each change of the champion, with how often it was refreshed since; the refreshes themselves are collapsed."""
+    lines = ["<h2>The champions</h2>"]
+    for change, refreshes in _tenures(result):
+        lines += [f"<h3>{escape(_heading(change))}</h3>", f"<p>{escape(change.why)}</p>"]
+        lines.append(f'<p class="quiet">{escape(_decision(change, refreshes))}</p>')
+    refreshed = [(one.session, one.to_contender, one.version, one.why) for one in result.changes if one.is_refresh]
     if refreshed:
-        shown = table(("night", "champion", "version", "why"), refreshed, words={0, 1, 3}, sentences={3}, first=False)
-        told.append(f"<details><summary>{escape(_refreshed(len(refreshed)))}</summary>{shown}</details>")
-    if story.standing:
-        told.append(f"<p><b>On {story.last_night}:</b> {escape(story.standing)}</p>")
-    return [*told, *told_of(story.faults)]
+        heads = ("session", "champion", "version", "why")
+        rows = table(heads, refreshed, words={0, 1, 3}, sentences={3}, first=False)
+        lines.append(f"<details><summary>{escape(_refreshed(len(refreshed)))}</summary>{rows}</details>")
+    if result.last_decision:
+        lines.append(f"<p><b>On {result.last_session}:</b> {escape(result.last_decision)}</p>")
+    return [*lines, *faults_section(result.faults)]
 
 
-def _reigns(story: ReplayResult) -> Iterator[tuple[ChampionChange, list[ChampionChange]]]:
+def _tenures(result: ReplayResult) -> Iterator[tuple[ChampionChange, list[ChampionChange]]]:
     """Every change but the refreshes, each with the refreshes between it and the next."""
-    begins = [place for place, one in enumerate(story.changes) if not one.is_refresh]
-    for begin, end in pairwise([*begins, len(story.changes)]):
-        yield story.changes[begin], list(story.changes[begin + 1 : end])
+    begins = [place for place, change in enumerate(result.changes) if not change.is_refresh]
+    for begin, end in pairwise([*begins, len(result.changes)]):
+        yield result.changes[begin], list(result.changes[begin + 1 : end])
 
 
-def _when(change: ChampionChange) -> str:
-    return f"{change.night}: {change.who}"
+def _heading(change: ChampionChange) -> str:
+    return f"{change.session}: {change.contenders}"
 
 
-def _how(change: ChampionChange, after: list[ChampionChange]) -> str:
-    """The decision in the words of the gate, and what became of the version."""
+def _decision(change: ChampionChange, refreshes: list[ChampionChange]) -> str:
+    """The outcome and reason of the decision, the version, and how often it was refreshed."""
     decided = f"{change.outcome} {change.reason}".rstrip()
-    how = decided if change.version is None else f"{decided}, version {change.version}"
-    return how if not after else f"{how}; refreshed {times(len(after))} since, last on {after[-1].night}"
+    text = decided if change.version is None else f"{decided}, version {change.version}"
+    if not refreshes:
+        return text
+    return f"{text}; refreshed {times(len(refreshes))} since, last on {refreshes[-1].session}"
 
 
 def _refreshed(count: int) -> str:
     return f"The champion was refreshed {times(count)} by a newer version of its own contender."
 
 
-def _costs(story: ReplayResult) -> list[str]:
-    if not story.ways:
-        return ["<h2>What each way to choose a champion cost</h2>", f"<p>{_SILENT}</p>"]
-    metric = _METRIC[story.task.metric]
-    champion = story.champion
-    contenders = [(marked(name, is_champion=name == champion), loss(mean)) for name, mean in story.contenders.items()]
+def _costs(result: ReplayResult) -> list[str]:
+    if not result.policies:
+        return [f"<h2>{_POLICIES}</h2>", f"<p>{_NO_LABEL}</p>"]
+    metric = _METRIC[result.task.metric]
+    champion = result.champion
+    contenders = [(marked(name, is_champion=name == champion), loss(mean)) for name, mean in result.contenders.items()]
     return [
-        "<h2>What each way to choose a champion cost</h2>",
-        f'<p class="quiet">{escape(_same_rows(story))}</p>',
-        table(("way", metric, "to the baseline", "changes"), _way_rows(story), words={0}, sentences={0}),
-        _picture(plots.loss_saved(story), "loss saved against the baseline"),
-        _picture(plots.means(story), "mean loss so far"),
+        f"<h2>{_POLICIES}</h2>",
+        f'<p class="quiet">{escape(_same_rows(result))}</p>',
+        table(("policy", metric, "to the baseline", "changes"), _policy_rows(result), words={0}, sentences={0}),
+        _plot(plots.loss_saved(result), "loss saved against the baseline"),
+        _plot(plots.means(result), "mean loss so far"),
         "<h2>The contenders on those rows</h2>",
         table(("contender", metric), contenders, words={0}, first=False),
     ]
 
 
-def _decided(story: ReplayResult) -> list[str]:
-    decided = [(what, f"{count:,}") for what, count in story.decided.items()]
-    return ["<h2>All decisions</h2>", table(("decision", "nights"), decided, words={0}, first=False)]
+def _decided(result: ReplayResult) -> list[str]:
+    decided = [(kind, f"{count:,}") for kind, count in result.decided.items()]
+    return ["<h2>All decisions</h2>", table(("decision", "sessions"), decided, words={0}, first=False)]
 
 
-def _same_rows(story: ReplayResult) -> str:
-    extent = f"{story.days[0]} to {story.days[-1]}"
-    return f"All on the same {len(story.days):,} rows, {extent}, each answered before its label was known:"
+def _same_rows(result: ReplayResult) -> str:
+    extent = f"{result.days[0]} to {result.days[-1]}"
+    return f"All on the same {len(result.days):,} rows, {extent}, each predicted before its label was known:"
 
 
-def _way_rows(story: ReplayResult) -> list[tuple[str, ...]]:
-    baseline = story.ways[1]
+def _policy_rows(result: ReplayResult) -> list[tuple[str, ...]]:
+    baseline = result.policies[1]
     return [
         (
-            way.name,
-            loss(way.mean),
-            f"{way.mean / baseline.mean - 1:+.2%}" if baseline.mean and way is not baseline else "",
-            f"{way.changes:,}",
+            policy.name,
+            loss(policy.mean),
+            f"{policy.mean / baseline.mean - 1:+.2%}" if baseline.mean and policy is not baseline else "",
+            f"{policy.changes:,}",
         )
-        for way in story.ways
+        for policy in result.policies
     ]
 
 
-def _picture(png: bytes, what: str) -> str:
+def _plot(png: bytes, what: str) -> str:
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     return f'<div class="wide"><img alt="{escape(what)}" src="{source}"></div>'
-
-
-_OF_DECISIONS = (
-    "id", "session_date", "outcome", "reason", "champion", "challenger", "evidence_hash", "decided_at",
-)  # fmt: skip
-_OF_LEDGER = ("at", "alias", "phase", "from_version", "to_version", "decision_id", "who", "why")
-_HEADINGS = {"id": "decision", "decision_id": "decision"}
-"""As `contender decision show` calls it."""
-
-
-def write_tables(engine: sa.Engine, task: str, folder: Path) -> None:
-    """Writes `decisions.csv` and `ledger.csv` beside the page, oldest first."""
-    for stored, names in ((decisions, _OF_DECISIONS), (ledger, _OF_LEDGER)):
-        statement = sa.select(*(stored.c[name] for name in names)).where(stored.c.task == task).order_by(stored.c.id)
-        with reachable(), engine.connect() as connection:
-            rows = [tuple(row) for row in connection.execute(statement)]
-        frame = pl.DataFrame(
-            rows, schema=[_HEADINGS.get(name, name) for name in names], orient="row", infer_schema_length=None
-        )
-        frame.write_csv(folder / f"{stored.name}.csv")
-
-
-def publish(settings: Settings, story: ReplayResult, folder: Path) -> None:
-    """Logs the folder as a run of the replay's experiment, with what each way cost as metrics.
-
-    Raises RegistryUnreachableError; the folder is on disk all the same.
-    """
-    at = max(0, int(datetime.combine(story.last_night, time(), tzinfo=UTC).timestamp() * 1000))
-    named = ("served", "baseline", "hindsight", "mean_so_far", "last_rows")
-    losses = {f"{story.task.metric}_{name}": way.mean for name, way in zip(named, story.ways, strict=False)} | {
-        "nights": float(story.nights)
-    }
-    record = Record(
-        key=f"replay report/{story.last_night}",
-        name=f"replay report {story.last_night}",
-        description=f"{story.nights:,} nights, {story.first_night} to {story.last_night}: open report.html below.",
-        tags={"series": story.series, "source": story.source},
-        params={"from": str(story.first_night), "to": str(story.last_night), "config_hash": story.task.config_hash},
-        metrics=[Point(name, value, story.nights, at) for name, value in losses.items()],
-        folder=folder,
-    )
-    tracking = Tracking.open(settings, story.task, None)
-    tracking.finish(tracking.log(record).run_id)

@@ -1,4 +1,4 @@
-"""What naive rules of promotion would have served, from the losses of all contenders: pure, for the replay's report."""
+"""Naive promotion rules, applied to the losses of all contenders: pure functions, for the replay's report."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,14 +6,17 @@ import numpy.typing as npt
 from features.arrays import Floats
 
 Holders = npt.NDArray[np.int64]
+"""For each row the column of the contender that is champion."""
 
 MARGIN, RECENT_ROWS = 0.01, 5
 
 
 def lowest_mean_so_far(losses: Floats, begin: int) -> Holders:
-    """Of each row from `begin` on: the column whose mean is lowest over all rows before it.
+    """For each row from `begin` on: the column whose mean is lowest over all rows before it.
 
-    `losses`: one row a date, one column a contender. At least one row lies before `begin`.
+    Args:
+        losses: shape (rows, contenders), one row a target date.
+        begin: at least 1, so that there is a row to choose by.
 
     >>> lowest_mean_so_far(np.array([[0.1, 0.2], [0.9, 0.2], [0.0, 0.0]]), 1)
     array([0, 1])
@@ -24,10 +27,14 @@ def lowest_mean_so_far(losses: Floats, begin: int) -> Holders:
 
 
 def lower_on_the_last_rows(losses: Floats, begin: int, first: int) -> Holders:
-    """Of each row from `begin` on: who holds the title when the best of the last five rows takes it by a margin.
+    """For each row from `begin` on: the champion when the best of the last five rows replaces it by a margin of 0.01.
 
-    `first` holds it to begin with. The title goes to the lowest mean of the last five rows when it is lower than the
-    holder's by 0.01; while fewer than five rows have been, it stays.
+    While there are fewer than five rows, the champion stays.
+
+    Args:
+        losses: shape (rows, contenders), one row a target date.
+        begin: the first row that gets a champion.
+        first: the column of the champion to begin with.
 
     >>> lower_on_the_last_rows(np.array([[0.3, 0.2]] * 7), 4, 0)
     array([0, 1, 1])
@@ -43,12 +50,12 @@ def lower_on_the_last_rows(losses: Floats, begin: int, first: int) -> Holders:
 
 
 def losses_of(losses: Floats, begin: int, holders: Holders) -> Floats:
-    """The loss, row by row from `begin` on, of whom each row's holder is."""
+    """The loss of each row's champion, from row `begin` on."""
     return losses[np.arange(begin, len(losses)), holders]
 
 
 def changes(holders: Holders) -> int:
-    """How often the title changed hands.
+    """How often the champion changed.
 
     >>> changes(np.array([0, 0, 1, 0]))
     2

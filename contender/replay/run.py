@@ -1,4 +1,4 @@
-"""A replay: history walked night by night with the clock moved, at full speed, apart from everything else."""
+"""`contender replay`: history run session by session with the clock moved, apart from everything else."""
 
 from collections.abc import Callable, Collection
 from datetime import date
@@ -7,12 +7,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from contender.console.signals import Interrupts, Stopped
-from contender.replay import analysis as replay_story
-from contender.replay import nights as replay_nights
-from contender.replay import report as replay_report
-from contender.replay import setup as replay_place
+from contender.replay import analysis, report, sessions, setup
 from contender.replay.analysis import ReplayResult
-from contender.replay.nights import ReplayRunner
+from contender.replay.sessions import ReplayRunner
 from contender.replay.setup import ReplayWorkspace
 from core.config.settings import Settings
 from core.config.tasks import Task
@@ -23,40 +20,49 @@ from training.promote_summary import PromoteReport
 def replay(
     settings: Settings, task: Task, first: date, count: int, replay_id: str, console: Console, champion: str = ""
 ) -> ReplayResult:
-    """Walks the nights that have not been walked, and tells what all of them have shown.
+    """Run the sessions that have not been run, then report on all of them.
 
-    `count` nights from `first` on, as far as the series is stored; `replay_id` names the registered model
-    `TASK-replay-ID` and its schema; asked for again, it goes on where it was. `champion` holds the title at first.
-    What cannot begin leaves nothing behind. Raises Stopped when a signal came: the nights walked by then are kept.
+    A replay that cannot begin leaves nothing behind. Repeated, the command continues the replay.
+
+    Args:
+        settings: of the home.
+        task: to be replayed.
+        first: the date of the first session.
+        count: the number of sessions, at most; the stored series may end earlier.
+        replay_id: names the registered model `TASK-replay-ID` and its schema.
+        console: gets the progress and the report.
+        champion: the contender to begin with; empty where the gate chooses.
+
+    Raises:
+        Stopped: a signal came; the sessions run by then are kept.
+
     """
-    place = replay_place.find(settings, task, first, count, replay_id, champion)
-    with Interrupts() as interrupts, replay_nights.opened(settings.schema_name, place) as nights:
+    workspace = setup.prepare(settings, task, first, count, replay_id, champion)
+    with Interrupts() as interrupts, sessions.open_runner(settings.schema_name, workspace) as runner:
         try:
-            is_news = _walk(nights, console, count, interrupts.check)
+            is_new = _run(runner, console, count, interrupts.check)
         except Stopped:
-            console.print(
-                "[dim]·[/dim] Stopped; the nights that were walked are kept. The same command goes on from here."
-            )
+            console.print("[dim]·[/dim] Stopped; finished sessions are kept. The same command goes on from here.")
             raise
-        story = replay_story.read(nights.at.engine, place)
-        page = replay_report.write(story, settings.home / "replays" / place.task.name)
-        replay_report.write_tables(nights.at.engine, place.task.name, page.parent)
-    if is_news:
-        replay_report.publish(place.settings, story, page.parent)
-    replay_report.tell(story, console)
+        result = analysis.read(runner.at.engine, workspace)
+        page = report.write(result, settings.home / "replays" / workspace.task.name)
+        report.write_tables(runner.at.engine, workspace.task.name, page.parent)
+    if is_new:
+        report.publish(workspace.settings, result, page.parent)
+    report.show(result, console)
     console.print(f"\nThe report: [bold]{page}[/bold]", soft_wrap=True)
-    address = f"{settings.mlflow_url}/#/models/{place.task.name}?workflowType=machine_learning"
+    address = f"{settings.mlflow_url}/#/models/{workspace.task.name}?workflowType=machine_learning"
     console.print(f"Versions and aliases: [bold]{address}[/bold]", soft_wrap=True)
-    return story
+    return result
 
 
-def _walk(nights: ReplayRunner, console: Console, count: int, before_night: Callable[[], None]) -> bool:
-    """Walks what has not been walked; False when nothing was left to walk."""
-    place = nights.place
-    done = replay_place.nights_done(nights.at.engine, place.task)
-    due = [day for day in place.days if day not in done]
+def _run(runner: ReplayRunner, console: Console, count: int, before_session: Callable[[], None]) -> bool:
+    """Run what has not been run; False when nothing was left."""
+    workspace = runner.workspace
+    done = setup.finished_sessions(runner.at.engine, workspace.task)
+    due = [day for day in workspace.days if day not in done]
     if not due:
-        console.print(_nothing_due(place, done, count), soft_wrap=True)
+        console.print(_nothing_due(workspace, done, count), soft_wrap=True)
         return False
     columns = (
         TextColumn("{task.description}"),
@@ -66,42 +72,44 @@ def _walk(nights: ReplayRunner, console: Console, count: int, before_night: Call
         TextColumn("left"),
     )
     with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
-        shown = bar.add_task(f"{place.task.name}", total=len(place.days), completed=len(place.days) - len(due))
-        for night in due:
-            before_night()
-            is_first = not done and night == due[0]
+        total = len(workspace.days)
+        shown = bar.add_task(f"{workspace.task.name}", total=total, completed=total - len(due))
+        for session in due:
+            before_session()
+            is_first = not done and session == due[0]
             try:
-                report = nights.walk(night)
+                made = runner.run(session)
             except ContenderError as error:
-                raise (replay_place.too_early(error, night) if is_first else error) from error
-            if told := _told(night, report):
-                bar.console.print(told)
-            bar.update(shown, advance=1, description=f"{night} champion {report.champion or 'none yet'}")
-    nights.rest()
-    console.print(_time_taken(nights, len(due)))
+                raise (setup.cannot_begin(error, session) if is_first else error) from error
+            if line := _promotion(session, made):
+                bar.console.print(line)
+            bar.update(shown, advance=1, description=f"{session} champion {made.champion or 'none yet'}")
+    runner.rest()
+    console.print(_time_taken(runner, len(due)))
     return True
 
 
-def _nothing_due(place: ReplayWorkspace, done: Collection[date], count: int) -> str:
-    """Why no night is walked, and how to go on."""
-    if len(done) > len(place.days):
+def _nothing_due(workspace: ReplayWorkspace, done: Collection[date], count: int) -> str:
+    """Why no session is run, and how to go on."""
+    if len(done) > len(workspace.days):
         return (
-            f"Nothing to walk: {place.task.name} has {len(done):,} nights already, through {max(done)}, and --days "
-            f"{count} asks for fewer. None is taken back. To go on give more than {len(done):,}; to start anew give an "
-            f"id of its own (--id NAME). What follows is of all {len(done):,}."
+            f"Nothing to run: {workspace.task.name} has {len(done):,} sessions already, through {max(done)}, and "
+            f"--days {count} requests fewer. To go on give more than {len(done):,}; for another replay give an id of "
+            f"its own (--id NAME). The report below is on all {len(done):,}."
         )
-    ended = f"the series {place.standing.series} ends there" if len(place.days) < count else "to go on give more --days"
-    return f"All {len(done):,} nights have been walked; {ended}."
+    is_at_end = len(workspace.days) < count
+    ended = f"the series {workspace.active.series} ends there" if is_at_end else "to go on give more --days"
+    return f"All {len(done):,} sessions have been run; {ended}."
 
 
-def _time_taken(nights: ReplayRunner, count: int) -> str:
-    """What a night took on average, and what each job took of it."""
-    total = sum(nights.seconds.values())
-    shares = ", ".join(f"{job} {seconds / total:.0%}" for job, seconds in nights.seconds.items())
-    return f"[dim]·[/dim] {1000 * total / count:,.0f} ms a night: {shares}."
+def _time_taken(runner: ReplayRunner, count: int) -> str:
+    """The mean time of a session, and the share of each job in it."""
+    total = sum(runner.seconds.values())
+    shares = ", ".join(f"{job} {seconds / total:.0%}" for job, seconds in runner.seconds.items())
+    return f"[dim]·[/dim] {1000 * total / count:,.0f} ms a session: {shares}."
 
 
-def _told(night: date, report: PromoteReport) -> str:
-    """A line for a night on which the title went to somebody; empty for others."""
-    is_news = report.is_new and report.outcome in ("BOOTSTRAP", "PROMOTE") and report.reason != "refresh"
-    return f"[green]{night}[/green] {report.outcome} ({report.reason}): {report.champion}" if is_news else ""
+def _promotion(session: date, made: PromoteReport) -> str:
+    """A line for a session at which another contender was promoted; empty for others."""
+    is_news = made.is_new and made.outcome in ("BOOTSTRAP", "PROMOTE") and made.reason != "refresh"
+    return f"[green]{session}[/green] {made.outcome} ({made.reason}): {made.champion}" if is_news else ""

@@ -1,4 +1,4 @@
-"""A series that is stored already, as a source: what a replay ingests anew, night after night."""
+"""A series that is stored already, as a source: a replay ingests it again, session by session."""
 
 from datetime import date, datetime
 
@@ -10,27 +10,35 @@ from ingestion.store.observations import ActiveSeries, newest_values
 
 
 class StoredSource:
-    """What was known, when the clock stood there, of the series that a task stands on.
+    """What was known, at the clock's instant, of a task's active series; it contacts nothing but the database.
 
-    It bears the name of the source that the observations came from, for it is theirs. Nothing outside is asked.
-    `seen`: the instant as-of which all was ingested before; None: nothing is known of that.
+    Its name is that of the source that the observations came from.
     """
 
-    def __init__(self, engine: sa.Engine, standing: ActiveSeries, clock: Clock, seen: datetime | None) -> None:
-        self.name = standing.source
-        self.series = standing.series
+    def __init__(self, engine: sa.Engine, active: ActiveSeries, clock: Clock, seen: datetime | None) -> None:
+        """Read `active` from the schema of the engine.
+
+        Args:
+            engine: the database in which the task's own observations are.
+            active: the series, and the source that it came from.
+            clock: its instant is the as-of.
+            seen: the instant as of which everything was ingested before; None when that is not known.
+
+        """
+        self.name = active.source
+        self.series = active.series
         self._engine = engine
         self._clock = clock
         self._seen = seen
 
     def fingerprint(self) -> str:
-        """None: each night something else is known."""
+        """None: something else is known at each session."""
         return ""
 
     def fetch(self, since: date | None) -> list[RawRow]:
-        """The rows from `since` on as they were known then, and whatever earlier ones have become known since `seen`.
+        """The rows from `since` on as they were known then, and earlier ones that became known after `seen`.
 
-        Restatements that came later are left out.
+        Later restatements are left out.
         """
         now = self._clock.now()
         begin = since if since is not None and self._seen is not None else date.min

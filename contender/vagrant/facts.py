@@ -1,4 +1,4 @@
-"""What this host is, as far as virtual machines are concerned: gathered here, judged in `contender.vagrant.checks`."""
+"""The facts about this host that matter to virtual machines; `contender.vagrant.checks` evaluates them."""
 
 import platform
 import re
@@ -19,12 +19,12 @@ _GIB = 1024 * _MIB
 
 @dataclass(frozen=True)
 class HostFacts:
-    """The host. What cannot be known (the processor's flags on a Mac) is None."""
+    """The host. What is not installed, or cannot be known (the processor's flags on a Mac), is None."""
 
     system: str
     """linux, darwin or windows."""
     architecture: str
-    """amd64, arm64, or what the system calls it."""
+    """amd64, arm64, or the system's own name for another."""
     vagrant: Version | None
     plugins: frozenset[str]
     virtualbox: Version | None
@@ -40,26 +40,26 @@ class HostFacts:
     virtualisation: bool | None
     kvm_modules: tuple[str, ...]
     kvm_machines: int
-    """Machines that KVM runs now, of whatever program."""
+    """How many machines KVM runs now, started by any program."""
     kernel: Version
     lock: str | None
     """The text of vagrant/k3s.lock."""
 
 
 def gather() -> HostFacts:
-    """Asks the system and the programs; changes and downloads nothing."""
+    """Query the system and the programs; nothing is changed or downloaded."""
     system = platform.system().lower()
     machine = platform.machine().lower()
     memory = psutil.virtual_memory()
-    vagrant = _said("vagrant", "--version")
+    vagrant = _output("vagrant", "--version")
     modules = tuple(name for name in ("kvm_intel", "kvm_amd") if Path("/sys/module", name).exists())
     return HostFacts(
         system=system,
         architecture={"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine),
         vagrant=version_in(vagrant),
-        plugins=frozenset(re.findall(r"^(\S+) \(", _said("vagrant", "plugin", "list") if vagrant else "", re.M)),
-        virtualbox=version_in(_said("VBoxManage", "--version")),
-        libvirt=bool(_said("virsh", "--connect", "qemu:///system", "version")),
+        plugins=frozenset(re.findall(r"^(\S+) \(", _output("vagrant", "plugin", "list") if vagrant else "", re.M)),
+        virtualbox=version_in(_output("VBoxManage", "--version")),
+        libvirt=bool(_output("virsh", "--connect", "qemu:///system", "version")),
         networks_conf=_text(NETWORKS),
         addresses=tuple(
             (name, address.address)
@@ -79,18 +79,18 @@ def gather() -> HostFacts:
     )
 
 
-def version_in(said: str) -> Version | None:
-    """The first version in what a program said of itself.
+def version_in(text: str) -> Version | None:
+    """The first version number in the output of a program.
 
     >>> version_in("Vagrant 2.4.9"), version_in("7.0.20r163906"), version_in("")
     ((2, 4, 9), (7, 0, 20), None)
     """
-    found = re.search(r"\d+(?:\.\d+)+", said)
+    found = re.search(r"\d+(?:\.\d+)+", text)
     return tuple(int(part) for part in found[0].split(".")) if found else None
 
 
 def flagged(cpuinfo: str | None) -> bool:
-    """Whether a processor says that it runs virtual machines.
+    """Whether the flags of a processor include hardware virtualisation.
 
     >>> flagged("flags : fpu vmx sse"), flagged("flags : fpu sse")
     (True, False)
@@ -98,8 +98,8 @@ def flagged(cpuinfo: str | None) -> bool:
     return bool(re.search(r"\b(vmx|svm)\b", cpuinfo or ""))
 
 
-def _said(*command: str) -> str:
-    """What a program prints, or nothing when it is not there, fails or hangs."""
+def _output(*command: str) -> str:
+    """The output of a program; empty when it is not installed, fails or hangs."""
     if shutil.which(command[0]) is None:
         return ""
     try:

@@ -1,6 +1,6 @@
-"""The variables that the Vagrantfile reads, for the checks that come before it: same names, same defaults.
+"""The environment variables of the Vagrantfile, with the same defaults, for the checks that run before it.
 
-The Vagrantfile reads them by itself, since a host of virtual machines needs no Python; a test holds the two together.
+The Vagrantfile reads them itself, since a host of virtual machines needs no Python; a test compares the two.
 """
 
 from pydantic import Field, ValidationError
@@ -10,7 +10,7 @@ from core.errors import ConfigurationError
 
 
 class VagrantSettings(BaseSettings):
-    """How many machines, how large, from which box, and from where; each from `CONTENDER_<FIELD>`."""
+    """The number and size of the machines, their box, and mirrors; each from `CONTENDER_<FIELD>`."""
 
     model_config = SettingsConfigDict(env_prefix="CONTENDER_", env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -23,13 +23,13 @@ class VagrantSettings(BaseSettings):
     box: str = Field(default="", description="Another box than the pinned one.")
     box_version: str = Field(default="", description="Its version; or another version of the pinned box.")
     box_url: str = Field(default="", description="A box file by its address, or by its path as file:///…")
-    box_checksum: str = Field(default="", description="The SHA-256 of that file, without which it is not taken.")
+    box_checksum: str = Field(default="", description="The SHA-256 of that file, which is required for it.")
     box_architecture: str = Field(default="auto", description="Architecture of the box; auto: the host's.")
     k3s_releases: str = Field(default="", description="A mirror of k3s's releases; empty: GitHub.")
     k3s_airgap: str = Field(
         default="no", pattern="^(yes|no)$", description="yes: k3s's own images come as a checked archive too."
     )
-    base_image: str = Field(default="", description="Another base image than python:3.11-slim, from a mirror say.")
+    base_image: str = Field(default="", description="Another base image than python:3.11-slim, such as a mirror's.")
     provider: str = Field(
         default="",
         validation_alias="VAGRANT_DEFAULT_PROVIDER",
@@ -38,9 +38,11 @@ class VagrantSettings(BaseSettings):
 
 
 def load_vagrant_settings() -> VagrantSettings:
-    """Reads the environment. Raises ConfigurationError for what the Vagrantfile would refuse."""
+    """Read the environment. Raises ConfigurationError for values that the Vagrantfile would refuse."""
     try:
         return VagrantSettings()
     except ValidationError as error:
         faults = "; ".join(f"CONTENDER_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError(f"The machines cannot be made as asked: {faults}.", "Correct or unset them.") from None
+        raise ConfigurationError(
+            f"Settings of the machines are not valid: {faults}.", "Correct or unset them."
+        ) from None

@@ -13,7 +13,7 @@ def test_a_backup_is_put_back_by_its_job_and_everything_goes_on_from_there() -> 
 
     assert "backups: 20" in kube.restore("--list")
     assert kube.count("events", "log = 'live'") == events + 3
-    assert "is back; what was there before is kept as contender_before_" in kube.restore()
+    assert "is restored; the replaced databases are kept as contender_before_" in kube.restore()
 
     assert kube.count("events", "log = 'live'") == events
     kept = kube.sql("SELECT datname FROM pg_database WHERE datname LIKE '%_before_%' ORDER BY 1")

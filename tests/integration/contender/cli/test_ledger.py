@@ -109,12 +109,12 @@ def test_a_rollback_is_pinned_and_tonights_job_does_not_undo_it(stage: Stage, co
     code, told = contender("rollback", name, "--why", "it raves", "--who", "anna")
 
     assert (code, stage.aliases()[CHAMPION]) == (0, number["linear"])
-    assert told.startswith(f"Nothing to do: the champion of {name} stands on {number['linear']} linear already.")
+    assert told.startswith(f"Nothing to do: the champion of {name} is {number['linear']} linear already.")
     code, told = contender("rollback", name, "--to", str(number["ridge"]), "--why", "it raves", "--who", "anna")
     assert (code, stage.aliases()[CHAMPION]) == (0, number["ridge"])
     assert told == (
         f"The champion of {name}: {number['linear']} → {number['ridge']} ridge. The API follows within seconds. It is "
-        f'pinned: the gate leaves it alone until contender unpin {name} --why "…"\n'
+        f'pinned: the gate does not move it until contender unpin {name} --why "…"\n'
     )
     assert stage.promote().reason == "pinned"
     assert stage.aliases()[CHAMPION] == number["ridge"]
@@ -132,8 +132,8 @@ def test_a_rollback_to_the_version_that_is_champion_pins_it_there_until_unpin(
 
     assert (code, stage.aliases()[CHAMPION]) == (0, number)
     assert told == (
-        f"The champion of {name} stands on {number} ridge already, and is to stay there. It is pinned: the gate leaves "
-        f'it alone until contender unpin {name} --why "…"\n'
+        f"The champion of {name} is {number} ridge already; only the pin is new. It is pinned: the gate does not "
+        f'move it until contender unpin {name} --why "…"\n'
     )
     *_, row = decided(stage)
     assert (row.outcome, row.reason, row.champion) == ("FORCED", "promoted", "ridge")
@@ -142,7 +142,7 @@ def test_a_rollback_to_the_version_that_is_champion_pins_it_there_until_unpin(
     ]  # fmt: skip
     assert stage.promote().reason == "pinned"
     before = phases(stage)
-    assert contender(*stays)[1].startswith(f"Nothing to do: the champion of {name} stands on {number} ridge already.")
+    assert contender(*stays)[1].startswith(f"Nothing to do: the champion of {name} is {number} ridge already.")
     assert phases(stage) == before
     assert contender("unpin", name, "--why", "seen enough")[1] == "Released: champion.\n"
     assert stage.promote().reason != "pinned"

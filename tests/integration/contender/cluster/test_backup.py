@@ -68,7 +68,7 @@ def test_what_came_after_a_backup_is_gone_when_it_is_put_back_and_kept_under_ano
     put(installation.database_url, "second")
     put(installation.mlflow_backend_url, "second")
 
-    name, before = restore.put_back(installation, nights_later(1))
+    name, before = restore.restore_backup(installation, nights_later(1))
 
     assert name == "2026-11-20T03-00-00Z"
     assert both(installation) == [["first"], ["first"]]
@@ -83,7 +83,7 @@ def test_clients_that_are_connected_are_sent_away_and_come_back_to_what_was_rest
         connection.execute(sa.text("INSERT INTO notes VALUES ('later')"))
         connection.commit()
 
-    restore.put_back(installation, NIGHT)
+    restore.restore_backup(installation, NIGHT)
 
     with client.connect() as connection:
         assert list(connection.execute(sa.text("SELECT value FROM notes")).scalars()) == ["first"]
@@ -99,7 +99,7 @@ def test_a_backup_that_is_not_whole_is_refused_and_nothing_changes(installation:
     file.write_bytes(content)
 
     with pytest.raises(IntegrityError, match="is not what was backed up"):
-        restore.put_back(installation, NIGHT)
+        restore.restore_backup(installation, NIGHT)
 
     assert both(installation) == [["first", "second"], ["first"]]
 
@@ -114,7 +114,7 @@ def test_a_restore_that_fails_at_the_second_database_has_changed_neither(install
     (place / backup.CONTENTS).write_text(json.dumps(contents))
 
     with pytest.raises(Exception, match="pg_restore of kept_models"):
-        restore.put_back(installation, NIGHT)
+        restore.restore_backup(installation, NIGHT)
 
     assert both(installation) == [["first", "second"], ["first"]]
 
@@ -144,11 +144,11 @@ def test_without_a_database_to_ask_it_is_tried_again_and_earlier_backups_stay(in
 
 def test_a_backup_that_is_not_there_is_told_with_those_that_are(installation: Settings) -> None:
     with pytest.raises(NotFoundError, match="no backup at all"):
-        restore.put_back(installation, NIGHT)
+        restore.restore_backup(installation, NIGHT)
     backup.take(installation, NIGHT)
 
     with pytest.raises(NotFoundError, match="2026-11-20T03-00-00Z"):
-        restore.put_back(installation, NIGHT, "2026-01-01T00-00-00Z")
+        restore.restore_backup(installation, NIGHT, "2026-01-01T00-00-00Z")
 
 
 def test_while_one_is_at_work_another_is_tried_again_later(installation: Settings) -> None:
@@ -164,10 +164,10 @@ def test_while_one_is_at_work_another_is_tried_again_later(installation: Setting
 
     engine = restore._superuser(installation, sa.make_url(installation.database_url))
     with restore._alone(engine), pytest.raises(BusyError):
-        restore.put_back(installation, NIGHT)
+        restore.restore_backup(installation, NIGHT)
     engine.dispose()
     assert len(backup.taken(installation)) == 1
-    assert restore.put_back(installation, NIGHT)[0] == "2026-11-20T03-00-00Z"
+    assert restore.restore_backup(installation, NIGHT)[0] == "2026-11-20T03-00-00Z"
 
 
 def test_a_new_backup_is_kept_though_the_clock_was_set_back(installation: Settings) -> None:
@@ -203,7 +203,7 @@ def test_clients_that_come_back_at_once_do_not_keep_a_restore_from_its_end(insta
     for client in clients:
         client.start()
     try:
-        restore.put_back(installation, NIGHT)
+        restore.restore_backup(installation, NIGHT)
     finally:
         done.set()
         for client in clients:
@@ -216,7 +216,7 @@ def test_a_backup_older_than_the_program_comes_back_with_the_tables_of_today(ins
     """It is of a time before there were any tables."""
     backup.take(installation, NIGHT)
 
-    restore.put_back(installation, NIGHT)
+    restore.restore_backup(installation, NIGHT)
 
     engine = sa.create_engine(installation.database_url)
     tables = sa.inspect(engine).get_table_names()

@@ -33,7 +33,7 @@ def test_pods_that_begin_together_migrate_once_and_make_each_token_once(bare: Se
             ("installation-admin", "admin", "live"),
             ("installation-trainer", "trainer", "live"),
         }
-        assert run(bare) == "the database is ready; tokens made: none"
+        assert run(bare) == "the database is ready; tokens created: none"
     finally:
         with engine.begin() as connection:
             connection.execute(sa.schema.DropSchema(bare.schema_name, cascade=True))

@@ -90,7 +90,7 @@ def test_nothing_is_learned_before_an_observation_that_is_still_on_its_way(
     stream.step(services)
     requests.get(f"{services.ingestion}/next?lease=60", timeout=10).raise_for_status()  # whoever took it has died
 
-    assert stream.step(services).startswith("an observation of airline is on its way already")
+    assert stream.step(services).startswith("an observation of airline is leased already")
     run_out(engine)
     said = [stream.step(services) for _ in range(2)]
 

@@ -1,4 +1,4 @@
-"""A replay whose champion a person has moved: its story is that of the ledger, whoever wrote the move down."""
+"""A replay whose champion a person has moved: its result is that of the ledger, whoever wrote the move down."""
 
 import io
 from collections.abc import Iterator
@@ -59,9 +59,9 @@ def release(stage: Stage) -> None:
     assert unpin.unpin(settings, name_of(stage), SystemClock(), who="anna", why="seen enough") == (CHAMPION,)
 
 
-def moves(story: ReplayResult) -> list[tuple[date, str, str | None, str | None]]:
+def moves(result: ReplayResult) -> list[tuple[date, str, str | None, str | None]]:
     return [
-        (one.night, one.outcome, one.from_contender, one.to_contender) for one in story.changes if not one.is_refresh
+        (one.session, one.outcome, one.from_contender, one.to_contender) for one in result.changes if not one.is_refresh
     ]
 
 
@@ -69,14 +69,14 @@ def test_a_move_that_a_night_has_found_is_told_as_a_persons(stage: Stage) -> Non
     walk(stage, BEFORE)
     now = move_by_hand(stage)
 
-    story = walk(stage, BEFORE + 3)
+    result = walk(stage, BEFORE + 3)
 
-    assert moves(story) == [(month(FIRST), "FORCED", None, BEGINS), (MOVED, EXTERNAL, BEGINS, now)]
-    assert [one.by_hand for one in story.changes] == [False, True]
-    assert "the title changed hands once, by hand." in story.in_words
-    assert story.changes[-1].why.startswith("Not by the gate: moved by hand in MLflow")
-    assert story.ways[0].name == "served: the champion by evidence, moved by hand once"
-    assert f"contender unpin {stage.task.name} --replay a --why" in story.standing
+    assert moves(result) == [(month(FIRST), "FORCED", None, BEGINS), (MOVED, EXTERNAL, BEGINS, now)]
+    assert [one.by_hand for one in result.changes] == [False, True]
+    assert "the champion changed once, by hand." in result.summary
+    assert result.changes[-1].why.startswith("Not by the gate: moved by hand in MLflow")
+    assert result.policies[0].name == "served: the champion by evidence, moved by hand once"
+    assert f"contender unpin {stage.task.name} --replay a --why" in result.last_decision
 
 
 def test_once_released_a_refresh_is_told_as_a_refresh_and_who_released_it(stage: Stage) -> None:
@@ -85,13 +85,13 @@ def test_once_released_a_refresh_is_told_as_a_refresh_and_who_released_it(stage:
     walk(stage, BEFORE + 2)
     release(stage)
 
-    story = walk(stage, BEFORE + 9)
+    result = walk(stage, BEFORE + 9)
 
-    refreshed = [one for one in story.changes if one.is_refresh and one.to_contender == now]
+    refreshed = [one for one in result.changes if one.is_refresh and one.to_contender == now]
     assert refreshed
-    assert (MOVED, EXTERNAL, BEGINS, now) in moves(story)
-    (moved,) = [one for one in story.changes if one.by_hand]
-    assert moved.why.endswith("No evidence is behind it. Released since by anna: “seen enough”.")
+    assert (MOVED, EXTERNAL, BEGINS, now) in moves(result)
+    (moved,) = [one for one in result.changes if one.by_hand]
+    assert moved.why.endswith("There is no evidence for it. Released since by anna: “seen enough”.")
 
 
 @pytest.mark.parametrize("later", [0, 4])
@@ -100,7 +100,7 @@ def test_a_move_that_unpin_has_found_is_of_the_night_after_which_it_was_made(sta
     now = move_by_hand(stage)
     release(stage)
 
-    story = walk(stage, BEFORE + later)
+    result = walk(stage, BEFORE + later)
 
     night = MOVED if later else month(FIRST + BEFORE - 1)
-    assert moves(story)[1] == (night, EXTERNAL, BEGINS, now)
+    assert moves(result)[1] == (night, EXTERNAL, BEGINS, now)

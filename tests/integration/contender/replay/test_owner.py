@@ -9,8 +9,8 @@ import sqlalchemy as sa
 import yaml
 from rich.console import Console
 
-from contender.replay import nights, setup
 from contender.replay import run as replay
+from contender.replay import sessions, setup
 from contender.replay import store as replays
 from core.config.settings import Settings
 from core.db.engine import connect
@@ -121,10 +121,10 @@ def test_a_task_that_came_to_bear_the_name_of_a_replay_keeps_its_model(stage: St
     code, told = contender("replay", stage.task.name, "--remove", "a", "--yes")
 
     assert code == 42
-    assert f"{named(stage)} is not a replay's alone" in told
+    assert f"{named(stage)} cannot be the name of a replay" in told
     assert f"DROP SCHEMA {replays.schema_of(named(stage))} CASCADE" in " ".join(told.split())
     assert registry.aliases(stage.settings, named(stage)) == before != {}
-    with pytest.raises(ConfigurationError, match="not a replay's alone"):
+    with pytest.raises(ConfigurationError, match="cannot be the name of a replay"):
         run(stage, NIGHTS + 1)
     path.unlink()
     assert contender("replay", stage.task.name, "--remove", "a", "--yes")[0] == 0
@@ -142,7 +142,10 @@ def test_a_replay_of_before_names_were_looked_at_is_removed_with_a_model_of_its_
     with pytest.raises(ConfigurationError, match="has no version that this replay made"):
         replays.remove(stage.settings, found)
 
-    assert (found.is_vouched, len(registry.versions_above(stage.settings, named(stage), 0))) == (False, len(versions))
+    assert (found.is_name_checked, len(registry.versions_above(stage.settings, named(stage), 0))) == (
+        False,
+        len(versions),
+    )
     assert replays.find(stage.settings, named(stage)).is_removing is False
 
 
@@ -150,12 +153,15 @@ def test_a_replay_whose_removal_was_cut_off_is_not_gone_on_with_and_is_removed_b
     stage: Stage, contender: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(stage)
-    place = setup.find(stage.settings, stage.task, month(FIRST), NIGHTS, "a")
+    place = setup.prepare(stage.settings, stage.task, month(FIRST), NIGHTS, "a")
     found = cut_off(stage, monkeypatch)
 
-    with pytest.raises(ConfigurationError, match="was begun and cut off") as refused:
+    with pytest.raises(ConfigurationError, match="was interrupted") as refused:
         run(stage, NIGHTS + 2)
-    with pytest.raises(ConfigurationError, match="cut off"), nights.opened(stage.settings.schema_name, place):
+    with (
+        pytest.raises(ConfigurationError, match="interrupted"),
+        sessions.open_runner(stage.settings.schema_name, place),
+    ):
         pytest.fail("it was opened")
 
     assert f"contender replay --remove {found.name}" in refused.value.remedy
@@ -178,7 +184,7 @@ def test_a_task_whose_name_begins_as_schemas_must_not_and_looks_like_a_replays_i
     run(stage)
 
     found = replays.find(stage.settings, named(stage), stage.task.name)
-    assert (found.schema, found.nights) == (f"_{named(stage)}".replace("-", "_"), NIGHTS)
+    assert (found.schema, found.sessions) == (f"_{named(stage)}".replace("-", "_"), NIGHTS)
     replays.remove(stage.settings, found)
     assert schemas(stage) == set()
 

@@ -10,9 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from contender.console.signals import Stopped
-from contender.replay import nights as replay_nights
-from contender.replay import setup as replay_place
-from contender.replay.nights import ReplayRunner
+from contender.replay import sessions, setup
+from contender.replay.sessions import ReplayRunner
 from core.config.settings import Settings
 from core.db.engine import connect
 from core.db.pipeline_tables import contender_predictions, decisions, ledger, predictions, runs
@@ -77,7 +76,7 @@ def test_nights_walked_in_pieces_give_what_the_whole_gives(stage: Stage) -> None
     assert told(store(stage, "pieces")) == whole
 
 
-@pytest.mark.parametrize(("owner", "step"), [(train, "advance"), (promote, "promote"), (ReplayRunner, "_end")])
+@pytest.mark.parametrize(("owner", "step"), [(train, "advance"), (promote, "promote"), (ReplayRunner, "_finish")])
 def test_a_replay_that_is_killed_in_the_middle_of_every_night_goes_on_as_if_it_had_not_been(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
 ) -> None:
@@ -110,8 +109,8 @@ def test_what_a_night_decided_that_was_cut_off_does_not_say_who_holds_the_aliase
     run(stage, 4)
     engine, name = store(stage), f"{stage.task.name}-replay-a"
     task = stage.task.model_copy(update={"name": name})
-    done = replay_place.nights_done(engine, task)
-    before = replay_place.holders(engine, task, done)
+    done = setup.finished_sessions(engine, task)
+    before = setup.alias_holders(engine, task, done)
     last = training_decisions.newest(engine, name)
     assert last is not None
     with engine.begin() as connection:
@@ -120,9 +119,9 @@ def test_what_a_night_decided_that_was_cut_off_does_not_say_who_holds_the_aliase
 
     assert len(done) == 4
     assert before == {last.champion, last.challenger}
-    assert replay_place.holders(engine, task, done) == before
-    assert replay_place.holders(engine, task, {*done, month(FIRST + 4)}) == {"somebody", "else"}
-    assert replay_place.holders(engine, task, ()) == frozenset()
+    assert setup.alias_holders(engine, task, done) == before
+    assert setup.alias_holders(engine, task, {*done, month(FIRST + 4)}) == {"somebody", "else"}
+    assert setup.alias_holders(engine, task, ()) == frozenset()
 
 
 def test_a_replay_predicts_what_the_nightly_jobs_have_predicted(
@@ -151,9 +150,9 @@ def test_a_second_run_finds_all_nights_walked(stage: Stage) -> None:
 
     again = run(stage, 6)
 
-    assert "All 6 nights have been walked; to go on give more --days." in again
+    assert "All 6 sessions have been run; to go on give more --days." in again
     assert told(store(stage)) == before
-    assert first.split("nights of")[1] == again.split("nights of")[1]
+    assert first.split("sessions of")[1] == again.split("sessions of")[1]
 
 
 def test_the_tasks_own_tables_and_model_stay_as_they_were(stage: Stage, engine: sa.Engine) -> None:
@@ -183,7 +182,7 @@ def test_versions_are_of_contenders_without_one_and_of_those_that_hold_an_alias(
 
 
 def test_a_restatement_is_learned_of_on_the_night_it_became_known(stage: Stage, engine: sa.Engine) -> None:
-    known = replay_place.find(stage.settings, stage.task, month(FIRST), 12, "a")
+    known = setup.prepare(stage.settings, stage.task, month(FIRST), 12, "a")
     with engine.begin() as connection:
         when = observations.read_as_of(engine, SERIES, stage.clock.now())["known_at"][FIRST + 6] + timedelta(hours=4)
         restated = Observation(month(3), when, {"value": 77.0})
@@ -195,7 +194,7 @@ def test_a_restatement_is_learned_of_on_the_night_it_became_known(stage: Stage, 
     assert as_of == [wave(MONTHS)[3], 77.0]
 
 
-def nights(place: replay_place.ReplayWorkspace, places: Sequence[int]) -> list[Any]:
+def nights(place: setup.ReplayWorkspace, places: Sequence[int]) -> list[Any]:
     return [final_at(place.task, place.days[index]) for index in places]
 
 
@@ -214,7 +213,7 @@ def test_a_champion_is_named_once_and_given_the_title_once_however_the_first_nig
 ) -> None:
     run(stage, 2, "whole", champion="naive")
     with monkeypatch.context() as patched:
-        patched.setattr(ReplayRunner, "_end", _stop)
+        patched.setattr(ReplayRunner, "_finish", _stop)
         with pytest.raises(Stopped):
             run(stage, 2, "killed", champion="naive")
 
@@ -233,9 +232,9 @@ def test_fewer_nights_than_were_walked_are_told_plainly(stage: Stage) -> None:
 
     again = run(stage, 4)
 
-    assert f"Nothing to walk: {stage.task.name}-replay-a has 6 nights already, through {month(FIRST + 5)}" in again
-    assert "--days 4 asks for fewer." in again
-    assert "To go on give more than 6; to start anew give an id of its own (--id NAME)." in again
+    assert f"Nothing to run: {stage.task.name}-replay-a has 6 sessions already, through {month(FIRST + 5)}" in again
+    assert "--days 4 requests fewer." in again
+    assert "To go on give more than 6; for another replay give an id of its own (--id NAME)." in again
     assert told(store(stage)) == before
 
 
@@ -251,21 +250,21 @@ def test_the_tables_beside_the_report_name_decisions_as_the_commands_do(stage: S
 
 
 def test_two_processes_do_not_walk_one_replay(stage: Stage) -> None:
-    place = replay_place.find(stage.settings, stage.task, month(FIRST), 2, "a")
+    place = setup.prepare(stage.settings, stage.task, month(FIRST), 2, "a")
 
     with (
-        replay_nights.opened(stage.settings.schema_name, place),
+        sessions.open_runner(stage.settings.schema_name, place),
         pytest.raises(BusyError, match="at work on 'replay'"),
-        replay_nights.opened(stage.settings.schema_name, place, wait_seconds=0),
+        sessions.open_runner(stage.settings.schema_name, place, wait_seconds=0),
     ):
         pass
 
 
 def test_a_night_is_answered_by_the_version_that_holds_the_title(stage: Stage) -> None:
-    place = replay_place.find(stage.settings, stage.task, month(FIRST), 20, "a")
-    with replay_nights.opened(stage.settings.schema_name, place) as walked:
+    place = setup.prepare(stage.settings, stage.task, month(FIRST), 20, "a")
+    with sessions.open_runner(stage.settings.schema_name, place) as walked:
         for day in place.days:
-            report = walked.walk(day)
+            report = walked.run(day)
             a = predictions.c
             answered = rows(walked.at.engine, sa.select(a.contender).where(a.event_date == day))
             assert answered == ([(report.champion,)] if report.champion else [])

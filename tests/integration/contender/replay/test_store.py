@@ -102,7 +102,7 @@ def test_a_name_of_no_replay_is_refused_with_those_there_are(stage: Stage, conte
 
 def test_an_id_of_several_replays_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     both = tuple(replays.Replay(f"{task}-replay-a", f"{task}_replay_a", 1, task, "a") for task in ("x", "y"))
-    monkeypatch.setattr(replays, "every", lambda _: both)
+    monkeypatch.setattr(replays, "list_all", lambda _: both)
 
     with pytest.raises(ConfigurationError, match="the id of several replays") as refused:
         replays.find(settings, "a")
@@ -113,7 +113,7 @@ def test_an_id_of_several_replays_is_refused(settings: Settings, monkeypatch: py
 
 def test_an_id_is_matched_as_a_whole_and_not_by_its_end(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     long = replays.Replay("spy-replay-a-replay-b", "spy_replay_a_replay_b", 1, "spy", "a-replay-b")
-    monkeypatch.setattr(replays, "every", lambda _: (long,))
+    monkeypatch.setattr(replays, "list_all", lambda _: (long,))
 
     with pytest.raises(NotFoundError, match="no replay 'b'"):
         replays.find(settings, "b")
@@ -130,9 +130,9 @@ def test_a_removed_replay_is_gone_and_nothing_else_is(stage: Stage, contender: T
     code, told = contender("replay", "--remove", named(stage), "--yes")
 
     assert code == 0
-    assert f"This removes the replay {named(stage)} for good: {NIGHTS} nights in the PostgreSQL schema" in told
+    assert f"This removes the replay {named(stage)} for good: {NIGHTS} sessions in the PostgreSQL schema" in told
     assert f"The replay {named(stage)} is removed. Its report stays in" in told
-    there = [one.name for one in replays.every(stage.settings)]
+    there = [one.name for one in replays.list_all(stage.settings)]
     assert [one for one in there if one.startswith(name)] == [named(stage, "b")]
     assert registry.aliases(stage.settings, named(stage)) is None
     assert not registry.has_experiment(stage.settings, named(stage))
@@ -149,14 +149,14 @@ def test_a_replay_can_be_walked_anew_under_the_name_of_one_that_was_removed(stag
     said = io.StringIO()
     replay.replay(stage.settings, stage.task, month(FIRST), NIGHTS, "a", Console(file=said, width=200), "naive")
 
-    assert replays.find(stage.settings, named(stage)).nights == NIGHTS
+    assert replays.find(stage.settings, named(stage)).sessions == NIGHTS
     assert registry.has_experiment(stage.settings, named(stage))
 
 
 def test_who_does_not_say_yes_removes_nothing(stage: Stage, contender: Terminal) -> None:
     contender("replay", "--remove", named(stage))  # no answer
 
-    assert replays.find(stage.settings, named(stage)).nights == NIGHTS
+    assert replays.find(stage.settings, named(stage)).sessions == NIGHTS
 
 
 def test_a_replay_that_is_walked_is_not_removed(stage: Stage) -> None:
@@ -166,5 +166,5 @@ def test_a_replay_that_is_walked_is_not_removed(stage: Stage) -> None:
     with leases.hold(store, replays.LEASE), pytest.raises(BusyError):
         replays.remove(stage.settings, found)
 
-    assert replays.find(stage.settings, named(stage)).nights == NIGHTS
+    assert replays.find(stage.settings, named(stage)).sessions == NIGHTS
     assert registry.aliases(stage.settings, named(stage)) is not None

@@ -33,8 +33,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_the_bucket_is_made_where_there_is_none(s3: str) -> None:
     settings = Settings(mlflow_artifacts=s3)
 
-    assert bucket.run(settings) == "the bucket mlflow is made"
-    assert bucket.run(settings) == "the bucket mlflow is there"
+    assert bucket.run(settings) == "the bucket mlflow is created"
+    assert bucket.run(settings) == "the bucket mlflow exists"
 
 
 def test_an_s3_that_is_away_is_asked_again(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def test_a_row_that_was_changed_is_noticed_and_named(stage: Stage, contender: Te
     assert code == 43
     assert "differs  evidence.comparisons[linear].challenger_loss: " in told
     assert "ridge].challenger_loss" not in told
-    assert f"Decision {second} of '{stage.task.name}' does not come out as it was written down." in told
+    assert f"Decision {second} of '{stage.task.name}' does not come out as it was stored." in told
     kept = {line for line in again(stage.engine, second).differences if line.startswith("the rows of ")}
     assert [line.split(":")[0] for line in kept] == ["the rows of linear against ridge"]
     assert (tmp_path / "again" / "report.html").exists()

@@ -30,14 +30,14 @@ def test_a_port_that_somebody_has_is_told_with_the_variable_that_moves_it() -> N
         found = doctor.port(number, "the API", "CONTENDER_API_PORT")
 
     assert found.level == "fails"
-    assert found.remedy == "Set CONTENDER_API_PORT to another."
+    assert found.remedy == "Set CONTENDER_API_PORT to another port."
     assert doctor.port(number, "the API", "CONTENDER_API_PORT").level == "ok"
 
 
 def test_a_disk_without_room_is_told() -> None:
-    assert doctor.room(Path("/here"), 0.3).what == "0.3 GiB are free in /here; 1 is needed."
-    assert doctor.room(Path("/here"), 0.3).level == "fails"
-    assert doctor.room(Path("/here"), 5.0).level == "ok"
+    assert doctor.disk(Path("/here"), 0.3).what == "0.3 GiB are free in /here; 1 is needed."
+    assert doctor.disk(Path("/here"), 0.3).level == "fails"
+    assert doctor.disk(Path("/here"), 5.0).level == "ok"
 
 
 def test_what_fails_ends_the_command_with_42(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

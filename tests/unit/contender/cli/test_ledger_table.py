@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from contender.cli.ledger import now, reason, table
+from contender.cli.ledger import present, reason, table
 from training.ledger.history import Ending, Holder, LedgerLine
 
 LOGISTIC, RIVER = Holder(3, "logistic-shrunk"), Holder(12, "river-logistic")
@@ -101,15 +101,15 @@ def test_a_move_that_is_not_in_the_ledger_yet_says_so() -> None:
 
 
 def test_below_the_table_stands_what_counts_and_what_to_do() -> None:
-    assert now("spy", {}, is_lost=False) == ["No alias of spy was ever moved: nothing was promoted yet."]
-    assert now("spy", {"champion": (LOGISTIC, False), "challenger": (RIVER, False)}, is_lost=False) == [
+    assert present("spy", {}, is_lost=False) == ["No alias of spy was ever moved: nothing was promoted yet."]
+    assert present("spy", {"champion": (LOGISTIC, False), "challenger": (RIVER, False)}, is_lost=False) == [
         "Now: challenger 12 river-logistic; champion 3 logistic-shrunk."
     ]
-    assert now("spy", {"champion": (LOGISTIC, True)}, is_lost=False) == [
+    assert present("spy", {"champion": (LOGISTIC, True)}, is_lost=False) == [
         "Now: champion 3 logistic-shrunk, pinned.",
-        'The gate leaves alone what is pinned until: contender unpin spy --why "…"',
+        'The gate does not move a pinned alias until: contender unpin spy --why "…"',
     ]
-    lost = now("spy", {"champion": (None, True)}, is_lost=True)
+    lost = present("spy", {"champion": (None, True)}, is_lost=True)
     assert lost[0] == "Now: champion none, pinned."
     assert lost[1].startswith("champion_lost: ")
     assert 'contender rollback spy --why "…"' in lost[1]

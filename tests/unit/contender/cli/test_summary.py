@@ -28,7 +28,7 @@ def test_detached_it_is_the_next_command() -> None:
 def test_in_a_demonstration_the_box_says_which_day_it_is_and_how_to_stop() -> None:
     said = "\n".join(_lines(URLS, {"spy": True}, TOKEN, detach=False, today=date(2005, 1, 3)))
 
-    assert said.startswith("[bold]It is 2005-01-03[/bold] here, and the days pass by themselves.")
+    assert said.startswith("[bold]It is 2005-01-03[/bold] here; the days pass by themselves.")
     assert "Stop with Ctrl-C" in said
     assert "contender run" not in said  # it would take in the machine's today
 

@@ -45,9 +45,9 @@ def story() -> ReplayResult:
         task=load_task(TASKS, "spy"),
         series="GSPC",
         source="sample",
-        nights=30,
-        first_night=date(2005, 1, 3),
-        last_night=date(2005, 2, 1),
+        sessions=30,
+        first_session=date(2005, 1, 3),
+        last_session=date(2005, 2, 1),
         decided={"HOLD too_few_rows": 27, "PROMOTE succession": 1},
         changes=(
             ChampionChange(
@@ -61,7 +61,7 @@ def story() -> ReplayResult:
             ),
         ),
         days=DAYS,
-        ways=(
+        policies=(
             a_way("served", 0.24, 1),
             a_way("always the baseline", 0.25),
             *(a_way(f"way {i}", 0.26) for i in range(3)),
@@ -72,14 +72,14 @@ def story() -> ReplayResult:
 
 def told(story: ReplayResult) -> str:
     said = io.StringIO()
-    report.tell(story, Console(file=said, width=200))
+    report.show(story, Console(file=said, width=200))
     return said.getvalue()
 
 
 def test_the_words_say_when_the_title_changed_hands_and_why(story: ReplayResult) -> None:
     said = told(story)
 
-    assert "30 nights of GSPC (sample), 2005-01-03 to 2005-02-01; the title changed hands once." in said
+    assert "30 sessions of GSPC (sample), 2005-01-03 to 2005-02-01; the champion changed once." in said
     assert "2005-01-09: base-rate → forest\nevidence worth 31 of 20 (PROMOTE succession, version 4)" in said
     assert "(BOOTSTRAP best_backtest, version 1; refreshed once since, last on 2005-01-05)" in said
     assert "a newer version takes over" not in said
@@ -113,7 +113,7 @@ def test_sixty_refreshes_are_folded_away_behind_the_changes_of_title(story: Repl
     assert "2005-01-09: base-rate → forest" in before
     assert "a newer version takes over" not in before
     assert folded.split("</details>")[0].count("a newer version takes over") == 60
-    assert "<h2>The title</h2>" in page[: page.index("<h2>What each way")]
+    assert "<h2>The champions</h2>" in page[: page.index("<h2>What each policy")]
 
 
 def test_a_version_that_is_given_back_to_its_contender_is_no_refresh(story: ReplayResult) -> None:
@@ -126,14 +126,14 @@ def test_a_version_that_is_given_back_to_its_contender_is_no_refresh(story: Repl
 
 def test_a_replay_without_a_champion_says_why_in_words(story: ReplayResult) -> None:
     bare = replace(
-        story, changes=(), days=(), ways=(), contenders={}, standing="Nobody is champion yet: 12 of 60 rows."
+        story, changes=(), days=(), policies=(), contenders={}, last_decision="No champion yet: 12 of 60 rows."
     )
 
     for said in (told(bare), report.html(bare)):
-        assert "2005-01-03 to 2005-02-01; nobody took the title." in said
-        assert "Nobody is champion yet: 12 of 60 rows." in said
+        assert "2005-01-03 to 2005-02-01; no contender became champion." in said
+        assert "No champion yet: 12 of 60 rows." in said
         assert "refreshed" not in said
-        assert "night  champion" not in said
+        assert "session  champion" not in said
 
 
 def test_who_does_not_stand_is_told_with_what_to_do(story: ReplayResult) -> None:
@@ -144,7 +144,7 @@ def test_who_does_not_stand_is_told_with_what_to_do(story: ReplayResult) -> None
 
 
 def test_a_series_that_is_its_own_source_is_named_once(story: ReplayResult) -> None:
-    assert "30 nights of airline, 2005" in told(replace(story, series="airline", source="airline"))
+    assert "30 sessions of airline, 2005" in told(replace(story, series="airline", source="airline"))
 
 
 @pytest.mark.parametrize(("rows", "window"), [(4, 0), (30, 10), (300, 126), (504, 252)])
@@ -152,9 +152,9 @@ def test_the_rolling_mean_is_of_as_many_rows_as_fit(
     story: ReplayResult, rows: int, window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     days = tuple(date(2005, 1, 4) + timedelta(days=i) for i in range(rows))
-    ways = tuple(Policy(way.name, np.full(rows, way.mean), 0) for way in story.ways)
+    ways = tuple(Policy(way.name, np.full(rows, way.mean), 0) for way in story.policies)
 
-    figure = drawn(plots.means, replace(story, days=days, ways=ways), monkeypatch)
+    figure = drawn(plots.means, replace(story, days=days, policies=ways), monkeypatch)
 
     _, bottom = figure.axes
     assert {len(line.get_xdata()) for line in bottom.get_lines()} == ({rows - window + 1} if window else set())
@@ -164,9 +164,9 @@ def test_the_rolling_mean_is_of_as_many_rows_as_fit(
 
 
 def test_without_a_label_nothing_is_compared(story: ReplayResult) -> None:
-    bare = replace(story, days=(), ways=(), contenders={})
+    bare = replace(story, days=(), policies=(), contenders={})
 
-    assert "No answer of the champion has its label yet, so nothing is compared." in told(bare)
+    assert "No prediction of the champion has its label yet, so nothing is compared." in told(bare)
     assert "img" not in report.html(bare).split("</style>")[1]
 
 
@@ -180,13 +180,13 @@ def test_names_are_shown_as_they_are_and_never_as_markup(story: ReplayResult) ->
 def test_a_title_that_a_person_moved_is_told_as_that_and_a_later_refresh_as_a_refresh(story: ReplayResult) -> None:
     first, refresh, succession = story.changes
     moved = by_hand(date(2005, 1, 12), "forest", "base-rate", 1)
-    later = replace(refresh, night=date(2005, 1, 20), version=7)
+    later = replace(refresh, session=date(2005, 1, 20), version=7)
 
     said = told(replace(story, changes=(first, succession, moved, later)))
     alone = told(replace(story, changes=(first, replace(moved, from_contender="base-rate", to_contender="forest"))))
 
-    assert "the title changed hands twice, once by hand." in said
-    assert "the title changed hands once, by hand." in alone
+    assert "the champion changed twice, once by hand." in said
+    assert "the champion changed once, by hand." in alone
     assert (
         "2005-01-12: forest → base-rate\nNot by the gate: moved by hand. "
         "(external, version 1; refreshed once since, last on 2005-01-20)"
@@ -195,12 +195,12 @@ def test_a_title_that_a_person_moved_is_told_as_that_and_a_later_refresh_as_a_re
 
 def test_a_champion_that_was_taken_away_and_put_back_has_not_handed_the_title_on(story: ReplayResult) -> None:
     first = story.changes[0]
-    gone, back = by_hand(date(2005, 1, 12), "base-rate", None, None), replace(first, night=date(2005, 1, 14))
+    gone, back = by_hand(date(2005, 1, 12), "base-rate", None, None), replace(first, session=date(2005, 1, 14))
 
     said = told(replace(story, changes=(first, gone, back)))
 
-    assert "the title never changed hands" in said
-    assert "2005-01-12: base-rate → nobody\nNot by the gate: moved by hand. (external)" in said
+    assert "the champion never changed" in said
+    assert "2005-01-12: base-rate → none\nNot by the gate: moved by hand. (external)" in said
 
 
 def test_the_bar_of_the_champion_shows_which_reign_a_person_began(
@@ -239,9 +239,9 @@ def test_of_ways_that_run_along_each_other_every_one_is_seen(
 def test_no_line_of_the_means_leaves_the_axes(story: ReplayResult, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = np.full(len(DAYS), 0.2)
     losses[0], losses[-1] = 0.0, 9.0
-    ways = (Policy("served", losses, 0), *story.ways[1:])
+    ways = (Policy("served", losses, 0), *story.policies[1:])
 
-    top, _ = drawn(plots.means, replace(story, ways=ways), monkeypatch).axes
+    top, _ = drawn(plots.means, replace(story, policies=ways), monkeypatch).axes
 
     low, high = top.get_ylim()
     said = np.concatenate([line.get_ydata() for line in top.get_lines()])
@@ -255,9 +255,9 @@ def test_no_date_below_a_picture_is_cut_at_its_edge(
     story: ReplayResult, picture: Callable[[ReplayResult], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     days = tuple(date(2005, 1, 4) + timedelta(days=i) for i in range(102))
-    ways = tuple(Policy(way.name, np.full(len(days), way.mean), 0) for way in story.ways)
+    ways = tuple(Policy(way.name, np.full(len(days), way.mean), 0) for way in story.policies)
 
-    figure = drawn(picture, replace(story, days=days, ways=ways, last_night=days[-1]), monkeypatch)
+    figure = drawn(picture, replace(story, days=days, policies=ways, last_session=days[-1]), monkeypatch)
 
     figure.canvas.draw()
     edges = [label.get_window_extent().x1 for label in figure.axes[1].get_xticklabels() if label.get_text()]

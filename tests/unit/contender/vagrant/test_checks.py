@@ -70,7 +70,7 @@ def test_a_laptop_that_has_everything_has_only_ok_findings(host: HostFacts) -> N
             replace(LAPTOP, virtualbox=None),
             {},
             "fails",
-            "Neither VirtualBox nor libvirt with Vagrant's plugin is here.",
+            "Neither VirtualBox nor libvirt with Vagrant's plugin is installed.",
         ),
         (
             replace(LAPTOP, virtualbox=(7, 1, 2), vagrant=(2, 4, 1)),
@@ -133,20 +133,20 @@ def test_a_laptop_that_has_everything_has_only_ok_findings(host: HostFacts) -> N
             replace(LAPTOP, memory_mib=8_000, memory_free_mib=6_000),
             {},
             "fails",
-            "2 machines of 4096 MiB want 8192 MiB; this host has 8000.",
+            "2 machines of 4096 MiB need 8192 MiB; this host has 8000.",
         ),
         (
             replace(LAPTOP, memory_free_mib=5_000),
             {},
             "warning",
-            "2 machines of 4096 MiB want 8192 MiB; 5000 are free now.",
+            "2 machines of 4096 MiB need 8192 MiB; 5000 are free now.",
         ),
-        (replace(LAPTOP, cpus=1), {}, "fails", "Each machine wants 2 processors; this host has 1."),
+        (replace(LAPTOP, cpus=1), {}, "fails", "Each machine needs 2 processors; this host has 1."),
         (
             replace(LAPTOP, cpus=2),
             {},
             "warning",
-            "Each machine wants 2 processors; this host has 2, which the machines will share.",
+            "Each machine needs 2 processors; this host has 2, which the machines will share.",
         ),
         (
             replace(LAPTOP, disk_free_gib=11.0),
@@ -161,8 +161,8 @@ def test_a_laptop_that_has_everything_has_only_ok_findings(host: HostFacts) -> N
             "fails",
             "vagrant/k3s.lock pins no checksum of k3s, k3s-airgap-images-amd64.tar.zst.",
         ),
-        (MAC, {}, "warning", "Machines of arm64 are the less trodden way."),
-        (replace(MAC, virtualbox=(7, 0, 20)), {}, "fails", "VirtualBox 7.0.20 runs no machine of arm64."),
+        (MAC, {}, "warning", "Machines for arm64 are tested less."),
+        (replace(MAC, virtualbox=(7, 0, 20)), {}, "fails", "VirtualBox 7.0.20 runs no machine for arm64."),
         (
             replace(
                 MAC,
@@ -175,7 +175,7 @@ def test_a_laptop_that_has_everything_has_only_ok_findings(host: HostFacts) -> N
             ),
             {},
             "fails",
-            "Vagrant 2.3.7 cannot ask for a box of arm64.",
+            "Vagrant 2.3.7 cannot request a box for arm64.",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) and value not in ("fails", "warning") else "",
