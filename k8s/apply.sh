@@ -5,7 +5,7 @@
 #   IMAGE    NAME:TAG that its nodes have or can pull; the overlay's own, unless given
 #
 # It may be run again at any time: secrets and the replay's beginning are made once, and the bootstrap Job, which cannot be
-# changed in place, is made anew.
+# changed in place, is created again.
 #
 # COMPONENTS="argo redis" adds folders of k8s/components. CONTENDER names the command that prints the secrets: that of
 # .venv, or the one on the path.
@@ -32,7 +32,7 @@ read -ra filter <<<"${MANIFEST_FILTER:-cat}"
 read -ra options <<<"${APPLY_OPTIONS:-}"
 read -ra components <<<"${COMPONENTS:-}"
 
-render() { # FOLDER: its manifests, with the image and the components asked for
+render() { # FOLDER: its manifests, with the requested image and components
   local around; around=$(mktemp -d k8s/.apply.XXXXXX)
   {
     printf 'namespace: contender\nresources: [../../%s]\n' "$1"

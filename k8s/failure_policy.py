@@ -1,8 +1,7 @@
-"""What a job's exit codes mean to Kubernetes, written from `core.jobs.runner.EXIT_CODES`: `python -m
-k8s.failure_policy`.
+"""`python -m k8s.failure_policy`: write the podFailurePolicy of all jobs from `core.jobs.runner.EXIT_CODES`.
 
-42 and 43 fail the job at once: the same input would be refused again. 75 and a fault (1, or a kill) are tried again,
-up to `backoffLimit`; a pod that its node gave up is not counted.
+42 and 43 fail the job at once: the same input would be refused again. 75 and a bug (1, or a kill) are retried, up to
+`backoffLimit`; a pod that was evicted from its node is not counted.
 """
 
 import sys
@@ -33,12 +32,12 @@ def policy() -> dict[str, list[dict[str, object]]]:
 
 
 def patch(path: str) -> str:
-    """A JSON patch that puts the policy at a path, as YAML."""
+    """A JSON patch, as YAML, that adds the policy at a path."""
     return _ABOUT + yaml.safe_dump([{"op": "add", "path": path, "value": policy()}], sort_keys=False)
 
 
 def main() -> int:
-    """Writes the patches."""
+    """Write the patches."""
     for file, path in FILES.items():
         file.write_text(patch(path))
     return 0

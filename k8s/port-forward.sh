@@ -12,7 +12,7 @@ trap leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-keep() { # SERVICE LOCAL REMOTE: forwards it, anew whenever the pod behind it goes away
+keep() { # SERVICE LOCAL REMOTE: forwards it, again whenever the pod behind it goes away
   local child=
   trap '[[ -z $child ]] || kill "$child" 2>/dev/null; exit 0' TERM
   while true; do

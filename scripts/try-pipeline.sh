@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One observation of `airline` through ingestion, features and model, to watch: scripts/try-pipeline.sh
 #
-# Works after `make up` and after `make port-forward`. Where the services are stands in the environment, if not on this
+# Works after `make up` and after `make port-forward`. The environment names the services' addresses, if they are not on this
 # machine: INGESTION, FEATURES, API. With tokens in force, CONTENDER_TRAINER_TOKEN is sent.
 set -euo pipefail
 
@@ -48,11 +48,11 @@ ask "1. Ingestion hands out the next observation" GET "$ingestion/next?series=$s
 if [[ -z $answer ]]; then
   ask "   Nothing now; how far is it?" GET "$ingestion/status?series=$series"
   if [[ $(jq .completed <<<"$answer") == true ]]; then
-    echo "There are no more observations of $series. To begin anew, with a trainer's token where one is asked for:"
+    echo "There are no more observations of $series. To start again from the first, with a trainer's token where one is required:"
     echo "curl --request POST $ingestion/reset?series=$series"
     exit 0
   fi
-  echo "One is on its way already; if nobody learns it, it is handed out again within two minutes." >&2
+  echo "One is leased already; if it is not learned, it is handed out again within two minutes." >&2
   exit 75
 fi
 observation=$answer

@@ -16,7 +16,7 @@ if [[ -s $uploaded ]]; then
     fail "What was uploaded is no join token." "Delete .vagrant/contender-token on the host, then: vagrant destroy && vagrant up"
   if [[ -s $kept ]] && ! cmp -s "$uploaded" "$kept"; then
     fail "This machine has joined with another token than the one in .vagrant/contender-token." \
-      "The token was made anew on the host: vagrant destroy && vagrant up"
+      "The token on the host was replaced: vagrant destroy && vagrant up"
   fi
   replace "$kept" 0600 <"$uploaded"
 fi

@@ -18,7 +18,7 @@ if [[ $role == agent ]]; then service=k3s-agent; fi
 
 # F2: beside this address every machine has the same one, 10.0.2.15, behind VirtualBox's NAT; k3s must not take that.
 interface=$(addressed "$NODE_IP")
-[[ -n $interface ]] || fail "No interface of this machine has the address $NODE_IP." "vagrant reload sets the network up anew."
+[[ -n $interface ]] || fail "No interface of this machine has the address $NODE_IP." "vagrant reload configures the network again."
 
 # Everything is downloaded and checked before anything is installed.
 binary_sum=$(pinned "$binary")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Step 4, workers: a timer that fetches the image from the control plane as soon as there is one, and again when it changes.
-# A worker is up before the control plane has built anything, so it asks; nobody has to hand it round.
+# A worker is up before the control plane has built the image, so it polls for it; no step has to distribute it.
 set -euo pipefail
 # shellcheck source=vagrant/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

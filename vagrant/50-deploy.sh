@@ -33,7 +33,7 @@ buildah run --isolation chroot --user 0 --volume "$KEPT/secrets:/secrets" --env 
 COMMAND
 CONTENDER=/usr/local/sbin/contender KUBECONFIG=/etc/rancher/k3s/k3s.yaml "$REPOSITORY/k8s/apply.sh" vagrant
 
-# A new image under the same name: what runs the old one is started anew, one pod after the other.
+# A new image under the same name: pods with the old one are restarted, one after the other.
 if [[ -f $KEPT/image.applied ]] && ! cmp -s "$KEPT/image.id" "$KEPT/image.applied"; then
   kubectl -n "$namespace" rollout restart statefulset,deployment
 fi

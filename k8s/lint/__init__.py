@@ -1,6 +1,6 @@
-"""Our own lint over rendered manifests: what a schema cannot know, because it is a decision of this project.
+"""A lint of rendered manifests, for the rules of this project that no schema contains.
 
-`kubectl kustomize k8s/overlays/k3d | python -m k8s.lint` prints a line a fault, and exits 1 when there is one.
+`kubectl kustomize k8s/overlays/k3d | python -m k8s.lint` prints a line for each fault, and exits 1 when there is one.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ RULES = (jobs, pods, references, safety, words)
 
 
 def faults(documents: Sequence[Document]) -> list[str]:
-    """What is wrong with a set of documents that are applied together: a sentence each, with what to do."""
+    """The faults of documents that are applied together: a sentence each, with the remedy."""
     flat = flattened(documents)
     if not flat:
-        return ["There is nothing to look at: the manifests were not rendered."]
+        return ["There are no documents: the manifests were not rendered."]
     return [fault for rule in RULES for fault in rule.faults(flat)]

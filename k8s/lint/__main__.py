@@ -1,4 +1,4 @@
-"""`python -m k8s.lint < rendered.yaml`: the faults of rendered manifests, one a line."""
+"""`python -m k8s.lint < rendered.yaml`: print the faults of rendered manifests, one a line."""
 
 import sys
 
@@ -8,7 +8,7 @@ from k8s import lint
 
 
 def main() -> int:
-    """Reads documents from standard input and writes their faults. Returns the exit code."""
+    """Read documents from standard input and write their faults. Returns the exit code."""
     documents = [document for document in yaml.safe_load_all(sys.stdin) if document]
     found = lint.faults(documents)
     sys.stdout.writelines(f"{fault}\n" for fault in found)

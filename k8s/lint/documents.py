@@ -1,4 +1,4 @@
-"""Rendered Kubernetes documents, seen as the lint needs them: what each is called, and the pods that it would start."""
+"""Rendered Kubernetes documents as the lint needs them: their names, and the pods that they would start."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from typing import Any, Final
 Document = Mapping[str, Any]
 
 SERVING: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
-"""Kinds whose pods run until they are told to stop."""
+"""Kinds whose pods run until they are deleted."""
 _TEMPLATED: Final = SERVING | {"Job"}
 _WORKFLOWS: Final = frozenset({"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow"})
 
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod that a document would start. `name` is how a fault calls it: kind/name, and the template if it has one."""
+    """A pod that a document would start. `name` is for messages: kind/name, and the template of a workflow."""
 
     name: str
     kind: str
@@ -22,22 +22,22 @@ class Pod:
     labels: Mapping[str, str]
     spec: Mapping[str, Any]
     claims: frozenset[str] = field(default_factory=frozenset)
-    """Volumes that the document makes for each of its pods."""
+    """Volumes that the document creates for each of its pods."""
 
     @property
     def containers(self) -> Sequence[Mapping[str, Any]]:
-        """Those that work, after the first ones have ended."""
+        """The containers, without the init containers."""
         found: Sequence[Mapping[str, Any]] = self.spec.get("containers", [])
         return found
 
     @property
     def all_containers(self) -> Sequence[Mapping[str, Any]]:
-        """Those that come first, and those that work."""
+        """The init containers, then the others."""
         return [*self.spec.get("initContainers", []), *self.containers]
 
 
 def name_of(document: Document) -> str:
-    """How a fault calls a document.
+    """The name of a document in messages.
 
     >>> name_of({"kind": "Service", "metadata": {"name": "api"}})
     'Service/api'
@@ -46,7 +46,7 @@ def name_of(document: Document) -> str:
 
 
 def namespace_of(document: Document) -> str:
-    """Where a document belongs; `default` when it does not say."""
+    """The namespace of a document; `default` when it names none."""
     namespace: str = document.get("metadata", {}).get("namespace", "default")
     return namespace
 
@@ -57,7 +57,7 @@ def spec_of(document: Document) -> Mapping[str, Any]:
 
 
 def flattened(documents: Iterable[Document | None]) -> list[Document]:
-    """The documents without empty ones, and with those that stand in a List."""
+    """The documents without empty ones, and with the items of each List in its place."""
     found: list[Document] = []
     for document in documents:
         if document and document.get("kind") == "List":
@@ -101,7 +101,7 @@ def pods(documents: Sequence[Document]) -> Iterator[Pod]:
 
 
 def _workflow_pods(document: Document) -> Iterator[Pod]:
-    """What Argo takes from the workflow and what from the template, put together as the executor does it."""
+    """A pod for each template, composed of the workflow's fields and the template's as Argo's executor does it."""
     spec = workflow_spec(document)
     if spec is None:
         return
@@ -125,7 +125,7 @@ def _workflow_pods(document: Document) -> Iterator[Pod]:
 
 
 def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every text below a value, with the path to it.
+    """Every string within a value, with the path to it.
 
     >>> list(strings({"a": [{"b": "c"}]}))
     [('.a[0].b', 'c')]

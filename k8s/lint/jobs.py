@@ -1,7 +1,6 @@
-"""Rules for what runs once or by the clock: never twice at a time, never for ever, failing for its own reasons only.
+"""Rules for Jobs, CronJobs and Argo's workflows: no two runs at a time, a deadline, and retries by exit code.
 
-The exit codes are those of `core.jobs.runner`: what is of no use to try again ends the job, what may pass is tried
-again.
+The exit codes are those of `core.jobs.runner`: only 75 is worth another try.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ _JOB: Final = ("activeDeadlineSeconds", "ttlSecondsAfterFinished", "backoffLimit
 
 
 def faults(documents: Sequence[Document]) -> Iterator[str]:
-    """What is wrong with CronJobs, Jobs and Argo's workflows."""
+    """The faults of CronJobs, Jobs and Argo's workflows."""
     for document in documents:
         name, spec = name_of(document), spec_of(document)
         if document.get("kind") in ("CronJob", "CronWorkflow"):
@@ -34,11 +33,11 @@ def faults(documents: Sequence[Document]) -> Iterator[str]:
 
 def _schedule(name: str, spec: Mapping[str, Any], zone: str) -> Iterator[str]:
     if spec.get(zone) != "Etc/UTC":
-        yield f"{name}: set {zone}: Etc/UTC; in a zone with summer time a night has 23 or 25 hours."
+        yield f"{name}: set {zone}: Etc/UTC; in a zone with summer time some days have 23 or 25 hours."
     if not (spec.get("schedule") or spec.get("schedules")):
         yield f"{name}: give it a schedule."
     if spec.get("concurrencyPolicy") != "Forbid":
-        yield f"{name}: set concurrencyPolicy: Forbid, so that no run begins while the one before it is at work."
+        yield f"{name}: set concurrencyPolicy: Forbid, so that no run begins before the last one has ended."
     for key in _CRON:
         if spec.get(key) is None:
             yield f"{name}: set {key}."
@@ -50,7 +49,7 @@ def _job(name: str, spec: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: set {key} of the job."
     for key in ("activeDeadlineSeconds", "backoffLimit"):
         if spec.get(key) == 0:
-            yield f"{name}: let {key} be more than 0: {TRY_AGAIN} asks for another try."
+            yield f"{name}: let {key} be more than 0: {TRY_AGAIN} means another try."
     restart = spec.get("template", {}).get("spec", {}).get("restartPolicy")
     if restart != "Never":
         yield f"{name}: set restartPolicy: Never; podFailurePolicy is only allowed with it."
@@ -58,18 +57,19 @@ def _job(name: str, spec: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _failure_policy(name: str, rules: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The first rule that matches an exit code decides; what no rule matches is counted and tried again."""
+    """Check the action for each exit code."""
+    # Kubernetes takes the first rule that matches; a failure that none matches is counted and tried again.
     for code in FINAL:
         if _action(rules, code) != "FailJob":
             yield f"{name}: let podFailurePolicy answer exit code {code} with FailJob: trying again is of no use."
     if _action(rules, TRY_AGAIN) not in (None, "Count"):
-        yield f"{name}: let podFailurePolicy leave exit code {TRY_AGAIN} alone: it asks for another try."
+        yield f"{name}: let podFailurePolicy leave exit code {TRY_AGAIN} alone: it means another try."
 
 
 def _action(rules: Sequence[Mapping[str, Any]], code: int) -> str | None:
     for rule in rules:
-        asked = rule.get("onExitCodes")
-        if asked and (code in asked.get("values", [])) == (asked.get("operator") == "In"):
+        condition = rule.get("onExitCodes")
+        if condition and (code in condition.get("values", [])) == (condition.get("operator") == "In"):
             action: str = rule.get("action", "")
             return action
     return None
@@ -88,4 +88,4 @@ def _workflow(name: str, spec: Mapping[str, Any]) -> Iterator[str]:
         if "limit" not in retry or retry.get("expression") != RETRY:
             yield f"{called}: set retryStrategy with a limit and the expression {RETRY}; other exit codes are final."
         if retry.get("retryPolicy") not in ("OnFailure", "Always"):
-            yield f"{called}: set retryStrategy.retryPolicy: OnFailure, for which its expression is asked."
+            yield f"{called}: set retryStrategy.retryPolicy: OnFailure, which evaluates its expression."

@@ -1,4 +1,4 @@
-"""Rules for pods: what they may do to the machine, how much they may take, and which bytes they run."""
+"""Rules for pods: their privileges, their resources, their probes, and pinned images."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,13 +7,13 @@ from typing import Any, Final
 from k8s.lint.documents import SERVING, Document, Pod, pods
 
 OURS: Final = re.compile(r"(localhost(:\d+)?/)?contender(:(?P<tag>[^@/]+))?(@sha256:[0-9a-f]{64})?")
-"""The image that is built here and loaded into the cluster: no registry has a digest of it to give."""
+"""The image that is built here and loaded into the cluster: as no registry has it, it has no digest to pin."""
 _PINNED: Final = re.compile(r"[^@\s]+:(?P<tag>[^@:/\s]+)@sha256:[0-9a-f]{64}")
 _BINDINGS: Final = ("RoleBinding", "ClusterRoleBinding")
 
 
 def faults(documents: Sequence[Document]) -> Iterator[str]:
-    """What is wrong with the pods that the documents would start."""
+    """The faults of the pods that the documents would start."""
     bound = _bound_accounts(documents)
     for pod in pods(documents):
         yield from _token(pod, bound)
@@ -66,7 +66,7 @@ def _security(called: str, pod: Mapping[str, Any], container: Mapping[str, Any])
 
 
 def _machine(pod: Pod) -> Iterator[str]:
-    """What would let a pod out of its own room."""
+    """What would give a pod access to its node."""
     for key in ("hostPID", "hostNetwork", "hostIPC"):
         if pod.spec.get(key):
             yield f"{pod.name}: do without {key}."
@@ -78,7 +78,7 @@ def _machine(pod: Pod) -> Iterator[str]:
 def _probes(called: str, container: Mapping[str, Any]) -> Iterator[str]:
     for probe in ("readinessProbe", "livenessProbe"):
         if not container.get(probe):
-            yield f"{called}: give it a {probe}; it runs until it is told to stop."
+            yield f"{called}: give it a {probe}; it runs until it is deleted."
 
 
 def _token(pod: Pod, bound: frozenset[tuple[str, str]]) -> Iterator[str]:

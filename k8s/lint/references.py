@@ -1,4 +1,4 @@
-"""Rules for names: whatever a document refers to is among the documents, or is what `contender secrets` makes."""
+"""Rules for references: what a document refers to is among the documents, or is made by `contender secrets`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -11,25 +11,25 @@ from k8s.lint.documents import Document, Pod, name_of, namespace_of, pods, spec_
 _DATA: Final = {"ConfigMap": ("data", "binaryData"), "Secret": ("data", "stringData")}
 
 AT_INSTALL: Final = {("ConfigMap", "clock"): frozenset({"CONTENDER_CLOCK_SINCE"})}
-"""What k8s/apply.sh makes once, at the first apply, and never again."""
+"""What k8s/apply.sh creates once, at the first apply."""
 
 
 @cache
 def generated() -> Mapping[str, frozenset[str]]:
-    """The Secrets that `contender secrets` makes, and the keys of each."""
+    """The Secrets that `contender secrets` makes, with their keys."""
     made = secrets.manifests("contender", SystemClock())
     return {secret["metadata"]["name"]: frozenset(secret["stringData"]) for secret in made}
 
 
 def faults(documents: Sequence[Document]) -> Iterator[str]:
-    """What is referred to and is not there, and what selects nothing."""
+    """References to what does not exist, and selectors that select nothing."""
     started = list(pods(documents))
-    there = _named(documents)
+    known = _named(documents)
     for pod in started:
-        yield from _pod(pod, there)
+        yield from _pod(pod, known)
     for document in documents:
         yield from _selectors(document, started)
-        yield from _targets(document, there)
+        yield from _targets(document, known)
 
 
 def _named(documents: Sequence[Document]) -> dict[tuple[str, str, str], frozenset[str]]:
@@ -43,24 +43,24 @@ def _named(documents: Sequence[Document]) -> dict[tuple[str, str, str], frozense
     }
 
 
-def _keys(kind: str, namespace: str, name: str, there: Mapping[tuple[str, str, str], frozenset[str]]) -> Any:
+def _keys(kind: str, namespace: str, name: str, known: Mapping[tuple[str, str, str], frozenset[str]]) -> Any:
     """The keys of a ConfigMap or Secret; None when there is none of that name."""
-    known = there.get((kind, namespace, name))
-    if known is None and kind == "Secret":
+    keys = known.get((kind, namespace, name))
+    if keys is None and kind == "Secret":
         return generated().get(name)
-    return AT_INSTALL.get((kind, name)) if known is None else known
+    return AT_INSTALL.get((kind, name)) if keys is None else keys
 
 
-def _pod(pod: Pod, there: Mapping[tuple[str, str, str], frozenset[str]]) -> Iterator[str]:
-    for kind, name, key in _asked(pod):
-        keys = _keys(kind, pod.namespace, name, there)
+def _pod(pod: Pod, known: Mapping[tuple[str, str, str], frozenset[str]]) -> Iterator[str]:
+    for kind, name, key in _required(pod):
+        keys = _keys(kind, pod.namespace, name, known)
         if keys is None:
             yield f"{pod.name}: it refers to {kind}/{name}, which is not there; add it, or correct the name."
         elif key and key not in keys:
             yield f"{pod.name}: {kind}/{name} has no key {key}; it has {', '.join(sorted(keys)) or 'none'}."
     for volume in pod.spec.get("volumes", []):
         claim = volume.get("persistentVolumeClaim", {}).get("claimName")
-        if claim and ("PersistentVolumeClaim", pod.namespace, claim) not in there:
+        if claim and ("PersistentVolumeClaim", pod.namespace, claim) not in known:
             yield f"{pod.name}: it refers to PersistentVolumeClaim/{claim}, which is not there."
     volumes = {volume["name"] for volume in pod.spec.get("volumes", [])} | pod.claims
     for container in pod.all_containers:
@@ -68,12 +68,12 @@ def _pod(pod: Pod, there: Mapping[tuple[str, str, str], frozenset[str]]) -> Iter
             if mount["name"] not in volumes:
                 yield f"{pod.name}: it mounts the volume {mount['name']}, which it does not have."
     account = pod.spec.get("serviceAccountName", "default")
-    if account != "default" and ("ServiceAccount", pod.namespace, account) not in there:
+    if account != "default" and ("ServiceAccount", pod.namespace, account) not in known:
         yield f"{pod.name}: it runs as ServiceAccount/{account}, which is not there."
 
 
-def _asked(pod: Pod) -> Iterator[tuple[str, str, str | None]]:
-    """Kind, name and key (None: all of it) of what a pod cannot start without."""
+def _required(pod: Pod) -> Iterator[tuple[str, str, str | None]]:
+    """Kind, name and key (None: all keys) of the ConfigMaps and Secrets that a pod cannot start without."""
     for container in pod.all_containers:
         for source in container.get("envFrom", []):
             for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
@@ -100,7 +100,7 @@ def _selectors(document: Document, started: Sequence[Pod]) -> Iterator[str]:
 
 
 def _selecting(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each selector of a document over pods of its own namespace; an empty one, which selects all, is left out."""
+    """Each selector of a document over pods of its own namespace, without empty ones, which select every pod."""
     kind, spec = document.get("kind"), spec_of(document)
     if kind == "Service" and spec.get("selector"):
         yield "selector", {"matchLabels": spec["selector"]}
@@ -109,45 +109,45 @@ def _selecting(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
     elif kind == "NetworkPolicy":
         if spec.get("podSelector"):
             yield "podSelector", spec["podSelector"]
-        for way, ends in (("ingress", "from"), ("egress", "to")):
-            for rule in spec.get(way) or []:
+        for direction, ends in (("ingress", "from"), ("egress", "to")):
+            for rule in spec.get(direction) or []:
                 for peer in rule.get(ends) or []:
                     if peer.get("podSelector") and "namespaceSelector" not in peer:
-                        yield f"{way} podSelector", peer["podSelector"]
+                        yield f"{direction} podSelector", peer["podSelector"]
 
 
 def _selects(selector: Mapping[str, Any], pod: Pod) -> bool:
-    """Whether a label selector takes a pod, as the API server decides it."""
+    """Whether a label selector matches a pod, by the rules of the API server."""
     labels = pod.labels
     if any(labels.get(key) != value for key, value in selector.get("matchLabels", {}).items()):
         return False
     for rule in selector.get("matchExpressions", []):
         value, operator, values = labels.get(rule["key"]), rule["operator"], rule.get("values", [])
-        held = {
+        matches = {
             "In": value in values,
             "NotIn": value not in values,
             "Exists": value is not None,
             "DoesNotExist": value is None,
         }
-        if not held[operator]:
+        if not matches[operator]:
             return False
     return True
 
 
-def _targets(document: Document, there: Mapping[tuple[str, str, str], frozenset[str]]) -> Iterator[str]:
-    """What an autoscaler scales, and what an ingress leads to."""
+def _targets(document: Document, known: Mapping[tuple[str, str, str], frozenset[str]]) -> Iterator[str]:
+    """References of autoscalers and ingresses."""
     kind, spec, namespace = document.get("kind"), spec_of(document), namespace_of(document)
     if kind == "HorizontalPodAutoscaler":
         target = spec.get("scaleTargetRef", {})
-        if (target.get("kind"), namespace, target.get("name")) not in there:
+        if (target.get("kind"), namespace, target.get("name")) not in known:
             yield f"{name_of(document)}: it scales {target.get('kind')}/{target.get('name')}, which is not there."
     elif kind == "Ingress":
         paths = [path for rule in spec.get("rules", []) for path in rule.get("http", {}).get("paths", [])]
         for name in (tls.get("secretName") for tls in spec.get("tls", [])):
-            if name and _keys("Secret", namespace, name, there) is None:
+            if name and _keys("Secret", namespace, name, known) is None:
                 yield f"{name_of(document)}: its certificate is in Secret/{name}, which is not there."
         backends = [spec.get("defaultBackend", {}), *(path.get("backend", {}) for path in paths)]
         for backend in backends:
             service = backend.get("service", {}).get("name")
-            if service and ("Service", namespace, service) not in there:
+            if service and ("Service", namespace, service) not in known:
                 yield f"{name_of(document)}: it leads to Service/{service}, which is not there."

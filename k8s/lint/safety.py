@@ -1,4 +1,4 @@
-"""Rules for the whole: no secret in the manifests, nothing left open, every namespace guarded."""
+"""Rules for an installation: no secret in the manifests, no security switched off, a network policy everywhere."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ _OPENED: Final = ("--disable-security-middleware", "--auth-mode=server --secure=
 
 
 def faults(documents: Sequence[Document]) -> Iterator[str]:
-    """What would lay the installation open."""
+    """What would make the installation insecure."""
     for document in documents:
         yield from _secrets(document)
         yield from _opened(document)
@@ -25,8 +25,8 @@ def faults(documents: Sequence[Document]) -> Iterator[str]:
         for container in pod.all_containers:
             for variable in container.get("env", []):
                 if variable.get("value") and _SECRET_NAME.search(variable["name"]):
-                    yield f"{pod.name}: take {variable['name']} from a Secret; its value stands in the manifest."
-    yield from _guards(documents)
+                    yield f"{pod.name}: take {variable['name']} from a Secret; its value is in the manifest."
+    yield from _default_policies(documents)
 
 
 def _secrets(document: Document) -> Iterator[str]:
@@ -49,29 +49,29 @@ def _opened(document: Document) -> Iterator[str]:
 
 
 def _allowed(document: Document) -> Iterator[str]:
-    """What takes back what is forbidden elsewhere."""
+    """Documents that permit what others forbid."""
     kind = document.get("kind")
     if kind in ("RoleBinding", "ClusterRoleBinding") and document.get("roleRef", {}).get("name") == "cluster-admin":
-        yield f"{name_of(document)}: bind a role that may do what is needed, not cluster-admin."
+        yield f"{name_of(document)}: bind a role with the permissions that are needed, not cluster-admin."
     if kind == "NetworkPolicy" and not spec_of(document).get("podSelector"):
-        for way in ("ingress", "egress"):
-            if {} in (spec_of(document).get(way) or []):
-                yield f"{name_of(document)}: say who and which ports ({way}); an empty rule allows everything."
+        for direction in ("ingress", "egress"):
+            if {} in (spec_of(document).get(direction) or []):
+                yield f"{name_of(document)}: name the peers and ports ({direction}); an empty rule allows everything."
 
 
-def _guards(documents: Sequence[Document]) -> Iterator[str]:
-    """A policy that takes every pod of a namespace and allows nothing, both ways; others then allow what is needed."""
+def _default_policies(documents: Sequence[Document]) -> Iterator[str]:
+    """Namespaces without a policy that selects every pod and allows nothing, in both directions."""
     closed = {
-        (namespace_of(policy), way)
+        (namespace_of(policy), direction)
         for policy in documents
         if policy.get("kind") == "NetworkPolicy" and not spec_of(policy).get("podSelector")
-        for way in spec_of(policy).get("policyTypes", ["Ingress"])
-        if not spec_of(policy).get(way.lower())
+        for direction in spec_of(policy).get("policyTypes", ["Ingress"])
+        if not spec_of(policy).get(direction.lower())
     }
     for namespace in sorted({pod.namespace for pod in pods(documents)}):
-        for way in ("Ingress", "Egress"):
-            if (namespace, way) not in closed:
+        for direction in ("Ingress", "Egress"):
+            if (namespace, direction) not in closed:
                 yield (
-                    f"Namespace/{namespace}: add a NetworkPolicy with podSelector: {{}} and policyTypes: [{way}] "
+                    f"Namespace/{namespace}: add a NetworkPolicy with podSelector: {{}} and policyTypes: [{direction}] "
                     "that allows nothing; what is needed is then allowed by name."
                 )

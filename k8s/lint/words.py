@@ -1,4 +1,4 @@
-"""Rules for what manifests and code must agree on: the names of settings, and the modules that are started."""
+"""Rules for names of the code that manifests use: settings, and the modules that are started."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,20 +14,20 @@ _MODULE: Final = re.compile(r"\bpython3? -m ([A-Za-z_][\w.]*)")
 
 @cache
 def known() -> frozenset[str]:
-    """Every variable that a process of ours reads."""
+    """Every environment variable of the settings."""
     return frozenset(variable(name) for name in Settings.model_fields)
 
 
 def faults(documents: Sequence[Document]) -> Iterator[str]:
-    """Settings that nobody reads and modules that nobody wrote."""
+    """Settings and modules that do not exist."""
     for document in documents:
         if document.get("kind") == "ConfigMap":
             yield from _settings(name_of(document), document.get("data") or {})
     for pod in pods(documents):
         for container in pod.all_containers:
             yield from _settings(pod.name, [given["name"] for given in container.get("env", [])])
-            spoken = [text for part in ("command", "args") for _, text in strings(container.get(part, []))]
-            for module in _MODULE.findall(" ".join(spoken)):
+            texts = [text for part in ("command", "args") for _, text in strings(container.get(part, []))]
+            for module in _MODULE.findall(" ".join(texts)):
                 if not importable(module):
                     yield f"{pod.name}: python -m {module}: there is no such module."
 
@@ -35,7 +35,7 @@ def faults(documents: Sequence[Document]) -> Iterator[str]:
 def _settings(called: str, names: Iterable[str]) -> Iterator[str]:
     for name in names:
         if name.startswith("CONTENDER_") and name not in known():
-            yield f"{called}: {name} is no setting; those that are stand in core/config/settings.py."
+            yield f"{called}: {name} is no setting; see core/config/settings.py."
 
 
 def importable(module: str) -> bool:

@@ -85,7 +85,7 @@ def test_it_says_in_words_what_keeps_it(addresses: dict[str, str], engine: sa.En
     assert "Nothing answers at http://127.0.0.1:9/add" in without_features.stderr
     on_its_way = tried(addresses)
     assert on_its_way.returncode == 75
-    assert "One is on its way already" in on_its_way.stderr
+    assert "One is leased already" in on_its_way.stderr
     requests.post(f"{addresses['INGESTION']}/reset", timeout=10).raise_for_status()
 
     secret = tokens.create(engine, name="tryer", role=Role.TRAINER, lifetime=None, who="test")

@@ -251,7 +251,7 @@ def test_a_secret_or_an_open_door_in_the_manifests_is_found(document: dict[str, 
 def test_a_password_in_the_environment_of_a_container_is_found() -> None:
     (fault,) = lint.faults(broken(f"{CONTAINER}.env.0", {"name": "POSTGRES_PASSWORD", "value": "admin"}))
 
-    assert fault == "Deployment/api: take POSTGRES_PASSWORD from a Secret; its value stands in the manifest."
+    assert fault == "Deployment/api: take POSTGRES_PASSWORD from a Secret; its value is in the manifest."
 
 
 def test_an_address_whose_password_is_filled_in_later_is_no_secret() -> None:

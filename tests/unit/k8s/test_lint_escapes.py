@@ -43,4 +43,4 @@ def test_a_document_that_opens_what_the_others_close_is_found(text: str, said: s
 
 
 def test_nothing_rendered_is_no_sound_installation() -> None:
-    assert lint.faults([]) == ["There is nothing to look at: the manifests were not rendered."]
+    assert lint.faults([]) == ["There are no documents: the manifests were not rendered."]
