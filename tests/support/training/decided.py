@@ -68,9 +68,9 @@ def contest(rows: int = 300, seed: int = 0, **skill: float) -> Scoreboard:
     days = np.datetime64("2020-01-01") + np.arange(rows)
     p = random.uniform(0.1, 0.9, rows)
     labels = (random.uniform(size=rows) < p).astype(float)
-    said = {
+    predicted = {
         name: np.clip(0.5 + (p - 0.5) * much + random.normal(0, 0.05, rows) * (much != 0), 0, 1)
         for name, much in {"base": 0.0, **skill}.items()
     }
-    tracks = {name: Track(values, days - np.timedelta64(1, "D")) for name, values in sorted(said.items())}
+    tracks = {name: Track(values, days - np.timedelta64(1, "D")) for name, values in sorted(predicted.items())}
     return Scoreboard(days, labels, tracks)

@@ -20,8 +20,8 @@ def off_by(error: float, n: int = 30, seed: int = 0) -> list[float]:
     return (100 + np.random.default_rng(seed).uniform(0.5, 1.5, n) * error).tolist()
 
 
-def crowned(stage: Stage, value: float = 1.0) -> Stage:
-    """A stage on which ridge has been crowned before linear and naive."""
+def with_champion(stage: Stage, value: float = 1.0) -> Stage:
+    """A stage on which ridge is champion, before linear and naive."""
     stage.came_true(FLAT, naive=off_by(5, seed=1), ridge=off_by(1, seed=2), linear=off_by(2, seed=3))
     stage.versions("naive", "ridge", "linear", value=value)
     stage.promote()
@@ -49,12 +49,12 @@ def fitted_to(stage: Stage, labels: list[float], error: float) -> int:
 
 
 def changed(task: Task, name: str) -> Task:
-    """The same task with another declaration of a contender."""
+    """The task with another declaration of a contender."""
     other = task.contenders[name].model_copy(update={"refit_every": 3, "first_fit": 13})
     return task.model_copy(update={"contenders": {**task.contenders, name: other}})
 
 
-def nights(stage: Stage, n: int, *, ridge: float = 6.0, linear: float = 5.0) -> None:
+def sessions(stage: Stage, n: int, *, ridge: float = 6.0, linear: float = 5.0) -> None:
     stage.came_true([100.0] * n, naive=off_by(9, n, 5), ridge=off_by(ridge, n, 6), linear=off_by(linear, n, 7))
     stage.promote()
 
@@ -63,7 +63,7 @@ def newest(stage: Stage) -> Any:
     return decided(stage)[-1]
 
 
-def stands_again(stage: Stage) -> None:
+def is_reproduced(stage: Stage) -> None:
     """Every decision of the gate comes out as it was written down."""
     for row in decided(stage):
         if row.outcome == FORCED:

@@ -11,7 +11,7 @@ from core.db.pipeline_tables import decisions
 from tests.support.serving.pushed_world import PushedWorld
 from tests.support.stage import Stage
 from tests.support.terminal import Terminal, declared
-from tests.support.training.promotions import crowned, decided, off_by
+from tests.support.training.promotions import decided, off_by, with_champion
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> 
 
 
 def test_a_decision_is_shown_in_words_that_fit_a_terminal(stage: Stage, contender: Terminal) -> None:
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0] * 20, naive=off_by(5, 20), ridge=off_by(3, 20, 7), linear=off_by(3, 20, 8))
     stage.promote(log_holds=True)
     row = decided(stage)[-1]
@@ -37,7 +37,7 @@ def test_a_decision_is_shown_in_words_that_fit_a_terminal(stage: Stage, contende
 
 
 def test_a_first_hold_says_what_is_waited_for_and_who_does_not_stand_and_why(stage: Stage, contender: Terminal) -> None:
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0] * 2, naive=off_by(5, 2), ridge=off_by(3, 2, 7), linear=off_by(3, 2, 8))
     stage.versions("linear", slope=0.0)
     stage.promote(log_holds=True)
@@ -52,7 +52,7 @@ def test_a_first_hold_says_what_is_waited_for_and_who_does_not_stand_and_why(sta
 def test_what_a_person_decided_is_shown_and_there_is_nothing_to_compute_again(
     stage: Stage, contender: Terminal
 ) -> None:
-    crowned(stage)
+    with_champion(stage)
     contender("rollback", stage.task.name, "--to", "1", "--why", "it raves", "--who", "anna")
     number = decided(stage)[-1].id
 
@@ -97,7 +97,7 @@ def test_an_id_that_no_decision_has_is_told_in_words(stage: Stage, contender: Te
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_words(stage: Stage, contender: Terminal, tmp_path: Path) -> None:
-    crowned(stage)
+    with_champion(stage)
     (tmp_path / "file").write_text("")
 
     code, told = contender("decision", "replay", str(decided(stage)[0].id), "--out", str(tmp_path / "file" / "below"))

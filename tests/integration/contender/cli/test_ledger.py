@@ -12,7 +12,7 @@ from tests.support.deletions import delete_alias
 from tests.support.serving.pushed_world import PushedWorld
 from tests.support.stage import Stage
 from tests.support.terminal import AWAY, Terminal, declared
-from tests.support.training.promotions import crowned, decided, phases
+from tests.support.training.promotions import decided, phases, with_champion
 from training.ledger import history
 from training.ledger.entries import CHALLENGER, CHAMPION
 
@@ -34,7 +34,7 @@ def by_contender(stage: Stage) -> dict[str, int]:
 
 
 def test_the_history_shows_who_moved_what_and_why_the_newest_last(stage: Stage, contender: Terminal) -> None:
-    crowned(stage)
+    with_champion(stage)
     number = by_contender(stage)
     name = stage.task.name
     ridge, linear = f"{number['ridge']} ridge", f"{number['linear']} linear"
@@ -66,7 +66,7 @@ def test_the_history_shows_who_moved_what_and_why_the_newest_last(stage: Stage, 
 def test_a_move_by_hand_is_shown_before_any_job_has_written_it_down_and_nothing_is_written(
     stage: Stage, contender: Terminal
 ) -> None:
-    crowned(stage)
+    with_champion(stage)
     number = by_contender(stage)
     before = phases(stage)
     stage.move_by_hand(CHAMPION, number["naive"])
@@ -86,7 +86,7 @@ def test_a_move_by_hand_is_shown_before_any_job_has_written_it_down_and_nothing_
 def test_what_was_moved_by_hand_is_external_and_left_alone_until_unpin_releases_it(
     stage: Stage, contender: Terminal
 ) -> None:
-    crowned(stage)
+    with_champion(stage)
     number = by_contender(stage)
     stage.move_by_hand(CHAMPION, number["naive"])
 
@@ -102,7 +102,7 @@ def test_what_was_moved_by_hand_is_external_and_left_alone_until_unpin_releases_
 
 
 def test_a_rollback_is_pinned_and_tonights_job_does_not_undo_it(stage: Stage, contender: Terminal) -> None:
-    crowned(stage)
+    with_champion(stage)
     number, name = by_contender(stage), stage.task.name
     contender("rollback", name, "--to", str(number["linear"]), "--why", "a try")
 
@@ -124,7 +124,7 @@ def test_a_rollback_is_pinned_and_tonights_job_does_not_undo_it(stage: Stage, co
 def test_a_rollback_to_the_version_that_is_champion_pins_it_there_until_unpin(
     stage: Stage, contender: Terminal
 ) -> None:
-    crowned(stage)
+    with_champion(stage)
     number, name = by_contender(stage)["ridge"], stage.task.name
     stays = ("rollback", name, "--to", str(number), "--why", "it is good", "--who", "anna")
 
@@ -172,7 +172,7 @@ def test_a_rollback_to_the_version_that_is_champion_pins_it_there_until_unpin(
 def test_what_cannot_be_done_is_told_in_words(
     stage: Stage, contender: Terminal, words: Sequence[str], code: int, said: str
 ) -> None:
-    crowned(stage)
+    with_champion(stage)
     before = stage.aliases()
 
     ended, told = contender(*(stage.task.name if word == "TASK" else word for word in words))
@@ -186,7 +186,7 @@ def test_what_cannot_be_done_is_told_in_words(
 def test_without_mlflow_or_postgres_one_is_to_try_again(
     stage: Stage, contender: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crowned(stage)
+    with_champion(stage)
     name = stage.task.name
 
     monkeypatch.setenv("CONTENDER_MLFLOW_URL", AWAY)
@@ -210,7 +210,7 @@ def test_a_task_without_a_past_has_an_empty_history(stage: Stage, contender: Ter
 
 
 def test_a_loss_is_shown_with_the_way_back_and_a_rollback_takes_it(stage: Stage, contender: Terminal) -> None:
-    crowned(stage)
+    with_champion(stage)
     number, name = by_contender(stage), stage.task.name
     delete_alias(stage.settings, name)
 
@@ -228,7 +228,7 @@ def test_a_loss_is_shown_with_the_way_back_and_a_rollback_takes_it(stage: Stage,
 def test_a_move_that_died_half_way_is_shown_as_such_and_not_as_one_of_others(
     stage: Stage, contender: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crowned(stage)
+    with_champion(stage)
     number, name = by_contender(stage), stage.task.name
 
     def die(*_: object) -> None:
@@ -272,7 +272,7 @@ def test_a_pushed_task_has_the_same_commands(
 
 
 def test_a_narrow_terminal_shows_every_word(stage: Stage, contender: Terminal) -> None:
-    crowned(stage)
+    with_champion(stage)
     contender("rollback", stage.task.name, "--to", "1", "--why", "it said nonsense on Tuesday", "--who", "anna")
 
     _, told = contender("history", stage.task.name, columns=80)

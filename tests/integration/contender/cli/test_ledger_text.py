@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from core.config.settings import Settings
 from tests.support.stage import Stage
 from tests.support.terminal import Terminal, declared
-from tests.support.training.promotions import crowned, phases
+from tests.support.training.promotions import phases, with_champion
 from training.ledger.entries import CHAMPION
 
 
@@ -24,7 +24,7 @@ def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> 
 def test_a_reason_or_a_name_that_is_no_utf_8_is_refused_and_nothing_is_moved(
     stage: Stage, contender: Terminal, words: Sequence[str]
 ) -> None:
-    crowned(stage)
+    with_champion(stage)
     ridge = stage.aliases()[CHAMPION]
     stage.move_by_hand(CHAMPION, min({1, 2, 3} - {ridge}))
     stage.promote()

@@ -1,34 +1,34 @@
-"""Work comes from the watermark: one run after a week without any decides what a run every night would have decided."""
+"""Work comes from the watermark: one run after a week without any decides what seven daily runs would have decided."""
 
 import pytest
 import sqlalchemy as sa
 
 from core.config.settings import Settings
 from tests.support.stage import Stage, a_task
-from tests.support.training.promotions import crowned, decided, off_by
+from tests.support.training.promotions import decided, off_by, with_champion
 from training.ledger import entries as ledger
 from training.registry import versions
 
-NIGHTS = 30
+SESSIONS = 30
 GOOD = 13
 """Nights on which linear is the better one."""
 
 
 @pytest.fixture
 def stages(settings_with_mlflow: Settings, engine: sa.Engine) -> tuple[Stage, Stage]:
-    return tuple(crowned(Stage(settings_with_mlflow, engine, a_task())) for _ in range(2))  # type: ignore[return-value]
+    return tuple(with_champion(Stage(settings_with_mlflow, engine, a_task())) for _ in range(2))  # type: ignore[return-value]
 
 
 def live(stage: Stage, begin: int, end: int, *, every: int) -> None:
     """Nights on which ridge is poor and linear good, then the other way round; the job runs every so many of them."""
-    said = {
-        "naive": off_by(9, NIGHTS, 5),
-        "ridge": [*off_by(6, GOOD, 1), *off_by(0.1, NIGHTS - GOOD, 1)],
-        "linear": [*off_by(0.5, GOOD, 2), *off_by(6, NIGHTS - GOOD, 2)],
+    predicted = {
+        "naive": off_by(9, SESSIONS, 5),
+        "ridge": [*off_by(6, GOOD, 1), *off_by(0.1, SESSIONS - GOOD, 1)],
+        "linear": [*off_by(0.5, GOOD, 2), *off_by(6, SESSIONS - GOOD, 2)],
     }
-    for night in range(begin, end):
-        stage.came_true([100.0], **{name: values[night : night + 1] for name, values in said.items()})
-        if (night + 1) % every == 0:
+    for session in range(begin, end):
+        stage.came_true([100.0], **{name: values[session : session + 1] for name, values in predicted.items()})
+        if (session + 1) % every == 0:
             stage.promote()
 
 
@@ -45,17 +45,17 @@ def moved(stage: Stage) -> list[tuple[object, ...]]:
 
 
 def test_one_run_after_a_week_decides_and_moves_what_seven_would_have(stages: tuple[Stage, Stage]) -> None:
-    nightly, weekly = stages
+    daily, weekly = stages
 
-    live(nightly, 0, NIGHTS, every=1)
-    live(weekly, 0, NIGHTS, every=6)
+    live(daily, 0, SESSIONS, every=1)
+    live(weekly, 0, SESSIONS, every=6)
 
-    assert [row[:2] for row in seen(nightly) if row[0] != "HOLD"] == [
+    assert [row[:2] for row in seen(daily) if row[0] != "HOLD"] == [
         ("BOOTSTRAP", "best_backtest"), ("PROMOTE", "succession"), ("PROMOTE", "guard"),
     ]  # fmt: skip
-    assert len(seen(nightly)) == 1 + NIGHTS
-    assert seen(weekly) == seen(nightly)
-    assert moved(weekly) == moved(nightly)
+    assert len(seen(daily)) == 1 + SESSIONS
+    assert seen(weekly) == seen(daily)
+    assert moved(weekly) == moved(daily)
     last, other = (decided(stage)[-1].evidence["carried"] for stage in stages)
     assert (last["pairs"], last["ranking"]) == (other["pairs"], other["ranking"])
-    assert decided(nightly)[-1].evidence["reign"] == decided(weekly)[-1].evidence["reign"]
+    assert decided(daily)[-1].evidence["reign"] == decided(weekly)[-1].evidence["reign"]

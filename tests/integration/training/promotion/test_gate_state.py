@@ -1,4 +1,4 @@
-"""What the gate remembers of a reign: changes that are taken back leave it as it was, and who was rejected stays so."""
+"""What the gate remembers of a tenure: changes that are taken back leave it as it was; rejected versions stay so."""
 
 import pytest
 import sqlalchemy as sa
@@ -6,7 +6,16 @@ import sqlalchemy as sa
 from core.config.settings import Settings
 from tests.support.deletions import delete_version
 from tests.support.stage import SERIES, Stage, known, month
-from tests.support.training.promotions import changed, crowned, decided, fitted_to, newest, nights, off_by, stands_again
+from tests.support.training.promotions import (
+    changed,
+    decided,
+    fitted_to,
+    is_reproduced,
+    newest,
+    off_by,
+    sessions,
+    with_champion,
+)
 from training.ledger import unpin
 from training.ledger.entries import CHALLENGER, CHAMPION
 from training.ledger.rollback import roll_back
@@ -22,9 +31,9 @@ def rows(stage: Stage) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", ["ridge", "linear"])
-def test_a_declaration_that_is_changed_and_put_back_leaves_the_reign_as_it_was(stage: Stage, name: str) -> None:
-    crowned(stage)
-    nights(stage, 8)
+def test_a_declaration_that_is_changed_and_put_back_leaves_the_tenure_as_it_was(stage: Stage, name: str) -> None:
+    with_champion(stage)
+    sessions(stage, 8)
     before, task = newest(stage), stage.task
 
     stage.task = changed(task, name)
@@ -38,29 +47,29 @@ def test_a_declaration_that_is_changed_and_put_back_leaves_the_reign_as_it_was(s
     assert after.evidence["comparisons"] == before.evidence["comparisons"]
     assert after.evidence["reign"] == between.evidence["reign"] == before.evidence["reign"]
     assert sorted(map(str, after.evidence["carried"]["pairs"])) == sorted(map(str, before.evidence["carried"]["pairs"]))
-    nights(stage, 2)
+    sessions(stage, 2)
     assert rows(stage) == {"naive": 10, "linear": 10}
-    stands_again(stage)
+    is_reproduced(stage)
 
 
-def test_a_declaration_that_is_put_back_after_nights_is_held_against_all_of_them(stage: Stage) -> None:
-    crowned(stage)
-    nights(stage, 8)
+def test_a_declaration_that_is_put_back_after_sessions_is_held_against_all_of_them(stage: Stage) -> None:
+    with_champion(stage)
+    sessions(stage, 8)
     task = stage.task
     stage.task = changed(task, "ridge")
-    nights(stage, 3)
+    sessions(stage, 3)
     assert newest(stage).reason == "champion_unscorable"
 
     stage.task = task
-    nights(stage, 2)
+    sessions(stage, 2)
 
     assert rows(stage) == {"naive": 10, "linear": 10}
-    stands_again(stage)
+    is_reproduced(stage)
 
 
-def test_a_task_that_comes_back_to_a_series_goes_on_with_the_reign_that_it_left(stage: Stage) -> None:
-    crowned(stage)
-    nights(stage, 8)
+def test_a_task_that_comes_back_to_a_series_goes_on_with_the_tenure_that_it_left(stage: Stage) -> None:
+    with_champion(stage)
+    sessions(stage, 8)
     before = newest(stage)
     stage.versions("naive", series="another")
     with stage.engine.begin() as connection:
@@ -76,11 +85,11 @@ def test_a_task_that_comes_back_to_a_series_goes_on_with_the_reign_that_it_left(
     assert newest(stage).evidence["comparisons"] == before.evidence["comparisons"]
     assert newest(stage).evidence["reign"] == before.evidence["reign"]
     assert stage.promote().is_new is False
-    stands_again(stage)
+    is_reproduced(stage)
 
 
-def test_who_was_rejected_as_a_refresh_is_not_crowned_by_another_way(stage: Stage) -> None:
-    crowned(stage)
+def test_a_version_rejected_as_a_refresh_is_not_promoted_in_another_way(stage: Stage) -> None:
+    with_champion(stage)
     good = fitted_to(stage, [100.0] * 2, 0.1)
     assert stage.promote().reason == "refresh"
     labels = [900.0] * 20 + [100.0] * 20
@@ -89,19 +98,19 @@ def test_who_was_rejected_as_a_refresh_is_not_crowned_by_another_way(stage: Stag
     worse = stage.versions("ridge", value=100.0)[0].version
     assert (stage.promote().outcome, newest(stage).reason) == ("REJECT", "harm")
 
-    nights(stage, 40, ridge=9.0, linear=0.5)
+    sessions(stage, 40, ridge=9.0, linear=0.5)
     assert newest(stage).champion == "linear"
     assert worse not in stage.aliases().values()
-    nights(stage, 40, ridge=0.1, linear=9.0)
+    sessions(stage, 40, ridge=0.1, linear=9.0)
 
     assert worse not in stage.aliases().values()
     assert worse in newest(stage).evidence["reign"]["refused"]
     assert good != worse
-    stands_again(stage)
+    is_reproduced(stage)
 
 
 def test_a_version_whose_golden_batch_is_spoilt_is_rejected_once(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0] * 2, naive=[109.0] * 2, ridge=[101.0] * 2, linear=[108.0] * 2)
     (newer,) = stage.versions("ridge")
     with stage.engine.begin() as connection:
@@ -112,33 +121,33 @@ def test_a_version_whose_golden_batch_is_spoilt_is_rejected_once(stage: Stage) -
     report = stage.promote()
 
     assert (report.outcome, report.reason) == ("REJECT", "golden_batch")
-    nights(stage, 1)
+    sessions(stage, 1)
     assert newest(stage).outcome == "HOLD"
     assert newer.version in newest(stage).evidence["reign"]["refused"]
     assert newer.version not in stage.aliases().values()
-    stands_again(stage)
+    is_reproduced(stage)
 
 
 def test_the_guard_does_not_call_back_one_who_has_no_version_to_serve(stage: Stage) -> None:
-    crowned(stage)
-    nights(stage, 12, ridge=6, linear=0.5)
+    with_champion(stage)
+    sessions(stage, 12, ridge=6, linear=0.5)
     assert newest(stage).reason == "succession"
     (constant,) = stage.versions("ridge", slope=0.0)
     before = stage.aliases()
 
-    nights(stage, 14, ridge=0.1, linear=6)
+    sessions(stage, 14, ridge=0.1, linear=6)
 
     assert "guard" not in {row.reason for row in decided(stage)}
     assert stage.aliases()[CHAMPION] == before[CHAMPION]
     assert stage.aliases().get(CHALLENGER) != constant.version
-    stands_again(stage)
+    is_reproduced(stage)
 
 
-def test_nights_that_nobody_looked_at_are_looked_at_though_another_stands_since(stage: Stage) -> None:
-    crowned(stage)
-    for night in range(14):
-        said = {"naive": 9.0, "ridge": 6.0, "linear": 0.5 + night / 100}
-        stage.came_true([100.0], **{name: [100 + off] for name, off in said.items()})
+def test_sessions_that_no_run_judged_are_judged_though_another_is_champion_since(stage: Stage) -> None:
+    with_champion(stage)
+    for session in range(14):
+        predicted = {"naive": 9.0, "ridge": 6.0, "linear": 0.5 + session / 100}
+        stage.came_true([100.0], **{name: [100 + off] for name, off in predicted.items()})
     stage.versions("linear")
     delete_version(stage.settings, stage.task.name, 1)
 
@@ -147,14 +156,14 @@ def test_nights_that_nobody_looked_at_are_looked_at_though_another_stands_since(
     judged = [(row.reason, row.evidence["last"]) for row in decided(stage)]
     assert len({last for _, last in judged}) == len(judged) == 15
     assert "succession" in {reason for reason, _ in judged}
-    stands_again(stage)
+    is_reproduced(stage)
 
 
-@pytest.mark.parametrize("is_crowned", [True, False])
-def test_nothing_is_moved_on_old_news(stage: Stage, is_crowned: bool) -> None:
+@pytest.mark.parametrize("has_champion", [True, False])
+def test_nothing_is_moved_on_outdated_labels(stage: Stage, has_champion: bool) -> None:
     stage.task = stage.task.model_copy(update={"gate": stage.task.gate.model_copy(update={"max_staleness": 20})})
-    if is_crowned:
-        crowned(stage)
+    if has_champion:
+        with_champion(stage)
     stage.came_true([100.0] * 30, naive=off_by(9, 30, 5), ridge=off_by(6, 30, 6), linear=off_by(0.5, 30, 7))
     stage.versions("naive", "ridge", "linear")
     before, months = stage.aliases(), stage.months
@@ -165,11 +174,11 @@ def test_nothing_is_moved_on_old_news(stage: Stage, is_crowned: bool) -> None:
     assert (report.outcome, report.reason, stage.aliases()) == ("HOLD", "stale", before)
     assert {row.reason for row in decided(stage)[1:]} <= {"stale"}
     assert months < stage.months
-    stands_again(stage)
+    is_reproduced(stage)
 
 
 def test_a_decision_whose_taker_was_deleted_since_comes_out_again(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0] * 12, naive=off_by(9, 12), ridge=off_by(6, 12, 1), linear=off_by(0.5, 12, 2))
     (gone,) = stage.versions("linear")
     delete_version(stage.settings, stage.task.name, gone.version)
@@ -178,7 +187,7 @@ def test_a_decision_whose_taker_was_deleted_since_comes_out_again(stage: Stage) 
 
     assert report.outcome == "HOLD"
     assert gone.version not in stage.aliases().values()
-    stands_again(stage)
+    is_reproduced(stage)
 
 
 def test_looks_at_too_few_rows_for_a_ranking_come_out_again(stage: Stage) -> None:
@@ -191,21 +200,21 @@ def test_looks_at_too_few_rows_for_a_ranking_come_out_again(stage: Stage) -> Non
     outcomes = [row.outcome for row in decided(stage)]
     assert outcomes[0] == "HOLD"
     assert "BOOTSTRAP" in outcomes
-    stands_again(stage)
+    is_reproduced(stage)
 
 
-@pytest.mark.parametrize("is_nightly", [True, False])
-def test_what_came_before_a_person_gave_the_title_does_not_count_whenever_the_job_runs(
-    stage: Stage, is_nightly: bool
+@pytest.mark.parametrize("is_daily", [True, False])
+def test_what_came_before_a_person_made_the_champion_does_not_count_whenever_the_job_runs(
+    stage: Stage, is_daily: bool
 ) -> None:
-    crowned(stage)
+    with_champion(stage)
     for _ in range(20):
         stage.came_true([100.0], naive=[109.0], ridge=[103.0], linear=[103.5])
-        if is_nightly:
+        if is_daily:
             stage.promote()
     roll_back(stage.engine, stage.settings, stage.task.name, stage.clock, to=1, who="test", why="naive from today on")
     last = month(stage.months - 1).isoformat()
-    if not is_nightly:
+    if not is_daily:
         stage.came_true([100.0] * 2, naive=[109.0] * 2, ridge=[103.0] * 2, linear=[103.5] * 2)
 
     stage.promote()
@@ -214,26 +223,26 @@ def test_what_came_before_a_person_gave_the_title_does_not_count_whenever_the_jo
 
     assert (report.outcome, report.reason, report.champion) == ("HOLD", "too_few_rows", "naive")
     assert newest(stage).evidence["reign"]["since"] == last
-    assert set(rows(stage).values()) == {0 if is_nightly else 2}
-    stands_again(stage)
+    assert set(rows(stage).values()) == {0 if is_daily else 2}
+    is_reproduced(stage)
 
 
 def test_rows_that_are_scored_no_more_are_drawn_no_more(stage: Stage) -> None:
     stage.task = stage.task.model_copy(update={"scored_from": 0})
-    crowned(stage)
-    nights(stage, 8)
+    with_champion(stage)
+    sessions(stage, 8)
     stage.task = stage.task.model_copy(update={"scored_from": 35})
     stage.came_true([100.0] * 5, naive=off_by(9, 5, 5), ridge=off_by(6, 5, 6), linear=off_by(5, 5, 7))
 
     stage.promote(log_holds=True)
 
     assert set(rows(stage).values()) == {8}
-    stands_again(stage)
+    is_reproduced(stage)
 
 
 def test_who_stood_under_another_declaration_keeps_its_place_through_a_change_of_the_rule(stage: Stage) -> None:
-    crowned(stage)
-    nights(stage, 8)
+    with_champion(stage)
+    sessions(stage, 8)
     stage.task = changed(stage.task, "linear")
     stage.promote()
     before = {pair["challenger"] for pair in newest(stage).evidence["carried"]["pairs"] if pair["champion"] == "ridge"}
@@ -245,12 +254,12 @@ def test_who_stood_under_another_declaration_keeps_its_place_through_a_change_of
     kept = {pair["challenger"] for pair in newest(stage).evidence["carried"]["pairs"] if pair["champion"] == "ridge"}
     assert any(name.startswith("linear@") for name in before)
     assert kept == before
-    stands_again(stage)
+    is_reproduced(stage)
 
 
 def test_as_of_an_instant_before_the_last_decision_nothing_is_decided(stage: Stage) -> None:
-    crowned(stage)
-    nights(stage, 8)
+    with_champion(stage)
+    sessions(stage, 8)
     before, aliases = len(decided(stage)), stage.aliases()
     stage.versions("linear")
     roll_back(stage.engine, stage.settings, stage.task.name, stage.clock, to=1, who="test", why="naive")

@@ -1,11 +1,11 @@
-"""What watches over a move: the twin of a newer version before it, the one who had the title before after it."""
+"""What watches over a move: the holdout refit of a newer version before it, the previous champion after it."""
 
 import pytest
 import sqlalchemy as sa
 
 from core.config.settings import Settings
 from tests.support.stage import Stage
-from tests.support.training.promotions import crowned, decided, fitted_to, off_by
+from tests.support.training.promotions import decided, fitted_to, off_by, with_champion
 from training.ledger import entries as ledger
 from training.ledger.entries import CHALLENGER, CHAMPION
 
@@ -15,8 +15,8 @@ def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Stage:
     return Stage(settings_with_mlflow, engine)
 
 
-def test_a_newer_version_whose_twin_does_worse_than_the_one_that_serves_is_rejected_once(stage: Stage) -> None:
-    crowned(stage)
+def test_a_newer_version_whose_holdout_refit_does_worse_than_the_one_that_serves_is_rejected_once(stage: Stage) -> None:
+    with_champion(stage)
     good = fitted_to(stage, [100.0] * 2, 0.1)
     assert stage.promote().reason == "refresh"
     assert stage.aliases()[CHAMPION] == good
@@ -31,8 +31,8 @@ def test_a_newer_version_whose_twin_does_worse_than_the_one_that_serves_is_rejec
     assert stage.promote().outcome == "HOLD"
 
 
-def test_after_a_succession_the_one_before_has_the_title_back_when_it_proves_better(stage: Stage) -> None:
-    crowned(stage)
+def test_after_a_succession_the_previous_champion_returns_when_it_proves_better(stage: Stage) -> None:
+    with_champion(stage)
     stage.came_true([100.0] * 12, naive=off_by(9, 12), ridge=off_by(6, 12, 1), linear=off_by(0.5, 12, 2))
     stage.versions("ridge", "linear")
     assert stage.promote().reason == "succession"
@@ -52,7 +52,7 @@ def test_after_a_succession_the_one_before_has_the_title_back_when_it_proves_bet
 def test_after_a_refresh_the_version_before_returns_when_it_does_better_and_the_newer_one_does_not(
     stage: Stage,
 ) -> None:
-    crowned(stage, value=100.0)
+    with_champion(stage, value=100.0)
     steady = stage.aliases()[CHAMPION]
     fitted_to(stage, [100.0] * 2, 0.1)
     assert stage.promote().reason == "refresh"
@@ -70,11 +70,11 @@ def test_after_a_refresh_the_version_before_returns_when_it_does_better_and_the_
     assert stage.aliases()[CHAMPION] == steady
 
 
-def test_when_the_probation_is_over_nobody_has_the_title_back_without_the_evidence_of_a_challenger(
+def test_when_the_probation_is_over_the_previous_champion_does_not_return_without_the_evidence_of_a_challenger(
     stage: Stage,
 ) -> None:
     stage.task = stage.task.model_copy(update={"gate": stage.task.gate.model_copy(update={"probation": 3})})
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0] * 12, naive=off_by(9, 12), ridge=off_by(6, 12, 1), linear=off_by(0.5, 12, 2))
     stage.versions("ridge", "linear")
     stage.promote()

@@ -12,7 +12,7 @@ from core.jobs import leases
 from core.jobs.runner import exit_code
 from tests.support.shared_servers import Mlflow
 from tests.support.stage import SERIES, Stage
-from tests.support.training.promotions import FLAT, crowned, decided, off_by, phases
+from tests.support.training.promotions import FLAT, decided, off_by, phases, with_champion
 from training import promote
 from training.ledger import entries as ledger
 from training.ledger import reconciler
@@ -27,7 +27,7 @@ def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Stage:
 
 
 def test_a_champion_moved_by_hand_is_recorded_and_stays_until_it_is_released(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     ridge = stage.aliases()[CHAMPION]
     naive = min(set(range(1, 4)) - set(stage.aliases().values()))
     stage.move_by_hand(CHAMPION, naive)
@@ -46,7 +46,7 @@ def test_a_champion_moved_by_hand_is_recorded_and_stays_until_it_is_released(sta
 
 
 def test_a_champion_alias_that_was_deleted_by_hand_is_recorded_and_not_given_away(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     before = stage.aliases()
     address = f"{stage.settings.mlflow_url}/api/2.0/mlflow/registered-models/alias"
     requests.delete(address, json={"name": stage.task.name, "alias": CHAMPION}, timeout=10).raise_for_status()
@@ -60,7 +60,7 @@ def test_a_champion_alias_that_was_deleted_by_hand_is_recorded_and_not_given_awa
 
 
 def test_an_alias_on_a_version_that_is_not_ours_is_pinned(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     ours = versions.newest(stage.engine, stage.task, SERIES, "ridge")
     assert ours is not None
     (made,) = (
@@ -78,7 +78,7 @@ def test_an_alias_on_a_version_that_is_not_ours_is_pinned(stage: Stage) -> None:
 
 
 def test_a_challenger_moved_by_hand_is_left_alone_too(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     naive = min(set(range(1, 4)) - set(stage.aliases().values()))
     stage.move_by_hand(CHALLENGER, naive)
     stage.came_true([100.0], naive=[105.0], ridge=[101.0], linear=[102.0])
@@ -111,7 +111,7 @@ def test_a_move_that_was_made_but_not_confirmed_is_confirmed_by_the_next_run(
 
 
 def test_a_half_made_move_that_a_person_overtook_is_abandoned_and_theirs_is_recorded(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     standing = stage.aliases()
     naive = min(set(range(1, 4)) - set(standing.values()))
     intended = ledger.new_move(
@@ -157,7 +157,7 @@ def test_one_flipped_byte_in_the_store_and_the_model_never_takes_an_alias(stage:
     assert phases(stage) == []
 
 
-def test_twenty_promoters_at_once_crown_one_champion_in_one_decision(stage: Stage) -> None:
+def test_twenty_promoters_at_once_choose_one_champion_in_one_decision(stage: Stage) -> None:
     stage.came_true(FLAT, naive=off_by(5), ridge=off_by(1), linear=off_by(2))
     _, ridge, linear = stage.versions("naive", "ridge", "linear")
 

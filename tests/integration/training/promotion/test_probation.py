@@ -1,4 +1,4 @@
-"""The one who had the title before, deleted, changed or unfit since: nothing of it stops the job or is forgotten."""
+"""A previous champion that was deleted, changed or failed validation since: nothing stops the job or is forgotten."""
 
 import pytest
 import sqlalchemy as sa
@@ -7,7 +7,15 @@ import features.job
 from core.config.settings import Settings
 from tests.support.deletions import delete_version
 from tests.support.stage import Stage, wave
-from tests.support.training.promotions import changed, crowned, decided, fitted_to, newest, nights, stands_again
+from tests.support.training.promotions import (
+    changed,
+    decided,
+    fitted_to,
+    is_reproduced,
+    newest,
+    sessions,
+    with_champion,
+)
 from training.evaluation.e_values import shared
 from training.ledger import unpin
 from training.ledger.entries import CHAMPION
@@ -23,33 +31,33 @@ def release(stage: Stage) -> None:
 
 
 def overtaken(stage: Stage) -> Stage:
-    """A stage on which linear has taken the title from ridge, which goes on predicting."""
-    crowned(stage)
-    nights(stage, 12, ridge=6, linear=0.5)
+    """A stage on which linear has replaced ridge as champion, which goes on predicting."""
+    with_champion(stage)
+    sessions(stage, 12, ridge=6, linear=0.5)
     stage.versions("ridge", "linear")
     assert newest(stage).reason == "succession"
-    nights(stage, 2)
+    sessions(stage, 2)
     assert newest(stage).evidence["reign"]["before"]
     return stage
 
 
 def test_a_version_that_the_guard_wants_back_and_mlflow_has_no_more_ends_its_probation(stage: Stage) -> None:
-    crowned(stage, value=100.0)
+    with_champion(stage, value=100.0)
     steady = stage.aliases()[CHAMPION]
     newer = fitted_to(stage, [100.0] * 2, 0.1)
     assert stage.promote().reason == "refresh"
     delete_version(stage.settings, stage.task.name, steady)
 
-    nights(stage, 20, ridge=6, linear=8)
+    sessions(stage, 20, ridge=6, linear=8)
 
     assert "guard" not in {row.reason for row in decided(stage)}
     assert newest(stage).evidence["reign"]["before"] is None
     assert stage.aliases()[CHAMPION] == newer
-    stands_again(stage)
+    is_reproduced(stage)
 
 
 def test_a_version_whose_files_were_never_kept_and_that_is_deleted_does_not_stop_the_job(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0], naive=[109.0], ridge=[101.0], linear=[108.0])
     (by_hand,) = stage.versions("ridge", value=100.0)
     stage.move_by_hand(CHAMPION, by_hand.version)
@@ -64,10 +72,10 @@ def test_a_version_whose_files_were_never_kept_and_that_is_deleted_does_not_stop
     assert stage.promote().reason == "refresh"
     delete_version(stage.settings, stage.task.name, by_hand.version)
 
-    nights(stage, 1)
+    sessions(stage, 1)
 
     assert newest(stage).outcome == "HOLD"
-    stands_again(stage)
+    is_reproduced(stage)
 
 
 @pytest.mark.parametrize("features_left", [2, 3])
@@ -89,7 +97,7 @@ def test_a_version_on_probation_is_not_asked_about_other_features_than_its_own(
     report = stage.promote()
 
     assert (report.outcome, report.reason) == ("HOLD", "champion_unscorable")
-    stands_again(stage)
+    is_reproduced(stage)
 
 
 def test_a_probation_goes_on_when_a_declaration_is_put_back(stage: Stage) -> None:
@@ -102,27 +110,27 @@ def test_a_probation_goes_on_when_a_declaration_is_put_back(stage: Stage) -> Non
     stage.promote()
 
     assert newest(stage).evidence["reign"] == before
-    nights(stage, 11, ridge=0.1, linear=6)
+    sessions(stage, 11, ridge=0.1, linear=6)
     assert "guard" in {row.reason for row in decided(stage)}
-    stands_again(stage)
+    is_reproduced(stage)
 
 
-def test_a_probation_goes_on_after_an_unfit_version_of_the_one_before(stage: Stage) -> None:
+def test_a_probation_goes_on_after_a_version_of_the_previous_champion_that_failed_validation(stage: Stage) -> None:
     overtaken(stage)
     before = newest(stage).evidence["reign"]
 
     stage.versions("ridge", slope=0.0)
-    nights(stage, 1)
+    sessions(stage, 1)
     assert newest(stage).evidence["given"]["probation"] is None
     stage.versions("ridge")
-    nights(stage, 1)
+    sessions(stage, 1)
 
     assert newest(stage).evidence["reign"] == before
     assert newest(stage).evidence["given"]["probation"]
 
 
 def test_one_on_probation_is_no_challenger_and_takes_no_share_of_alpha(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0] * 2, naive=[109.0] * 2, ridge=[101.0] * 2, linear=[108.0] * 2)
     stage.versions("ridge", value=100.0)
     stage.promote()
@@ -132,7 +140,7 @@ def test_one_on_probation_is_no_challenger_and_takes_no_share_of_alpha(stage: St
     release(stage)
     assert stage.promote().reason == "refresh"
 
-    nights(stage, 6, ridge=6.0, linear=1.0)
+    sessions(stage, 6, ridge=6.0, linear=1.0)
 
     evidence = newest(stage).evidence
     assert evidence["reign"]["moved"] == evidence["reign"]["since"]

@@ -11,7 +11,7 @@ from core.config.tasks import digest
 from core.errors import NotFoundError
 from tests.support.deletions import delete_version
 from tests.support.stage import SERIES, Stage
-from tests.support.training.promotions import FLAT, crowned, decided, off_by, phases
+from tests.support.training.promotions import FLAT, decided, off_by, phases, with_champion
 from training.ledger.entries import CHALLENGER, CHAMPION
 from training.registry import client as registry
 from training.registry import versions
@@ -23,7 +23,7 @@ def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Stage:
     return Stage(settings_with_mlflow, engine)
 
 
-def test_the_best_backtest_is_crowned_first_and_the_next_challenges(stage: Stage) -> None:
+def test_the_best_backtest_has_champion_first_and_the_next_challenges(stage: Stage) -> None:
     stage.came_true(FLAT, naive=off_by(5, seed=1), ridge=off_by(1, seed=2), linear=off_by(2, seed=3))
     naive, ridge, linear = stage.versions("naive", "ridge", "linear")
 
@@ -48,8 +48,8 @@ def test_the_best_backtest_is_crowned_first_and_the_next_challenges(stage: Stage
     assert versions.bundle(stage.engine, naive.artifact_digest) is None
 
 
-def test_the_decision_says_what_it_stands_on(stage: Stage) -> None:
-    crowned(stage)
+def test_the_decision_says_what_it_is_based_on(stage: Stage) -> None:
+    with_champion(stage)
 
     (row,) = decided(stage)
 
@@ -77,7 +77,7 @@ def test_a_version_that_takes_an_alias_is_kept_in_postgres_to_the_byte(stage: St
 
 
 def test_a_second_run_finds_nothing_to_do(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     before = phases(stage)
 
     report = stage.promote()
@@ -88,8 +88,8 @@ def test_a_second_run_finds_nothing_to_do(stage: Stage) -> None:
     assert len(decided(stage)) == 1
 
 
-def test_rows_that_crowned_the_champion_are_no_evidence_and_too_few_new_ones_hold(stage: Stage) -> None:
-    crowned(stage)
+def test_rows_that_chose_the_champion_are_no_evidence_and_too_few_new_ones_hold(stage: Stage) -> None:
+    with_champion(stage)
     stage.came_true([100.0] * 5, naive=off_by(5, 5), ridge=off_by(9, 5), linear=off_by(0.1, 5))
 
     report = stage.promote()
@@ -101,7 +101,7 @@ def test_rows_that_crowned_the_champion_are_no_evidence_and_too_few_new_ones_hol
 
 
 def test_a_newer_version_of_the_champion_is_a_refresh_and_the_challenger_follows_its_newest(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0] * 2, naive=off_by(5, 2), ridge=off_by(1, 2), linear=off_by(2, 2))
     ridge, linear = stage.versions("ridge", "linear")
 
@@ -113,7 +113,7 @@ def test_a_newer_version_of_the_champion_is_a_refresh_and_the_challenger_follows
 
 
 def test_a_version_that_cannot_be_served_is_rejected(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     champion = stage.aliases()[CHAMPION]
     stage.came_true([100.0], naive=[105.0], ridge=[101.0], linear=[102.0])
     stage.versions("ridge", value=float("nan"))
@@ -124,8 +124,8 @@ def test_a_version_that_cannot_be_served_is_rejected(stage: Stage) -> None:
     assert stage.aliases()[CHAMPION] == champion
 
 
-def test_a_challenger_that_is_truly_better_takes_the_title(stage: Stage) -> None:
-    crowned(stage)
+def test_a_challenger_that_is_truly_better_becomes_champion(stage: Stage) -> None:
+    with_champion(stage)
     stage.came_true([100.0] * 12, naive=off_by(5, 12), ridge=off_by(6, 12, 1), linear=off_by(0.5, 12, 2))
     ridge, linear = stage.versions("ridge", "linear")
 
@@ -140,7 +140,7 @@ def test_a_challenger_that_is_truly_better_takes_the_title(stage: Stage) -> None
     assert evidence["comparisons"][0]["shared"] >= 1 / 0.05
 
 
-def test_after_a_first_look_at_too_few_rows_the_best_is_crowned_as_soon_as_there_are_enough(stage: Stage) -> None:
+def test_after_a_first_look_at_too_few_rows_the_best_has_champion_as_soon_as_there_are_enough(stage: Stage) -> None:
     stage.came_true([100.0] * 5, naive=off_by(5, 5), ridge=off_by(1, 5), linear=off_by(2, 5))
     _, ridge, _ = stage.versions("naive", "ridge", "linear")
     assert stage.promote().reason == "too_few_rows"
@@ -153,7 +153,7 @@ def test_after_a_first_look_at_too_few_rows_the_best_is_crowned_as_soon_as_there
 
 
 def test_a_version_that_was_deleted_in_mlflow_takes_no_alias_and_stops_nothing(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     before = stage.aliases()
     stage.came_true([100.0] * 2, naive=[109.0] * 2, ridge=[101.0] * 2, linear=[102.0] * 2)
     (newer,) = stage.versions("linear")
@@ -167,7 +167,7 @@ def test_a_version_that_was_deleted_in_mlflow_takes_no_alias_and_stops_nothing(s
 
 
 def test_a_forecast_that_explodes_counts_as_none(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0] * 2, naive=[109.0] * 2, ridge=[101.0] * 2, linear=[1.5e308, -1.5e308])
 
     report = stage.promote()
@@ -178,7 +178,7 @@ def test_a_forecast_that_explodes_counts_as_none(stage: Stage) -> None:
 
 
 def test_equal_predictions_hold_as_identical(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     same = off_by(1, 20)
     stage.came_true([100.0] * 20, ridge=same, linear=same)
 
@@ -188,7 +188,7 @@ def test_equal_predictions_hold_as_identical(stage: Stage) -> None:
 
 
 def test_another_series_is_a_new_bootstrap(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     before = stage.aliases()
     with stage.engine.begin() as connection:
         stage.activate(connection, "another")
@@ -210,7 +210,7 @@ def test_another_series_is_a_new_bootstrap(stage: Stage) -> None:
 
 
 def test_a_champion_whose_declaration_changed_is_unscorable_and_holds(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     changed = stage.task.contenders["ridge"].model_copy(update={"refit_every": 3})
     stage.task = stage.task.model_copy(update={"contenders": {**stage.task.contenders, "ridge": changed}})
 

@@ -11,7 +11,7 @@ from core.db.pipeline_tables import runs
 from tests.support.stage import Stage
 from tests.support.terminal import AWAY, declared
 from tests.support.training.decision_runs import logged, mlflow_client
-from tests.support.training.promotions import crowned, decided, off_by
+from tests.support.training.promotions import decided, off_by, with_champion
 from training import promote
 from training.registry import tracking
 from training.reports import publisher
@@ -28,7 +28,7 @@ def client(settings_with_mlflow: Settings) -> Any:
 
 
 def test_a_run_in_mlflow_shows_what_was_decided(stage: Stage, client: Any) -> None:
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0] * 20, naive=off_by(5, 20), ridge=off_by(3, 20, 7), linear=off_by(3, 20, 8))
     stage.promote(log_holds=True)
     row = decided(stage)[-1]
@@ -49,7 +49,7 @@ def test_a_run_in_mlflow_shows_what_was_decided(stage: Stage, client: Any) -> No
 
 
 def test_a_replay_without_holds_logs_what_moved_something(stage: Stage, client: Any) -> None:
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0], naive=[105.0], ridge=[101.0], linear=[102.0])
     promote.run(stage.settings, stage.task, stage.clock, log_holds=False)
     stage.came_true([100.0], naive=[105.0], ridge=[101.0], linear=[102.0])

@@ -11,7 +11,7 @@ from core.db.pipeline_tables import contender_predictions, decisions, runs
 from tests.support.stage import Stage, month
 from tests.support.terminal import Terminal, declared
 from tests.support.training.decision_runs import logged, mlflow_client
-from tests.support.training.promotions import crowned, decided, off_by
+from tests.support.training.promotions import decided, off_by, with_champion
 from training.reports.reproduce import again
 
 
@@ -27,7 +27,7 @@ def client(settings_with_mlflow: Settings) -> Any:
 
 def a_life(stage: Stage) -> None:
     """Crowned; a refresh; looks while the version before goes on; a succession, and looks on probation after it."""
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0] * 5, naive=off_by(5, 5), ridge=off_by(3, 5, 7), linear=off_by(2, 5, 8))
     stage.promote(log_holds=True)
     stage.came_true([100.0] * 2, naive=off_by(5, 2), ridge=off_by(3, 2, 5), linear=off_by(2, 2, 6))
@@ -70,7 +70,7 @@ def test_what_was_logged_comes_out_again_to_the_byte_whatever_was_decided(
 
 
 def test_a_row_that_was_changed_is_noticed_and_named(stage: Stage, contender: Terminal, tmp_path: Path) -> None:
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0] * 6, naive=off_by(5, 6), ridge=off_by(3, 6, 7), linear=off_by(3, 6, 8))
     stage.promote(log_holds=True)
     first, *_, second = (row.id for row in decided(stage))
@@ -89,7 +89,7 @@ def test_a_row_that_was_changed_is_noticed_and_named(stage: Stage, contender: Te
 
 
 def test_a_changed_row_that_an_earlier_decision_counted_is_noticed_by_the_report(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     for _ in range(2):
         stage.came_true([100.0] * 5, naive=off_by(5, 5), ridge=off_by(3, 5, 7), linear=off_by(3, 5, 8))
         stage.promote(log_holds=True)
@@ -103,7 +103,7 @@ def test_a_changed_row_that_an_earlier_decision_counted_is_noticed_by_the_report
 
 
 def test_a_decision_that_was_changed_itself_is_noticed(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     (row,) = decided(stage)
     with stage.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE decisions DISABLE TRIGGER decisions_append_only"))
@@ -118,7 +118,7 @@ def test_a_decision_that_was_changed_itself_is_noticed(stage: Stage) -> None:
 
 
 def test_a_report_of_an_earlier_release_is_compared_by_its_numbers(stage: Stage, contender: Terminal) -> None:
-    crowned(stage)
+    with_champion(stage)
     (row,) = decided(stage)
     relog(stage, {"report.html": "0" * 64})
     assert contender("decision", "replay", str(row.id))[0] == 43
@@ -142,7 +142,7 @@ def relog(stage: Stage, files: dict[str, str], **changes: str) -> None:
 
 
 def test_labels_restated_later_change_no_decision_of_before(stage: Stage) -> None:
-    crowned(stage)
+    with_champion(stage)
     stage.came_true([100.0] * 6, naive=off_by(5, 6), ridge=off_by(3, 6, 7), linear=off_by(3, 6, 8))
     stage.promote(log_holds=True)
     last = decided(stage)[-1].id
@@ -182,7 +182,7 @@ def test_a_version_that_comes_back_on_probation_is_told_and_made_again(stage: St
 
 
 def change(stage: Stage, name: str, at: int, value: float) -> None:
-    """What somebody does with a database at hand."""
+    """What a person with access to the database could do."""
     columns = contender_predictions.c
     statement = sa.update(contender_predictions).where(
         columns.task == stage.task.name, columns.contender == name, columns.target_date == month(at)

@@ -23,7 +23,7 @@ def test_the_first_champion_is_the_best_on_the_rows_that_all_predicted() -> None
     assert verdict.ranking["base"] == pytest.approx(0.25)
 
 
-def test_a_contender_without_predictions_does_not_keep_the_others_from_the_title() -> None:
+def test_a_contender_without_predictions_does_not_keep_the_others_from_being_champion() -> None:
     labels, p = coins(3)
 
     verdict = decide(Case(board(labels, silent=np.full_like(p, np.nan), able=p), "brier", GATE, None))
@@ -31,7 +31,7 @@ def test_a_contender_without_predictions_does_not_keep_the_others_from_the_title
     assert (verdict.outcome, verdict.champion, verdict.challenger) == ("BOOTSTRAP", "able", None)
 
 
-def test_nobody_is_crowned_on_too_few_rows() -> None:
+def test_no_champion_is_chosen_on_too_few_rows() -> None:
     labels, p = coins(4, n=59)
 
     verdict = decide(Case(board(labels, able=p), "brier", GATE, None))
@@ -72,17 +72,19 @@ def test_a_champion_that_cannot_be_scored_is_never_passed_over_in_silence(tracks
 
 
 @pytest.mark.parametrize(
-    ("silent", "nights", "expected"),
+    ("silent", "sessions", "expected"),
     [(60, 1, "champion_unscorable"), (60, 7, "champion_unscorable"), (59, 1, "identical"), (0, 1, "identical")],
 )
-def test_a_champion_that_has_fallen_silent_in_its_reign_is_unscorable(silent: int, nights: int, expected: str) -> None:
+def test_a_champion_that_has_fallen_silent_in_its_tenure_is_unscorable(
+    silent: int, sessions: int, expected: str
+) -> None:
     labels, p = coins(7)
-    said = p.copy()
-    said[len(p) - silent :] = np.nan
-    whole = of_two(board(labels, challenger=p, champion=said))
+    predicted = p.copy()
+    predicted[len(p) - silent :] = np.nan
+    whole = of_two(board(labels, challenger=p, champion=predicted))
 
     carried = GateState()
-    for n in np.linspace(600 // nights, 600, nights).astype(int):
+    for n in np.linspace(600 // sessions, 600, sessions).astype(int):
         verdict = decide(replace(whole, board=whole.board.until(days(600)[n - 1].item()), state=carried))
         carried = verdict.state
 
@@ -106,7 +108,7 @@ def test_a_pinned_champion_stays_whatever_the_evidence() -> None:
     assert verdict.comparisons[0].e_value > 1000
 
 
-def test_where_a_person_took_the_champion_away_nobody_is_crowned() -> None:
+def test_where_a_person_took_the_champion_away_none_is_chosen() -> None:
     labels, p = coins(8)
 
     verdict = decide(Case(board(labels, challenger=p), "brier", GATE, None, pinned=True))
@@ -173,7 +175,7 @@ def test_who_beats_the_baseline_is_told_by_evidence() -> None:
     assert verdict.beats_baseline == {"base": "no", "better": "yes", "worse": "no", "alike": "unproven"}
 
 
-def test_who_had_the_title_before_needs_no_more_than_one_over_alpha_to_have_it_back_while_its_probation_lasts() -> None:
+def test_the_previous_champion_needs_no_more_than_one_over_alpha_to_return_while_its_probation_lasts() -> None:
     labels, p = coins(13, n=200)
     crowd = {f"other-{i}": np.full_like(p, 0.5) + (i + 1) / 1000 for i in range(8)}
     both = board(labels, champion=np.full_like(p, 0.5), before=0.5 + (p - 0.5) / 10, **crowd)

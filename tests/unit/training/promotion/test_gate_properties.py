@@ -46,7 +46,7 @@ def test_a_gate_with_an_inverted_metric_is_caught(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_gate_with_swapped_arguments_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nobody worse is promoted by it: the mean loss must agree with the evidence."""
+    """And no worse challenger is promoted by it: the mean loss must agree with the evidence."""
     after = Evidence.after
     monkeypatch.setattr(Evidence, "after", lambda self, differences, bounds: after(self, -differences, bounds))
 

@@ -1,4 +1,4 @@
-"""What the gate carries from night to night: however the rows come, the same is decided."""
+"""What the gate keeps from session to session: however the rows come, the same is decided."""
 
 import json
 from dataclasses import replace
@@ -21,15 +21,15 @@ def tracks(seed: int) -> tuple[np.ndarray, dict[str, Track]]:
     """Labels, and contenders of whom some are silent now and then and one has leaked once."""
     random = np.random.default_rng(seed)
     labels, p = coins(seed, ROWS)
-    said = {
+    predicted = {
         "base": np.full(ROWS, 0.5),
         "better": np.clip(0.5 + (p - 0.5) * random.uniform(0, 1), 0, 1),
         "noisy": random.uniform(0.3, 0.7, ROWS),
         "old": np.where(np.arange(ROWS) < 90, np.nan, 0.5 + (0.5 - p) / 4),
     }
-    for values in said.values():
+    for values in predicted.values():
         values[random.uniform(size=ROWS) < 0.05] = np.nan
-    return labels, {name: track(values) for name, values in said.items()}
+    return labels, {name: track(values) for name, values in predicted.items()}
 
 
 def piece(labels: np.ndarray, all_tracks: dict[str, Track], begin: int, end: int) -> Scoreboard:
@@ -40,10 +40,10 @@ def piece(labels: np.ndarray, all_tracks: dict[str, Track], begin: int, end: int
 @given(st.integers(0, 50), st.lists(st.integers(0, ROWS), max_size=6), st.integers(1, 8), st.integers(-1, 100))
 @settings(deadline=None, max_examples=60)
 def test_rows_in_pieces_decide_as_the_whole_does_to_the_bit(
-    seed: int, cuts: list[int], block: int, crowned_at: int
+    seed: int, cuts: list[int], block: int, promoted_at: int
 ) -> None:
     labels, contenders = tracks(seed)
-    since = None if crowned_at < 0 else days(ROWS)[crowned_at].item()
+    since = None if promoted_at < 0 else days(ROWS)[promoted_at].item()
     whole = Case(
         piece(labels, contenders, 0, ROWS), "brier", replace_block(block), "base", since, baseline="base",
         probation=Probation("old", since),
@@ -52,8 +52,8 @@ def test_rows_in_pieces_decide_as_the_whole_does_to_the_bit(
 
     for begin, end in zip(sorted(cuts), [*sorted(cuts), ROWS][1:], strict=False):
         first = max(begin - 9, 0) if is_whole(carried, contenders) else 0
-        night = replace(whole, board=piece(labels, contenders, first, end), state=written_and_read(carried))
-        carried = decide(night).state
+        session = replace(whole, board=piece(labels, contenders, first, end), state=written_and_read(carried))
+        carried = decide(session).state
     at_once = decide(whole)
 
     first = ROWS if is_whole(carried, contenders) else 0

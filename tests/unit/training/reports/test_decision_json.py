@@ -53,7 +53,7 @@ def test_a_file_ends_with_a_line_and_names_no_clock_and_no_row_of_a_table() -> N
     assert '"id"' not in text
 
 
-def test_differences_name_the_place_and_what_stands_there() -> None:
+def test_differences_name_the_place_and_both_values() -> None:
     rows = contest(400, forest=0.1, logistic=0.3)
     kept, _ = decided(rows, given(rows, champion="forest", tenure=SINCE))
     rows.tracks["logistic"].values[399] = 0.0

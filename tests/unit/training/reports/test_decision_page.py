@@ -225,7 +225,7 @@ def test_names_are_text_and_no_markup() -> None:
     assert "&lt;b&gt;x&lt;/b&gt;" in page(rows, made)
 
 
-def test_only_where_nobody_was_champion_do_the_rows_against_the_baseline_choose_a_first_one() -> None:
+def test_only_without_a_champion_do_the_rows_against_the_baseline_choose_a_first_one() -> None:
     refreshed = a_page(through=date(2020, 3, 1), newer_version=9)
 
     assert "PROMOTE on" in refreshed
