@@ -9,7 +9,7 @@ from core.config.settings import export, load_settings
 from core.errors import ContenderError
 from core.jobs.runner import exit_code
 from core.logs import configure_logs, get_log
-from serving.pushed import tasks as live_tasks
+from serving.pushed import tasks as pushed_tasks
 from web.server import serve
 
 _DESCRIPTION = (
@@ -21,7 +21,7 @@ _DESCRIPTION = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Checks what can be checked before the workers start, then serves. Returns the exit code."""
+    """Checks the settings before the workers start, then serves. Returns the exit code."""
     argparse.ArgumentParser(prog="python -m serving", description=_DESCRIPTION).parse_args(argv)
     log = get_log("serving")
     try:
@@ -29,9 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         configure_logs(settings.log_format)
         settings.require_database_url()
         settings.require_mlflow_url()
-        live_tasks.check(settings)
+        pushed_tasks.check(settings)
         folder = settings.home / "metrics"
-        shutil.rmtree(folder, ignore_errors=True)  # counters begin anew with the service, not with a worker
+        shutil.rmtree(folder, ignore_errors=True)  # counters restart with the service, not with a worker
         export({"CONTENDER_HOME": str(settings.home), "CONTENDER_TASKS": str(settings.tasks)})
         serve(
             "serving.worker:make",

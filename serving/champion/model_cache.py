@@ -93,16 +93,16 @@ class Bundles:
         _check_golden(golden, version)
         return Loaded(model, names)
 
-    def keep(self, standing: ServedPrediction) -> None:
+    def keep(self, prediction: ServedPrediction) -> None:
         """Writes down what serves now, in one step."""
-        latest = standing.latest
+        latest = prediction.latest
         told = {
-            "version": asdict(standing.champion.version),
+            "version": asdict(prediction.champion.version),
             "row": asdict(latest.row),
             "latest": {"series": latest.series, "source": latest.source, "data_hash": latest.data_hash},
-            "beats_baseline": standing.beats_baseline,
+            "beats_baseline": prediction.beats_baseline,
         }
-        path = self._task_folder(standing.task.name) / _LAST_GOOD
+        path = self._task_folder(prediction.task.name) / _LAST_GOOD
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
         draft.write_text(json.dumps(told, default=date.isoformat))

@@ -1,4 +1,4 @@
-"""The use case, without HTTP: what the champion says of the latest data, and the answer a client gets of it."""
+"""The use case, without HTTP: the champion's prediction of the latest data, and the answer that a client gets."""
 
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ALIAS = "champion"
 
 ModelSource = Literal["mlflow", "last-good copy"]
-"""`mlflow`: the registry's alias names this version. `last-good copy`: it could not be asked, or names none."""
+"""`mlflow`: MLflow's alias names this version. `last-good copy`: MLflow did not answer, or names none."""
 
 
 class NoPredictionError(ContenderError):
@@ -23,28 +23,31 @@ class NoPredictionError(ContenderError):
 
 
 class NoThresholdError(ContenderError):
-    """A threshold that is asked for where none applies: a number is predicted."""
+    """A threshold in a request to a task that predicts a number."""
 
 
 @dataclass(frozen=True)
 class Champion:
-    """A loaded model, the features it takes in their order, its version, and who says that it is champion.
+    """A loaded champion version.
 
-    `live` is the learner that the version was made of, and that has gone on learning: it answers in the version's
-    place. `last_event_id` is the newest event that whoever answers has learned; None where that is not known, or none.
+    Attributes:
+        feature_names: the features that the model takes, in their order.
+        source: what says that it is champion.
+        learner: the learner that the version was made of, and that has gone on learning; it answers in its place.
+        last_event_id: the newest event that the model that answers has learned; None where that is not known, or none.
     """
 
     version: Version
     feature_names: tuple[str, ...]
     model: "Model" = field(compare=False)
     source: ModelSource
-    live: "Model | None" = field(default=None, compare=False)
+    learner: "Model | None" = field(default=None, compare=False)
     last_event_id: int | None = None
 
 
 @dataclass(frozen=True)
 class Latest:
-    """The newest feature row of a task: `as_of` says of which data, `data_hash` of which exactly."""
+    """The newest feature row of a task, with the series it is of and the hash of the data it was computed from."""
 
     row: DatasetRow
     series: str
@@ -54,7 +57,7 @@ class Latest:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client is told. `confidence` is P(UP); it and `threshold` are None where a number is predicted."""
+    """The answer to a client. `confidence` is P(UP); it and `threshold` are None where a number is predicted."""
 
     prediction: str | float
     confidence: float | None
@@ -73,7 +76,7 @@ class Answer:
     last_event_id: int | None
 
     def fields(self) -> dict[str, Any]:
-        """The fields as they go out: dates in ISO form; absent what the task has not."""
+        """The fields of the JSON answer: dates in ISO form, no nulls."""
         return {
             name: value.isoformat() if isinstance(value, date) else value
             for name, value in asdict(self).items()
@@ -83,23 +86,22 @@ class Answer:
 
 @dataclass(frozen=True)
 class ServedPrediction:
-    """A champion, the data it looks at, and its prediction of them: computed once, answered from many times.
-
-    `replies` keeps what `serving.http.responses` made of it: it goes when the standing goes, so nothing in it can be
-    old.
-    """
+    """A champion, the data it predicts from, and its prediction: computed once, answered from many times."""
 
     task: Task
     champion: Champion
     latest: Latest
     value: float | None
     beats_baseline: str
+    # Here and not in `serving.http.responses`, which fills it: a cache that goes with its prediction is never stale.
     replies: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def answer(self, threshold: float | None, today: date) -> Answer:
         """The answer on a day, for a threshold (None: the task's own).
 
-        Raises NoPredictionError when the model gave no value, NoThresholdError for a threshold where none applies.
+        Raises:
+            NoPredictionError: the model gave no value.
+            NoThresholdError: a threshold for a task that predicts a number.
         """
         if self.value is None:
             raise NoPredictionError(
@@ -148,14 +150,14 @@ def predict(model: "Model", features: list[list[float]]) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
 
 
-def stand(task: Task, champion: Champion, latest: Latest, beats_baseline: str) -> ServedPrediction:
+def predict_latest(task: Task, champion: Champion, latest: Latest, beats_baseline: str) -> ServedPrediction:
     """Computes the champion's one prediction of the latest data. Raises DataRefusedError when the two do not fit."""
     if champion.feature_names != tuple(latest.row.features):
         raise DataRefusedError(
             f"Version {champion.version.version} of {task.name!r} takes other features than the task declares now.",
             f"Run `contender run {task.name}`: it trains contenders on the new ones.",
         )
-    (value,) = predict(champion.live or champion.model, [list(latest.row.features.values())])
+    (value,) = predict(champion.learner or champion.model, [list(latest.row.features.values())])
     if value is not None and task.is_classification and not 0 <= value <= 1:
-        raise DataRefusedError(f"The model gave {value} where a probability is due.")
+        raise DataRefusedError(f"The model gave {value} instead of a probability.")
     return ServedPrediction(task, champion, latest, value, beats_baseline)

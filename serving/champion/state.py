@@ -1,4 +1,4 @@
-"""The board: what every task can be answered with at present, or why it cannot."""
+"""What every task can be answered with at present, or why it cannot."""
 
 from core.config.tasks import Task
 from core.errors import ContenderError, NotFoundError
@@ -6,7 +6,7 @@ from serving.champion.predictor import Champion, ServedPrediction
 
 
 class NoChampionError(ContenderError):
-    """A task whose champion alias has never stood on a version."""
+    """A task whose champion alias has never named a version."""
 
 
 class NoDataError(ContenderError):
@@ -14,25 +14,23 @@ class NoDataError(ContenderError):
 
 
 class ServingState:
-    """What every task can be answered with at present. Written by the follower's thread, read by every request.
-
-    Each write puts a whole new dictionary in place, so a reader sees all of the old state or all of the new.
-    """
+    """The stored tasks and their current predictions. Written by the alias poller's thread, read by every request."""
 
     def __init__(self) -> None:
+        # Readers take no lock: each write replaces a whole dictionary, so they see all of the old one or of the new.
         self.tasks: dict[str, Task] = {}
         self.champions: dict[str, Champion] = {}
-        self.standings: dict[str, ServedPrediction] = {}
-        self.registry_heard: float | None = None
-        """When the registry answered last (monotonic seconds); None: never."""
-        self.database_heard: float | None = None
-        """The same of Postgres."""
+        self.predictions: dict[str, ServedPrediction] = {}
+        self.registry_answered_at: float | None = None
+        """When MLflow answered last (monotonic seconds); None: never."""
+        self.database_answered_at: float | None = None
+        """When Postgres answered last (monotonic seconds); None: never."""
 
-    def standing(self, name: str) -> ServedPrediction:
-        """The standing of a task. NotFoundError, NoChampionError or NoDataError say why there is none."""
-        standing = self.standings.get(name)
-        if standing is not None:
-            return standing
+    def prediction(self, name: str) -> ServedPrediction:
+        """The current prediction of a task. NotFoundError, NoChampionError or NoDataError say why there is none."""
+        prediction = self.predictions.get(name)
+        if prediction is not None:
+            return prediction
         if name not in self.tasks:
             raise NotFoundError(
                 f"There is no task {name!r}.", f"Known tasks: {', '.join(sorted(self.tasks)) or 'none'}."
@@ -44,17 +42,17 @@ class ServingState:
             )
         raise NoChampionError(
             f"The task {name!r} has no champion yet.",
-            f"Run `contender run {name}` (or `make up`), which trains the contenders and crowns one; "
+            f"Run `contender run {name}` (or `make up`), which trains the contenders and promotes one; "
             "the API follows by itself.",
         )
 
-    def publish(self, standing: ServedPrediction) -> None:
-        """Puts a standing in place of the task's old one."""
-        name = standing.task.name
-        self.champions = {**self.champions, name: standing.champion}
-        self.standings = {**self.standings, name: standing}
+    def publish(self, prediction: ServedPrediction) -> None:
+        """Replaces a task's champion and prediction."""
+        name = prediction.task.name
+        self.champions = {**self.champions, name: prediction.champion}
+        self.predictions = {**self.predictions, name: prediction}
 
     def forget(self, name: str) -> None:
-        """Takes down a task that is no more."""
+        """Removes a task that is no longer declared."""
         self.champions = {task: champion for task, champion in self.champions.items() if task != name}
-        self.standings = {task: standing for task, standing in self.standings.items() if task != name}
+        self.predictions = {task: prediction for task, prediction in self.predictions.items() if task != name}

@@ -132,15 +132,15 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     base = "/management/tasks/<task>"
 
     def turn(task: str, which: Turn, why: str) -> Response:
-        live = learning_control.pushed(context.learning, context.settings, context.require(task))
-        made = learning_control.turn(context.engine, live, which, who=principal().who, why=why)
+        loaded = learning_control.pushed(context.learning, context.settings, context.require(task))
+        made = learning_control.turn(context.engine, loaded, which, who=principal().who, why=why)
         state: Literal["on", "paused"] = "paused" if made.is_paused else "on"
         return tell(LearningState(task=task, learning=state, event_id=made.seq, changed=made.changed))
 
     @app.post(f"{base}/reload", **route("Let every worker load the task again", {"202": ReloadAsked}, CHANGES))
     @require(Role.ADMIN)
     def reload(path: TaskPath, body: Body) -> Response:
-        number = reloads.ask(context.engine, context.require(path.task), who=principal().who, why=body.why)
+        number = reloads.request(context.engine, context.require(path.task), who=principal().who, why=body.why)
         what = _PUSHED if path.task in pushed_names(context.settings.tasks) else _STORED
         seconds = context.settings.alias_poll_seconds
         return tell(ReloadAsked(task=path.task, reload=number, within_seconds=seconds, what=what), 202)
@@ -169,8 +169,8 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     )
     @require(Role.ADMIN)
     def list_quarantine(path: PushedTaskPath, query: QuarantineQuery) -> Response:
-        live = learning_control.pushed(context.learning, context.settings, context.require(path.task))
-        rows = quarantine.listed(context.engine, live.log, waiting_only=not query.all, limit=query.limit)
+        loaded = learning_control.pushed(context.learning, context.settings, context.require(path.task))
+        rows = quarantine.listed(context.engine, loaded.log, waiting_only=not query.all, limit=query.limit)
         return tell(QuarantineList(task=path.task, rows=[QuarantinedRow(**asdict(row)) for row in rows]))
 
     @app.post(
@@ -185,8 +185,8 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     )
     @require(Role.ADMIN)
     def release(path: QuarantinedPath, body: Body) -> Response:
-        live = learning_control.pushed(context.learning, context.settings, context.require(path.task))
-        seq = learning_control.release(context.engine, live, path.id, who=principal().who, why=body.why)
+        loaded = learning_control.pushed(context.learning, context.settings, context.require(path.task))
+        seq = learning_control.release(context.engine, loaded, path.id, who=principal().who, why=body.why)
         return tell(Released(task=path.task, id=path.id, event_id=seq))
 
     @app.get("/management/audit", **route("Who did what", {"200": AuditList}, READS))

@@ -24,7 +24,7 @@ from serving.http.learning_schemas import (
     Trained,
 )
 from serving.pushed import feedback
-from serving.pushed.learning import Learning, Said, encode
+from serving.pushed.learning import Learning, LearningAnswer, encode
 from serving.pushed.parsing import Action
 from web import rate_limits, roles
 from web.problems import problem_response
@@ -53,12 +53,12 @@ _TRAINED: dict[str | int, Any] = {"200": Trained, "207": learning_schemas.partly
 def add(app: OpenAPI, learning: Learning) -> None:
     """Adds the endpoints that existing clients of such services know."""
 
-    def respond(said: Said) -> Response:
-        return Response(encode(said.body), said.status, mimetype="application/json")
+    def respond(answer: LearningAnswer) -> Response:
+        return Response(encode(answer.body), answer.status, mimetype="application/json")
 
     def act(action: Action, query: PushedTaskQuery) -> Response:
         request.get_json()  # refuses another media type, and what is not JSON
-        return respond(learning.do(action, query.task, request.get_data()))
+        return respond(learning.handle(action, query.task, request.get_data()))
 
     @app.post("/predict", tags=[LEARNING], summary="Predict", responses={**_PREDICTED, **_TAKES})
     def predict(query: PushedTaskQuery) -> Response:
@@ -83,7 +83,7 @@ def add(app: OpenAPI, learning: Learning) -> None:
     @app.post("/predict_many", tags=[LEARNING], summary="Forecast some steps", responses={"200": Forecast, **_PROBLEMS})
     def predict_many(query: PushedTaskQuery) -> Response:
         request.get_json()
-        return respond(learning.ahead(query.task, request.get_data()))
+        return respond(learning.forecast(query.task, request.get_data()))
 
     @app.get(
         "/model_metrics",
@@ -92,7 +92,7 @@ def add(app: OpenAPI, learning: Learning) -> None:
         responses={"200": ModelMetrics, "404": _PROBLEMS["404"], "503": _PROBLEMS["503"]},
     )
     def model_metrics(query: PushedTaskQuery) -> dict[str, Any]:
-        return learning.figures(query.task)
+        return learning.metrics(query.task)
 
     @app.post(
         "/feedback",
@@ -104,7 +104,7 @@ def add(app: OpenAPI, learning: Learning) -> None:
     @roles.require(Role.TRAINER)
     def post_feedback(query: PushedTaskQuery, body: FeedbackBody) -> dict[str, Any]:
         number = feedback.keep(
-            learning.engine, learning.live(query.task).log, body.message, body.prediction_id, body.rating
+            learning.engine, learning.task(query.task).log, body.message, body.prediction_id, body.rating
         )
         return {"message": "Feedback received successfully", "id": number}
 
@@ -115,10 +115,10 @@ def add(app: OpenAPI, learning: Learning) -> None:
         responses={"200": FeedbackList, "404": _PROBLEMS["404"], "503": _PROBLEMS["503"]},
     )
     def get_feedback(query: FeedbackQuery) -> dict[str, Any]:
-        return {"feedback": feedback.listed(learning.engine, learning.live(query.task).log, query.limit)}
+        return {"feedback": feedback.listed(learning.engine, learning.task(query.task).log, query.limit)}
 
     bodies = {f"/{action}": learning_schemas.rows(action) for action in get_args(Action)}
-    for path, body in {**bodies, "/predict_many": learning_schemas.ahead()}.items():
+    for path, body in {**bodies, "/predict_many": learning_schemas.forecast()}.items():
         operation = app.paths[path].post
         assert operation is not None, path  # noqa: S101 (added above)
         operation.requestBody = body

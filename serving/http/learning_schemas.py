@@ -57,7 +57,7 @@ def rows(action: Action) -> RequestBody:
     return _body({"anyOf": [row, {"type": "array", "items": row, "maxItems": MOST_ROWS}]}, _EXAMPLES[action])
 
 
-def ahead() -> RequestBody:
+def forecast() -> RequestBody:
     """What /predict_many takes."""
     properties = {"features": _FEATURES, "series_id": _SERIES, "steps": _STEPS}
     return _body({"type": "object", "properties": properties}, {"Three steps": {"features": _SUMMER, "steps": 3}})

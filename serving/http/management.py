@@ -10,22 +10,13 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.config.settings import Settings
-from core.config.task_overrides import StaleNumberError
-from core.errors import ContenderError
 from core.jobs.clock import Clock
-from serving.pushed.control import NotPushedError, ReleasedError
 from serving.pushed.learning import Learning
-from training.override_commands import DeclarationError, require_task
+from training.override_commands import require_task
 from web import rate_limits, roles
-from web.problems import Kind, problem_response
+from web.problems import problem_response
 
 MANAGEMENT = Tag(name="management", description="For administrators: a bearer token of the role `admin`, always.")
-KINDS: dict[type[ContenderError], Kind] = {
-    StaleNumberError: Kind(409, "stale_number", "Somebody came before"),
-    DeclarationError: Kind(422, "invalid_declaration", "The declaration cannot be used"),
-    NotPushedError: Kind(409, "not_pushed", "The task's rows are not pushed"),
-    ReleasedError: Kind(409, "released", "The row was released before"),
-}
 LARGEST_INTEGER, LARGEST_BIGINT = 2**31 - 1, 2**63 - 1
 """What Postgres holds in an integer, and in a bigint."""
 Number = Annotated[int, Field(ge=1, le=LARGEST_INTEGER, strict=True)]

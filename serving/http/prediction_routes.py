@@ -13,6 +13,7 @@ from core.config.tasks import Task
 from core.jobs.clock import Clock
 from serving.champion.predictor import ServedPrediction
 from serving.champion.state import ServingState
+from serving.http.fast_path import BY_TASK, TOMORROW, TOMORROW_TASK
 from serving.http.responses import ResponseCache
 from serving.http.schemas import (
     AlertInfo,
@@ -26,9 +27,8 @@ from serving.http.schemas import (
     TaskPath,
     ThresholdQuery,
 )
-from serving.http.shortcut import BY_TASK, TOMORROW, TOMORROW_TASK
 from serving.pushed.metric_report import LearnerMetrics
-from serving.pushed.tasks import LiveTask
+from serving.pushed.tasks import LoadedTask
 from serving.runtime import prometheus as metrics
 from serving.runtime.alerts import Alert, Alerts
 from serving.runtime.prometheus import Metrics
@@ -42,11 +42,11 @@ _TASK = problem_response("There is no such task (`not_found`).")
 _NOT_YET = problem_response("No champion, no data or no prediction yet (`no_champion`, `no_data`, `no_prediction`).")
 
 
-def add_predictions(app: OpenAPI, board: ServingState, desk: ResponseCache, clock: Clock, alerts: Alerts) -> None:
+def add_predictions(app: OpenAPI, state: ServingState, responses: ResponseCache, clock: Clock, alerts: Alerts) -> None:
     """Adds the tasks, and the two routes that predict. `serving.http.shortcut` answers most of what those are asked."""
 
     def answer(task: str, threshold: float | None) -> Response:
-        sent = desk.make(board.standing(task), request.query_string.decode("latin-1"), threshold)
+        sent = responses.make(state.prediction(task), request.query_string.decode("latin-1"), threshold)
         return Response(sent.body, headers=sent.headers)
 
     @app.get(
@@ -61,7 +61,7 @@ def add_predictions(app: OpenAPI, board: ServingState, desk: ResponseCache, cloc
 
     @app.get("/tasks", tags=[PREDICTIONS], summary="The tasks, and who serves them", responses={"200": TaskList})
     def tasks() -> dict[str, Any]:
-        return {"tasks": all_tasks(board, clock, alerts)}
+        return {"tasks": all_tasks(state, clock, alerts)}
 
     @app.get(
         BY_TASK,
@@ -76,11 +76,11 @@ def add_predictions(app: OpenAPI, board: ServingState, desk: ResponseCache, cloc
 
 def add_service(
     app: OpenAPI,
-    board: ServingState,
+    state: ServingState,
     metrics_of_all: Metrics,
     clock: Clock,
     poll_seconds: float,
-    lives: Mapping[str, LiveTask],
+    tasks: Mapping[str, LoadedTask],
     alerts: Alerts,
 ) -> None:
     """Adds the routes that tell of champions, health and metrics."""
@@ -94,27 +94,27 @@ def add_service(
     def readiness() -> dict[str, Any]:
         served = {
             name: champion.version.version if champion is not None else None
-            for name, champion in ((name, board.champions.get(name)) for name in board.tasks)
+            for name, champion in ((name, state.champions.get(name)) for name in state.tasks)
         }
         return {
             "status": "ready",
-            "registry": contact(board.registry_heard),
-            "database": contact(board.database_heard),
+            "registry": contact(state.registry_answered_at),
+            "database": contact(state.database_answered_at),
             "champions": served,
             "alerts": alerts.names(),
         }
 
     @app.get("/info", tags=[SERVICE], summary="Champions, versions, data, evidence", responses={"200": ServiceInfo})
     def info() -> dict[str, Any]:
-        told = (pushed_info(live, alerts.of(name)) for name, live in sorted(lives.items()))
+        told = (pushed_info(loaded, alerts.of(name)) for name, loaded in sorted(tasks.items()))
         pushed = [one.model_dump(mode="json", exclude_none=True) for one in told]
-        return {**readiness(), "tasks": all_tasks(board, clock, alerts), "pushed_tasks": pushed}
+        return {**readiness(), "tasks": all_tasks(state, clock, alerts), "pushed_tasks": pushed}
 
     @app.get(
         "/health", tags=[SERVICE], summary="The same, and whether models are loaded", responses={"200": HealthSchema}
     )
     def health() -> dict[str, Any]:
-        return {**readiness(), "model_loaded": all(live.live.is_loaded for live in lives.values())}
+        return {**readiness(), "model_loaded": all(loaded.running.is_loaded for loaded in tasks.values())}
 
     add_liveness(app)
 
@@ -126,41 +126,41 @@ def add_service(
 
     @app.get("/metrics", tags=[SERVICE], summary="Metrics of all workers", responses={"200": text})
     def metrics_page() -> Response:
-        return Response(metrics_of_all.page(LearnerMetrics(lives)), content_type=metrics.CONTENT_TYPE)
+        return Response(metrics_of_all.page(LearnerMetrics(tasks)), content_type=metrics.CONTENT_TYPE)
 
 
-def pushed_info(live: LiveTask, alerts: Sequence[Alert]) -> PushedTaskInfo:
+def pushed_info(loaded: LoadedTask, alerts: Sequence[Alert]) -> PushedTaskInfo:
     """A pushed task and what learns it."""
     told: dict[str, Any] = {}
-    if live.live.is_loaded:
-        with live.live.lock:
-            told = {"last_event_id": live.live.learner.seq, "rows_learned": live.live.learner.rows_learned}
+    if loaded.running.is_loaded:
+        with loaded.running.lock:
+            told = {"last_event_id": loaded.running.learner.seq, "rows_learned": loaded.running.learner.rows_learned}
     return PushedTaskInfo(
-        name=live.task.name,
-        title=live.task.title,
-        target=live.task.target.kind,
-        contender=live.contender,
-        contenders=list(live.task.contenders),
-        model_loaded=live.live.is_loaded,
-        metrics=f"/model_metrics?task={live.task.name}",
+        name=loaded.task.name,
+        title=loaded.task.title,
+        target=loaded.task.target.kind,
+        contender=loaded.contender,
+        contenders=list(loaded.task.contenders),
+        model_loaded=loaded.running.is_loaded,
+        metrics=f"/model_metrics?task={loaded.task.name}",
         alerts=_shown(alerts),
         **told,
     )
 
 
-def all_tasks(board: ServingState, clock: Clock, alerts: Alerts) -> list[dict[str, Any]]:
+def all_tasks(state: ServingState, clock: Clock, alerts: Alerts) -> list[dict[str, Any]]:
     """Every task and how it is served, as JSON takes it."""
     return [
-        task_info(task, board.standings.get(name), clock, alerts.of(name)).model_dump(mode="json", exclude_none=True)
-        for name, task in sorted(board.tasks.items())
+        task_info(task, state.predictions.get(name), clock, alerts.of(name)).model_dump(mode="json", exclude_none=True)
+        for name, task in sorted(state.tasks.items())
     ]
 
 
-def task_info(task: Task, standing: ServedPrediction | None, clock: Clock, alerts: Sequence[Alert]) -> TaskInfo:
+def task_info(task: Task, prediction: ServedPrediction | None, clock: Clock, alerts: Sequence[Alert]) -> TaskInfo:
     """A task and how it is served."""
     told: dict[str, Any] = {}
-    if standing is not None:
-        version, latest = standing.champion.version, standing.latest
+    if prediction is not None:
+        version, latest = prediction.champion.version, prediction.latest
         age = (clock.now().date() - latest.row.event_date).days
         told = {
             "champion": {
@@ -171,8 +171,8 @@ def task_info(task: Task, standing: ServedPrediction | None, clock: Clock, alert
                 "rows_trained": version.rows_trained,
                 "run_id": version.run_id,
                 "artifact_digest": version.artifact_digest,
-                "model_source": standing.champion.source,
-                "last_event_id": standing.champion.last_event_id,
+                "model_source": prediction.champion.source,
+                "last_event_id": prediction.champion.last_event_id,
             },
             "data": {
                 "series": latest.series,
@@ -184,7 +184,7 @@ def task_info(task: Task, standing: ServedPrediction | None, clock: Clock, alert
                 "data_hash": latest.data_hash,
                 "features_hash": latest.row.features_hash,
             },
-            "beats_baseline": standing.beats_baseline,
+            "beats_baseline": prediction.beats_baseline,
         }
     return TaskInfo(
         name=task.name,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from core.jobs.clock import Clock
 from serving.champion.predictor import Answer, ServedPrediction
 from serving.prediction_log.log import PredictionLog
-from serving.prediction_log.logged import LoggedAnswer
+from serving.prediction_log.postgres import LoggedAnswer
 
 KEPT_REPLIES = 256
 """Replies kept of one standing; when more thresholds than these are in use, the keeping begins anew."""
@@ -43,18 +43,18 @@ class ResponseCache:
         self._id_head = str(uuid.uuid4())[:24]
         self._numbers = itertools.count()
 
-    def make(self, standing: ServedPrediction, query: str, threshold: float | None) -> Sent:
+    def make(self, prediction: ServedPrediction, query: str, threshold: float | None) -> Sent:
         """Makes the reply to a query string, keeps it for the next one who asks the same, and hands it out."""
         now = self._clock.now()
-        reply = compose(standing, standing.answer(threshold, now.date()), now)
-        if len(standing.replies) >= KEPT_REPLIES:
-            standing.replies.clear()
-        standing.replies[query] = reply
+        reply = compose(prediction, prediction.answer(threshold, now.date()), now)
+        if len(prediction.replies) >= KEPT_REPLIES:
+            prediction.replies.clear()
+        prediction.replies[query] = reply
         return self._send(reply, now)
 
-    def known(self, standing: ServedPrediction, query: str) -> Sent | None:
+    def cached(self, prediction: ServedPrediction, query: str) -> Sent | None:
         """The reply that was made of this standing for this query string, today; None when there is none."""
-        reply: Reply | None = standing.replies.get(query)
+        reply: Reply | None = prediction.replies.get(query)
         if reply is None:
             return None
         now = self._clock.now()
@@ -66,10 +66,10 @@ class ResponseCache:
         return Sent(reply.body, [*reply.headers, ("X-Prediction-Id", identity)])
 
 
-def compose(standing: ServedPrediction, answer: Answer, now: datetime) -> Reply:
+def compose(prediction: ServedPrediction, answer: Answer, now: datetime) -> Reply:
     """The answer as bytes, with the headers that name the version that gave it."""
     body = json.dumps(answer.fields(), allow_nan=False, separators=(",", ":")).encode() + b"\n"
-    version = standing.champion.version
+    version = prediction.champion.version
     headers = (
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
@@ -78,4 +78,4 @@ def compose(standing: ServedPrediction, answer: Answer, now: datetime) -> Reply:
         ("X-Run-Id", version.run_id),
     )
     midnight = datetime.combine(now.date() + timedelta(days=1), time(), tzinfo=UTC)
-    return Reply(body, headers, midnight, LoggedAnswer.of(standing, answer))
+    return Reply(body, headers, midnight, LoggedAnswer.of(prediction, answer))

@@ -1,182 +1,137 @@
-"""The thread of each worker that follows the champion alias of pushed tasks.
+"""Follows the champion aliases of pushed tasks: which predictor answers /predict and /predict_many.
 
-On the newest version of the contender that learns here, the alias means the live learner, which is ahead of it. On an
-older one it means that version, frozen as its checkpoint is; so does another contender's version when a person has put
-the alias there (otherwise the declaration or MODEL_NAME has picked the contender that learns, and the alias is about to
-follow). Frozen answers are those of /predict and /predict_many: rows are learned and scored by the live learner, whose
-predictions /predict_learn answers with. Whatever fails here, who answered before answers on.
+On the newest version of the contender that learns here, the alias means the running learner, which is ahead of it. On
+an older version it means that version, frozen as its checkpoint is; so does another contender's version when a person
+has moved the alias there. Otherwise the declaration or MODEL_NAME has chosen the contender that learns, and the alias
+is about to follow. Rows are learned and scored by the running learner, whose predictions /predict_learn answers with.
 """
 
-import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 
-from core.config.settings import Settings
-from core.errors import (
-    ContenderError,
-    DatabaseUnreachableError,
-    DataRefusedError,
-    NotFoundError,
-    RegistryUnreachableError,
-    UnreachableError,
-)
-from serving.pushed.served import Choice, FrozenLearner
-from serving.pushed.tasks import LiveTask
+from core.errors import ContenderError, DataRefusedError, NotFoundError, UnreachableError
+from serving.champion.poller import AliasPoll
+from serving.pushed.tasks import AliasTarget, FrozenLearner, LoadedTask
 from serving.runtime import alerts
 from serving.runtime.alerts import Alerts
-from serving.runtime.complaints import LogOnce
-from serving.runtime.periodic import PeriodicThread
-from serving.runtime.reloads import Reloads
+from serving.runtime.periodic import LogOnce
 from training.learners import checkpoints, outbox
 from training.learners.factory import pushed_learner_factory
 from training.learners.outbox import PendingRegistration
 from training.ledger import entries as ledger
 from training.ledger.entries import CHAMPION
-from training.registry import client as registry
 from training.registry import validation, versions
-
-_FIRST_POLL_SECONDS = 5.0
 
 
 class PushedChampions:
-    """Keeps every pushed task's `served()` at what the registry says, or said last."""
+    """Keeps the alias target of every pushed task at what MLflow answers, or answered last.
 
-    def __init__(self, engine: sa.Engine, settings: Settings, lives: Mapping[str, LiveTask], sounded: Alerts) -> None:
+    Whatever fails here, what answered before answers on.
+    """
+
+    def __init__(self, engine: sa.Engine, tasks: Mapping[str, LoadedTask], raised: Alerts) -> None:
         self._engine = engine
-        self._settings = settings
-        self._lives = lives
-        self._complaints = LogOnce()
-        self._alerts = sounded
-        for name in lives:
-            sounded.watch(name)
-        self._reloads = Reloads(engine)
-        self._anew: set[str] = set()
-        self._polled = threading.Event()
-        self._rhythm = PeriodicThread("pushed-champions", settings.alias_poll_seconds, self.poll)
-        self.heard: Mapping[str, int | None] = {}
-        """Where the alias of each task stood at the last poll; empty when the registry did not answer."""
+        self._tasks = tasks
+        self._alerts = raised
+        for name in tasks:
+            raised.reset(name)
+        self._log_once = LogOnce()
+        self._to_reload: set[str] = set()
 
-    def start(self) -> None:
-        """Begins; returns when it is known who answers, unless that takes long."""
-        if self._settings.mlflow_url:
-            self._rhythm.start()
-            self._polled.wait(_FIRST_POLL_SECONDS)
+    def refresh(self, reloads: frozenset[str]) -> Collection[str]:
+        """Takes over requested reloads: a frozen version answers on until it was loaded and checked again."""
+        self._to_reload |= reloads & self._tasks.keys()
+        return list(self._tasks)
 
-    def stop(self, seconds: float = 2.0) -> None:
-        """Ends, after a poll that is under way."""
-        self._rhythm.stop(seconds)
-
-    def poll(self) -> None:
-        """Asks once where every alias stands, and follows."""
-        lives = dict(self._lives)
-        heard: dict[str, int | None] = {}
+    def follow(self, name: str, poll: AliasPoll) -> None:
+        """Chooses the predictor of one task; while MLflow does not answer, the last choice stays."""
+        loaded = self._tasks[name]
         try:
-            for name in lives:
-                heard[name] = (registry.aliases(self._settings, name) or {}).get(CHAMPION)
-        except RegistryUnreachableError as error:
-            heard = {}
-            self._complaints.open("registry", "MLflow does not answer; who answers stays.", error.problem)
-        else:
-            self._complaints.close("registry", "MLflow answers again.")
-        self.heard = heard
-        self._begin_anew()
-        for name, live in lives.items():
-            try:
-                self._follow(live, heard)
-                if name in heard:
-                    self._alerts.clear(name, "champion_refused")
-                self._complaints.close(f"champion/{name}", f"The champion of {name} is followed again.")
-            except ContenderError as error:
-                number = heard.get(name)
-                if number is not None and not isinstance(error, UnreachableError):
-                    alerts.refused(self._alerts, name, number, error)
-                self._complaints.open(
-                    f"champion/{name}", "The champion cannot be followed; who answered before answers on.", str(error),
-                    task=name,
-                )  # fmt: skip
-        self._polled.set()
-
-    def _begin_anew(self) -> None:
-        """Where a reload was asked: who is frozen answers on, and is loaded and checked again."""
-        with suppress(DatabaseUnreachableError):
-            self._anew |= self._reloads.due() & self._lives.keys()
-
-    def _follow(self, live: LiveTask, heard: Mapping[str, int | None]) -> None:
-        """Chooses who answers; while the registry is silent, the choice made last stands: in doubt, the ledger's."""
-        number = heard.get(live.log)
-        if number is not None:
-            self._alerts.clear(live.log, "champion_lost")
-            self._complaints.close(f"alias/{live.log}", f"The champion alias of {live.log} is back.")
-            self._choose(live, number)
-        elif live.log in heard:
-            self._miss(live)
-        elif live.chosen.held is None:
-            self._take_up(live)
-
-    def _miss(self, live: LiveTask) -> None:
-        """The alias stands nowhere: before the first version that is as it should be, afterwards it is a loss."""
-        last = ledger.last_held(self._engine, live.log, CHAMPION)
-        held = live.chosen.held
-        if last is not None:
-            version = held.version if held is not None and held.frozen is not None else last.version
-            alerts.lost(self._alerts, live.log, version)
-            self._complaints.open(
-                f"alias/{live.log}", "The champion alias is gone; who answered before answers on.", "no alias",
-                task=live.log, alert="champion_lost", version=version,
+            if poll.version is not None:
+                self._alerts.clear(name, "champion_lost")
+                self._log_once.resolved(f"alias/{name}", f"The champion alias of {name} is back.")
+                self._choose(loaded, poll.version)
+            elif poll.reached:
+                self._follow_missing_alias(loaded)
+            elif loaded.alias_target.current is None:
+                self._choose_by_ledger(loaded)
+            if poll.reached:
+                self._alerts.clear(name, "champion_refused")
+            self._log_once.resolved(f"champion/{name}", f"The champion of {name} is followed again.")
+        except ContenderError as error:
+            if poll.version is not None and not isinstance(error, UnreachableError):
+                alerts.refused(self._alerts, name, poll.version, error)
+            self._log_once.problem(
+                f"champion/{name}", "The champion cannot be followed; what answered before answers on.", str(error),
+                task=name,
             )  # fmt: skip
-        if held is None:
-            self._take_up(live)
-        elif held.frozen is None:
-            self._choose(live, None)
 
-    def _take_up(self, live: LiveTask) -> None:
-        """Who answered before this worker began, as far as the ledger knows: a pinned version, or the live learner."""
-        standing = ledger.standing(self._engine, live.log).get(CHAMPION)
-        last = ledger.last_held(self._engine, live.log, CHAMPION)
-        if standing is not None and standing.version is None:
-            standing = last if last is not None and last.pinned else None
-        self._choose(live, None if standing is None else standing.version)
+    def _follow_missing_alias(self, loaded: LoadedTask) -> None:
+        """There is no alias: expected before the first version, afterwards a loss."""
+        last = ledger.last_held(self._engine, loaded.log, CHAMPION)
+        current = loaded.alias_target.current
+        if last is not None:
+            version = current.version if current is not None and current.frozen is not None else last.version
+            alerts.lost(self._alerts, loaded.log, version)
+            self._log_once.problem(
+                f"alias/{loaded.log}", "The champion alias is gone; what answered before answers on.", "no alias",
+                task=loaded.log, alert="champion_lost", version=version,
+            )  # fmt: skip
+        if current is None:
+            self._choose_by_ledger(loaded)
+        elif current.frozen is None:
+            self._choose(loaded, None)
 
-    def _choose(self, live: LiveTask, number: int | None) -> None:
-        newest = outbox.newest_version(self._engine, live.live.key)
+    def _choose_by_ledger(self, loaded: LoadedTask) -> None:
+        """What answered before this worker started, as far as the ledger knows: a pinned version, or the learner."""
+        alias = ledger.standing(self._engine, loaded.log).get(CHAMPION)
+        last = ledger.last_held(self._engine, loaded.log, CHAMPION)
+        if alias is not None and alias.version is None:
+            alias = last if last is not None and last.pinned else None
+        self._choose(loaded, None if alias is None else alias.version)
+
+    def _choose(self, loaded: LoadedTask, number: int | None) -> None:
+        """Lets the version `number` answer, or the running learner that the version stands for (None: that one)."""
+        newest = outbox.newest_version(self._engine, loaded.running.key)
         if number is None or number == newest:
-            live.chosen.held = Choice(newest)
+            loaded.alias_target.current = AliasTarget(newest)
             return
-        held = live.chosen.held
-        is_known = held is not None and held.frozen is not None and held.version == number
-        if is_known and live.log not in self._anew:
+        current = loaded.alias_target.current
+        is_loaded = current is not None and current.frozen is not None and current.version == number
+        if is_loaded and loaded.log not in self._to_reload:
             return
-        asked = outbox.of_version(self._engine, live.log, number)
-        if asked is None:
-            if versions.find(self._engine, live.log, number) is not None:
+        registered = outbox.of_version(self._engine, loaded.log, number)
+        if registered is None:
+            if versions.find(self._engine, loaded.log, number) is not None:
                 return  # just registered: the row of the outbox is settled after the alias was moved
             raise NotFoundError(
-                f"Version {number} of {live.log!r} was not made of a checkpoint of ours.",
+                f"Version {number} of {loaded.log!r} was not made of a checkpoint of ours.",
                 "Move the alias to a version that this installation has registered.",
             )
-        if asked.key == live.live.key or self._is_by_hand(live.log, number):
-            live.chosen.held = Choice(number, self._freeze(live, asked, number))
-            self._anew.discard(live.log)
+        if registered.key == loaded.running.key or self._is_by_hand(loaded.log, number):
+            loaded.alias_target.current = AliasTarget(number, self._restore(loaded, registered, number))
+            self._to_reload.discard(loaded.log)
         else:
-            live.chosen.held = Choice(newest)
+            loaded.alias_target.current = AliasTarget(newest)
 
     def _is_by_hand(self, log: str, number: int) -> bool:
-        standing = ledger.standing(self._engine, log).get(CHAMPION)
-        return standing is None or standing.pinned or standing.version != number
+        # The ledger knows every move that the gate has made: an alias that stands elsewhere was moved by a person.
+        alias = ledger.standing(self._engine, log).get(CHAMPION)
+        return alias is None or alias.pinned or alias.version != number
 
-    def _freeze(self, live: LiveTask, asked: PendingRegistration, number: int) -> FrozenLearner:
-        """The learner of a version, which repeats what it said when the version was made."""
-        learner = checkpoints.at(self._engine, asked.key, asked.last_seq, pushed_learner_factory(live.task, asked.key))
-        version = versions.find(self._engine, live.log, number)
+    def _restore(self, loaded: LoadedTask, registered: PendingRegistration, number: int) -> FrozenLearner:
+        """The learner as it was when the version was made; it must repeat the version's golden predictions."""
+        make = pushed_learner_factory(loaded.task, registered.key)
+        learner = checkpoints.at(self._engine, registered.key, registered.last_seq, make)
+        version = versions.find(self._engine, loaded.log, number)
         if version is None:
             return FrozenLearner(learner)
         golden = version.golden
-        said = [learner.ask(row, series) for row, series in zip(golden["rows"], golden["series"], strict=True)]
-        if not validation.repeats_itself(version, said):
+        predicted = [learner.ask(row, series) for row, series in zip(golden["rows"], golden["series"], strict=True)]
+        if not validation.repeats_itself(version, predicted):
             raise DataRefusedError(
-                f"Version {number} of {live.log!r} does not repeat the predictions it was recorded with.",
+                f"Version {number} of {loaded.log!r} does not repeat the predictions it was recorded with.",
                 "Its libraries may have changed since: move the alias to another version.",
             )
         return FrozenLearner(learner)

@@ -1,4 +1,4 @@
-"""What the learning endpoints do: read rows, hold them against the task, commit and learn them, answer in JSON."""
+"""The learning endpoints without HTTP: read rows, validate, commit and learn them, answer in JSON."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import msgspec
 import sqlalchemy as sa
 
 from core.errors import ContenderError, NotFoundError
-from serving.pushed.parsing import Action, Ahead, InvalidRowsError, Rows, read_ahead, read_rows
-from serving.pushed.tasks import LiveTask
+from serving.pushed.parsing import Action, InvalidRowsError, Rows, read_forecast_request, read_rows
+from serving.pushed.tasks import LoadedTask
 from training.event_log import quarantine
 from training.event_log import store as event_log
 from training.event_log.events import EventConflictError, NewEvent
@@ -21,106 +21,113 @@ TRAINED = {"message": "Model trained successfully"}
 
 
 class QuarantinedError(ContenderError):
-    """A row that was refused: it is kept with its reason, and not learned."""
+    """A row that was rejected: it is kept in the quarantine with its reason, and not learned."""
 
 
 LearnResult = float | None | ContenderError
 
 
 @dataclass(frozen=True)
-class Said:
-    """An answer: its HTTP status, and a body for JSON. A single row that was refused is raised instead."""
+class LearningAnswer:
+    """An answer: its HTTP status, and a body for JSON. A single row that was rejected is raised instead."""
 
     status: Literal[200, 207]
     body: Any
 
 
 class Learning:
-    """The learning endpoints of one worker, without HTTP."""
+    """The learning endpoints of one worker.
+
+    Args:
+        problem: makes the JSON of an error that takes the place of a row's answer in a list.
+    """
 
     def __init__(
-        self, engine: sa.Engine, lives: Mapping[str, LiveTask], problem: Callable[[ContenderError], Mapping[str, Any]]
+        self, engine: sa.Engine, tasks: Mapping[str, LoadedTask], problem: Callable[[ContenderError], Mapping[str, Any]]
     ) -> None:
         self.engine = engine
-        self.lives = lives
+        self.tasks = tasks
         self._problem = problem
 
-    def live(self, task: str) -> LiveTask:
+    def task(self, name: str) -> LoadedTask:
         """The pushed task of this name. Raises NotFoundError."""
-        found = self.lives.get(task)
+        found = self.tasks.get(name)
         if found is None:
             raise NotFoundError(
-                f"There is no task {task[:60]!r} to which rows are pushed.", f"There are: {', '.join(self.lives)}."
+                f"There is no task {name[:60]!r} to which rows are pushed.", f"There are: {', '.join(self.tasks)}."
             )
         return found
 
-    def do(self, action: Action, task: str, body: bytes) -> Said:
+    def handle(self, action: Action, task: str, body: bytes) -> LearningAnswer:
         """One request to /predict, /train or /predict_learn; `body` is JSON."""
-        live = self.live(task)
+        loaded = self.task(task)
         rows = read_rows(body, action)
-        outcomes = self._take(live, rows, action)
+        outcomes = self._submit(loaded, rows, action)
         if action == "predict":
-            outcomes = _as_served(live, rows, outcomes)
+            outcomes = _as_served(loaded, rows, outcomes)
         if not rows.is_list:
             if isinstance(outcomes[0], ContenderError):
                 raise outcomes[0]
-            return Said(200, _told(live, action, outcomes[0]))
+            return LearningAnswer(200, _answer_of(loaded, action, outcomes[0]))
         told = [
-            self._problem(outcome) if isinstance(outcome, ContenderError) else _told(live, action, outcome)
+            self._problem(outcome) if isinstance(outcome, ContenderError) else _answer_of(loaded, action, outcome)
             for outcome in outcomes
         ]
-        return Said(207 if any(isinstance(outcome, ContenderError) for outcome in outcomes) else 200, told)
+        return LearningAnswer(207 if any(isinstance(outcome, ContenderError) for outcome in outcomes) else 200, told)
 
-    def ahead(self, task: str, body: bytes) -> Said:
+    def forecast(self, task: str, body: bytes) -> LearningAnswer:
         """One request to /predict_many."""
-        live = self.live(task)
-        asked: Ahead = read_ahead(body)
-        values = live.served().answering.forecast(asked.features, asked.series_id, asked.steps)
-        return Said(200, {"forecast": [{"step": step, "value": value} for step, value in enumerate(values, 1)]})
+        loaded = self.task(task)
+        requested = read_forecast_request(body)
+        values = loaded.served().predictor.forecast(requested.features, requested.series_id, requested.steps)
+        steps = [{"step": step, "value": value} for step, value in enumerate(values, 1)]
+        return LearningAnswer(200, {"forecast": steps})
 
-    def figures(self, task: str) -> dict[str, Any]:
-        """What /model_metrics tells: the figures of every series at the log's head, and what the model is."""
-        live = self.live(task)
-        with live.live.at_head() as learner:
+    def metrics(self, task: str) -> dict[str, Any]:
+        """The answer of /model_metrics: the metrics of every series at the log's head, and what the model is."""
+        loaded = self.task(task)
+        with loaded.running.at_head() as learner:
             report = learner.report() or {DEFAULT_SERIES: learner.empty_report()}
-            return {**report, "model_info": _info(live)}
+            return {**report, "model_info": _info(loaded)}
 
-    def _take(self, live: LiveTask, rows: Rows, action: Action) -> Sequence[LearnResult]:
-        drafts = rows.drafts
-        if action == "predict" and not any(draft.event_id for draft in drafts):
-            return [self._predict(live, draft) for draft in drafts]
-        refusals = live.admission.refusals(live.live.learner.ranges, drafts)
-        if not any(refusals):
-            return [_outcome(answer) for answer in live.intake.take(drafts)] if drafts else []
-        refusals = self._but_for_the_known(live, drafts, refusals)
-        admitted = [draft for draft, found in zip(drafts, refusals, strict=True) if found is None]
-        refused = [(draft, found) for draft, found in zip(drafts, refusals, strict=True) if found is not None]
+    def _submit(self, loaded: LoadedTask, rows: Rows, action: Action) -> Sequence[LearnResult]:
+        events = rows.events
+        if action == "predict" and not any(event.event_id for event in events):
+            return [self._predict(loaded, event) for event in events]
+        rejections = loaded.validator.refusals(loaded.running.learner.ranges, events)
+        if not any(rejections):
+            return [_outcome(answer) for answer in loaded.committer.take(events)] if events else []
+        rejections = self._without_known(loaded, events, rejections)
+        admitted = [event for event, found in zip(events, rejections, strict=True) if found is None]
+        refused = [(event, found) for event, found in zip(events, rejections, strict=True) if found is not None]
         if refused:
-            quarantine.keep(self.engine, live.log, refused)
-        answers = iter(live.intake.take(admitted) if admitted else ())
+            quarantine.keep(self.engine, loaded.log, refused)
+        answers = iter(loaded.committer.take(admitted) if admitted else ())
         return [
-            _refused(draft, found) if found else _outcome(next(answers))
-            for draft, found in zip(drafts, refusals, strict=True)
+            _refused(event, found) if found else _outcome(next(answers))
+            for event, found in zip(events, rejections, strict=True)
         ]
 
-    def _but_for_the_known(
-        self, live: LiveTask, drafts: Sequence[NewEvent], refusals: Sequence[Rejection | None]
+    def _without_known(
+        self, loaded: LoadedTask, events: Sequence[NewEvent], rejections: Sequence[Rejection | None]
     ) -> list[Rejection | None]:
-        """The refusals without those of rows that are in the log already: they let nothing new in, and have answers."""
-        if not any(found and draft.event_id for draft, found in zip(drafts, refusals, strict=True)):
-            return list(refusals)
+        """The rejections, less those of rows that are in the log already: they teach nothing new, and have answers."""
+        if not any(found and event.event_id for event, found in zip(events, rejections, strict=True)):
+            return list(rejections)
         with event_log.session(self.engine) as connection:
-            known = event_log.holding(connection, live.log, drafts)
-        return [None if is_known else found for found, is_known in zip(refusals, known, strict=True)]
+            known = event_log.holding(connection, loaded.log, events)
+        return [None if is_known else found for found, is_known in zip(rejections, known, strict=True)]
 
-    def _predict(self, live: LiveTask, draft: NewEvent) -> LearnResult:
-        """A prediction of which nothing is kept: it is not held against what came before, for it teaches nothing."""
-        found = live.admission.undeclared(draft)
-        return InvalidRowsError(found.detail) if found else live.live.predict(draft.features or {}, draft.series_id)
+    def _predict(self, loaded: LoadedTask, event: NewEvent) -> LearnResult:
+        """A prediction of which nothing is kept. The row is not checked for outliers, since nothing learns from it."""
+        found = loaded.validator.undeclared(event)
+        return (
+            InvalidRowsError(found.detail) if found else loaded.running.predict(event.features or {}, event.series_id)
+        )
 
 
 def encode(body: Any) -> bytes:
-    """JSON."""
+    """The bytes of a JSON body."""
     return msgspec.json.encode(body) + b"\n"
 
 
@@ -128,42 +135,42 @@ def _outcome(answer: Ack | EventConflictError) -> LearnResult:
     return answer if isinstance(answer, EventConflictError) else answer.prediction
 
 
-def _as_served(live: LiveTask, rows: Rows, outcomes: Sequence[LearnResult]) -> Sequence[LearnResult]:
-    """What a frozen champion says instead of the live learner, whose predictions are those that the log keeps."""
-    served = live.served()
+def _as_served(loaded: LoadedTask, rows: Rows, outcomes: Sequence[LearnResult]) -> Sequence[LearnResult]:
+    """The predictions of a frozen champion instead of the running learner's, which the log keeps."""
+    served = loaded.served()
     if served.mode == "live":
         return outcomes
     return [
         outcome
         if isinstance(outcome, ContenderError)
-        else served.answering.predict(draft.features or {}, draft.series_id)
-        for draft, outcome in zip(rows.drafts, outcomes, strict=True)
+        else served.predictor.predict(event.features or {}, event.series_id)
+        for event, outcome in zip(rows.events, outcomes, strict=True)
     ]
 
 
-def _refused(draft: NewEvent, found: Rejection) -> QuarantinedError:
-    name = f" {draft.event_id}" if draft.event_id else ""
+def _refused(event: NewEvent, found: Rejection) -> QuarantinedError:
+    name = f" {event.event_id}" if event.event_id else ""
     return QuarantinedError(
         f"The row{name} is refused ({found.reason}) and was not learned. {found.detail}",
         "It is kept in the quarantine, from which an administrator can release it.",
     )
 
 
-def _told(live: LiveTask, action: Action, value: float | None) -> Mapping[str, Any]:
+def _answer_of(loaded: LoadedTask, action: Action, value: float | None) -> Mapping[str, Any]:
     if action == "train":
         return TRAINED
-    if not live.is_binary:
+    if not loaded.is_binary:
         return {"prediction": value}
     return {"prediction": None if value is None else int(value >= 0.5), "probability": value}
 
 
-def _info(live: LiveTask) -> dict[str, Any]:
+def _info(loaded: LoadedTask) -> dict[str, Any]:
     """`last_event_id`: the event up to which the figures go. Who is `frozen` has learned up to an earlier one."""
-    learner, served = live.live.learner, live.served()
+    learner, served = loaded.running.learner, loaded.served()
     return {
-        "model_name": live.contender,
+        "model_name": loaded.contender,
         "model_type": type(learner.model).__name__,
-        "task": live.task.name,
+        "task": loaded.task.name,
         "last_event_id": learner.seq,
         "served": served.mode,
         "served_last_event_id": served.last_event_id,

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from serving.pushed.tasks import LiveTask
+from serving.pushed.tasks import LoadedTask
 
 _LABELS = ["task", "series", "model"]
 _GAUGES = {
@@ -29,23 +29,23 @@ _GAUGES = {
 class LearnerMetrics(Collector):
     """The figures as they stand in this worker; nothing is read from the database for them."""
 
-    def __init__(self, lives: Mapping[str, LiveTask]) -> None:
-        self._lives = lives
+    def __init__(self, tasks: Mapping[str, LoadedTask]) -> None:
+        self._tasks = tasks
 
     def collect(self) -> Iterable[Metric]:
         """Every metric that has a figure."""
         predictions = CounterMetricFamily("ml_model_predictions", "Predictions whose labels came.", labels=_LABELS)
         learned = CounterMetricFamily("ml_model_rows_learned", "Rows learned.", labels=["task", "model"])
         gauges = {name: GaugeMetricFamily(f"ml_model_{name}", text, labels=_LABELS) for name, text in _GAUGES.items()}
-        for task, live in sorted(self._lives.items()):
-            if not live.live.is_loaded:
+        for task, loaded in sorted(self._tasks.items()):
+            if not loaded.running.is_loaded:
                 continue
-            with live.live.lock:
-                report, rows = live.live.learner.report(), live.live.learner.rows_learned
-            learned.add_metric([task, live.contender], rows)
+            with loaded.running.lock:
+                report, rows = loaded.running.learner.report(), loaded.running.learner.rows_learned
+            learned.add_metric([task, loaded.contender], rows)
             for series, figures in report.items():
-                predictions.add_metric([task, series, live.contender], figures["count"])
+                predictions.add_metric([task, series, loaded.contender], figures["count"])
                 for name, gauge in gauges.items():
                     if figures.get(name) is not None:
-                        gauge.add_metric([task, series, live.contender], figures[name])
+                        gauge.add_metric([task, series, loaded.contender], figures[name])
         yield from (metric for metric in (predictions, learned, *gauges.values()) if metric.samples)

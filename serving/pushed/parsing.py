@@ -33,7 +33,7 @@ class _Row(msgspec.Struct, gc=False):
     series_id: str | UnsetType | None = UNSET
 
 
-class _Ahead(_Row, gc=False):
+class _ForecastBody(_Row, gc=False):
     steps: int = 5
 
 
@@ -41,12 +41,12 @@ class _Ahead(_Row, gc=False):
 class Rows:
     """The drafts of a request; `is_list` says whether a list was sent, which is answered by a list."""
 
-    drafts: list[NewEvent]
+    events: list[NewEvent]
     is_list: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class ForecastRequest:
     """What a forecast is asked of."""
 
     features: FeatureRow
@@ -55,7 +55,7 @@ class Ahead:
 
 
 _decode_rows = msgspec.json.Decoder(_Row | list[_Row]).decode
-_decode_ahead = msgspec.json.Decoder(_Ahead).decode
+_decode_forecast = msgspec.json.Decoder(_ForecastBody).decode
 
 
 def read_rows(body: bytes, action: Action) -> Rows:
@@ -72,24 +72,24 @@ def read_rows(body: bytes, action: Action) -> Rows:
         rows = Rows([_draft(row, action, number) for number, row in enumerate(decoded, 1)], is_list=True)
     else:
         rows = Rows([_draft(decoded, action, 0)], is_list=False)
-    if rb"\u0000" in body and any("\0" in name for draft in rows.drafts for name in draft.features or ()):
+    if rb"\u0000" in body and any("\0" in name for event in rows.events for name in event.features or ()):
         raise InvalidRowsError("A feature's name holds the character U+0000, which the log cannot keep.")
     return rows
 
 
-def read_ahead(body: bytes) -> Ahead:
+def read_forecast_request(body: bytes) -> ForecastRequest:
     """What `predict_many` is asked: features (none: {}), a series, and the number of steps, 5 unless told."""
     try:
-        asked = _decode_ahead(body)
+        forecast = _decode_forecast(body)
     except msgspec.ValidationError as error:
         raise InvalidRowsError(f"The body does not fit: {error}.", "Send features, and steps if not 5.") from None
-    if asked.steps < 1:
-        raise InvalidRowsError(f"steps is {asked.steps}; it must be at least 1.")
-    if asked.steps > MOST_STEPS:
-        raise TooManyRowsError(f"steps is {asked.steps:,}; one request takes {MOST_STEPS:,}.", "Ask for fewer.")
-    features = {} if asked.features is UNSET else asked.features
-    series = None if asked.series_id is UNSET else _text(asked.series_id, "series_id", 0)
-    return Ahead(features, series, asked.steps)
+    if forecast.steps < 1:
+        raise InvalidRowsError(f"steps is {forecast.steps}; it must be at least 1.")
+    if forecast.steps > MOST_STEPS:
+        raise TooManyRowsError(f"steps is {forecast.steps:,}; one request takes {MOST_STEPS:,}.", "Ask for fewer.")
+    features = {} if forecast.features is UNSET else forecast.features
+    series = None if forecast.series_id is UNSET else _text(forecast.series_id, "series_id", 0)
+    return ForecastRequest(features, series, forecast.steps)
 
 
 def _draft(row: _Row, action: Action, number: int) -> NewEvent:

@@ -1,7 +1,7 @@
-"""The thread of each worker that sees to it that what waits in the outbox becomes versions in MLflow.
+"""The thread of each worker that has the pending registrations of the outbox made into versions in MLflow.
 
-MLflow's client costs 100 MB and seconds of import, so the work is done by a process that ends with it
-(`python -m training.register`), started by one worker at a time, only when something waits and MLflow has answered.
+MLflow's client costs 100 MB and seconds of import, so a process does it that ends afterwards
+(`python -m training.register`); one worker at a time starts it, when something is pending and MLflow has answered.
 """
 
 import subprocess
@@ -16,10 +16,9 @@ import sqlalchemy as sa
 from core.config.settings import Settings, child_environment
 from core.errors import BusyError, DatabaseUnreachableError, RegistryUnreachableError
 from core.jobs import leases
-from serving.pushed.follower import PushedChampions
-from serving.pushed.tasks import LiveTask
-from serving.runtime.complaints import LogOnce
-from serving.runtime.periodic import PeriodicThread
+from serving.champion.poller import AliasPoller
+from serving.pushed.tasks import LoadedTask
+from serving.runtime.periodic import LogOnce, PeriodicThread
 from training.learners import outbox
 from training.ledger import auto_promote
 from training.ledger import entries as ledger
@@ -28,35 +27,34 @@ from training.registry import client as registry
 
 LOOK_SECONDS = 5.0
 PAUSE_SECONDS = 30.0
-"""Between two processes that a worker starts."""
+"""Between two jobs that a worker starts: a job that fails at once would take a processor for itself."""
 _LEASE = "registrar"
 _LONGEST_SECONDS = 600.0
 
 
 class Registrar:
-    """Starts the job when it has something to do."""
+    """Starts the registration job when it has something to do."""
 
     def __init__(
-        self, engine: sa.Engine, settings: Settings, lives: Mapping[str, LiveTask], champions: PushedChampions
+        self, engine: sa.Engine, settings: Settings, tasks: Mapping[str, LoadedTask], poller: AliasPoller
     ) -> None:
         self._engine = engine
         self._settings = settings
-        self._lives = lives
-        self._champions = champions
-        self._complaints = LogOnce()
+        self._tasks = tasks
+        self._poller = poller
+        self._log_once = LogOnce()
         self._stopped = threading.Event()
         self._not_before = 0.0
-        self._rhythm = PeriodicThread("registrar", LOOK_SECONDS, self.look)
+        self._thread = PeriodicThread("registrar", LOOK_SECONDS, self.look)
 
     def start(self) -> None:
-        """Begins, where an MLflow is configured."""
-        if self._settings.mlflow_url:
-            self._rhythm.start()
+        """Starts the thread."""
+        self._thread.start()
 
     def stop(self, seconds: float = 5.0) -> None:
-        """Ends, and the job with it: it goes on from there another time."""
+        """Ends the thread and the job, which a later one continues."""
         self._stopped.set()
-        self._rhythm.stop(seconds)
+        self._thread.stop(seconds)
 
     def look(self) -> None:
         """Starts the job if it is due, and waits for its end."""
@@ -69,37 +67,38 @@ class Registrar:
         except BusyError:
             return  # another worker has started it
         except DatabaseUnreachableError:
-            return  # the keeper tells of it
+            return  # `Checkpointer` logs it
 
     def is_due(self) -> bool:
-        """Whether MLflow answers, and something waits, or an alias stands elsewhere than the ledger says."""
-        heard = self._champions.heard
-        lives = [live for name, live in dict(self._lives).items() if name in heard]
-        return bool(lives) and (
-            outbox.is_due(self._engine, [live.log for live in lives])
-            or any(self._is_astray(live, heard[live.log]) for live in lives)
+        """Whether MLflow answers, and a registration is pending, or an alias is elsewhere than the ledger says."""
+        polls = self._poller.polls
+        tasks = [loaded for name, loaded in dict(self._tasks).items() if name in polls]
+        return bool(tasks) and (
+            outbox.is_due(self._engine, [loaded.log for loaded in tasks])
+            or any(self._is_alias_due(loaded, polls[loaded.log].version) for loaded in tasks)
         )
 
-    def _is_astray(self, live: LiveTask, stands: int | None) -> bool:
-        if auto_promote.is_due(self._engine, live.task, live.contender):
+    def _is_alias_due(self, loaded: LoadedTask, version: int | None) -> bool:
+        """Whether the alias is to be moved, or was moved and the ledger does not know."""
+        if auto_promote.is_due(self._engine, loaded.task, loaded.contender):
             return True
-        if stands == self._known(live.log):
+        if version == self._known(loaded.log):
             return False
-        with suppress(RegistryUnreachableError):  # what was heard may be older than what the ledger says
-            aliases = registry.aliases(self._settings, live.log) or {}
-            return aliases.get(CHAMPION) != self._known(live.log)
+        with suppress(RegistryUnreachableError):  # asked again: the ledger may be newer than the last poll
+            aliases = registry.aliases(self._settings, loaded.log) or {}
+            return aliases.get(CHAMPION) != self._known(loaded.log)
         return False
 
     def _known(self, task: str) -> int | None:
-        standing = ledger.standing(self._engine, task).get(CHAMPION)
-        return None if standing is None else standing.version
+        alias = ledger.standing(self._engine, task).get(CHAMPION)
+        return None if alias is None else alias.version
 
     def _work(self) -> None:
         child = subprocess.Popen(
             [sys.executable, "-m", "training.register"],
             stdin=subprocess.DEVNULL,
             env=child_environment(self._settings),
-            process_group=0,  # Ctrl-C is for the service, which ends it
+            process_group=0,  # so that Ctrl-C reaches the service alone, which ends the job
         )
         ends_by = monotonic() + _LONGEST_SECONDS
         while child.poll() is None and monotonic() < ends_by and not self._stopped.wait(0.1):
@@ -113,9 +112,9 @@ class Registrar:
                 child.wait()
         self._not_before = monotonic() + PAUSE_SECONDS
         if child.returncode == 0:
-            self._complaints.close("register", "Versions are registered again.")
+            self._log_once.resolved("register", "Versions are registered again.")
         elif not self._stopped.is_set():
-            self._complaints.open(
+            self._log_once.problem(
                 "register", "Not every checkpoint became a version; they wait, and serving goes on.",
                 f"exit code {child.returncode}",
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The thread of each worker that follows the event logs: it listens, and looks now and then all the same."""
+"""The thread of each worker that keeps learners at the head of their event logs: LISTEN, and a look every second."""
 
 import select
 import threading
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from core.errors import ContenderError, DatabaseUnreachableError
-from serving.runtime.complaints import LogOnce
+from serving.runtime.periodic import LogOnce
 from training.event_log import store as event_log
 
 LOOK_SECONDS = 1.0
@@ -17,39 +17,34 @@ GATHER_SECONDS = 0.02
 """How long notices are gathered: a thread that woke for each commit would take the processor from those who commit."""
 
 
-class Following(Protocol):
-    """What comes up to an event when it is told to."""
+class LogFollower(Protocol):
+    """What follows an event log."""
 
     def follow(self, head: int | None) -> None:
-        """Comes up to an event that somebody committed; None: to the newest there is."""
+        """Catches up to an event that was committed; None: to the newest there is."""
         ...
 
 
-class WatchedLog(Protocol):
-    """What has a learner that follows a log."""
+class LogListener:
+    """Tells followers of committed events, whichever process appended them.
 
-    @property
-    def live(self) -> Following:
-        """The learner."""
-        ...
+    Args:
+        followers: by the names of their logs. The mappings are read live: followers may come and go.
+    """
 
-
-class LogWatch:
-    """Keeps every learner at the head of its log, whoever appends. `lives`: learners by the names of their logs."""
-
-    def __init__(self, engine: sa.Engine, *lives: Mapping[str, WatchedLog]) -> None:
-        self._lives = lives
+    def __init__(self, engine: sa.Engine, *followers: Mapping[str, LogFollower]) -> None:
+        self._followers = followers
         self._line = event_log.PinnedConnection(engine)
-        self._complaints = LogOnce()
+        self._log_once = LogOnce()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="log-watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="log-listener", daemon=True)
 
     def start(self) -> None:
-        """Begins."""
+        """Starts the thread."""
         self._thread.start()
 
     def stop(self, seconds: float = 2.0) -> None:
-        """Ends, within a look."""
+        """Ends the thread, within a look."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
@@ -59,9 +54,9 @@ class LogWatch:
             try:
                 with self._line.talk() as connection:
                     self._listen(connection)
-            except Exception as error:  # noqa: BLE001 (told; a thread that died unseen would leave old models)
+            except Exception as error:  # noqa: BLE001 (logged; a thread that died unseen would leave old models)
                 cause = str(error) if isinstance(error, ContenderError) else repr(error)
-                self._complaints.open("log", "The event logs cannot be followed; the models serve on.", cause)
+                self._log_once.problem("log", "The event logs cannot be followed; the models serve on.", cause)
                 self._stopped.wait(LOOK_SECONDS)
         self._line.close()
 
@@ -69,38 +64,40 @@ class LogWatch:
         with connection.cursor() as cursor:
             cursor.execute("SELECT quote_ident(current_schema() || '.events')")
             cursor.execute(f"LISTEN {cursor.fetchall()[0][0]}")
-        self._look()
+        # After LISTEN: an event committed before it gave no notice to this connection.
+        self._follow_all()
         looked = monotonic()
-        self._complaints.close("log", "The event logs are followed again.")
+        self._log_once.resolved("log", "The event logs are followed again.")
         while not self._stopped.is_set():
-            heard, _, _ = select.select([connection], [], [], LOOK_SECONDS)
+            readable, _, _ = select.select([connection], [], [], LOOK_SECONDS)
+            # A look although notices come: a connection that a proxy has dropped silently brings none.
             if monotonic() - looked >= LOOK_SECONDS:
-                self._look()
+                self._follow_all()
                 looked = monotonic()
-            if not heard:
+            if not readable:
                 continue
             self._stopped.wait(GATHER_SECONDS)
             connection.poll()
             heads = dict(notice.payload.rsplit(" ", 1) for notice in connection.notifies)
             connection.notifies.clear()
             for log, head in heads.items():
-                for lives in self._lives:
-                    if log in lives:
-                        self._follow(log, lives[log], int(head))
+                for followers in self._followers:
+                    if log in followers:
+                        self._follow(log, followers[log], int(head))
 
-    def _look(self) -> None:
-        for lives in self._lives:
-            for name, live in list(lives.items()):
-                self._follow(name, live, None)
+    def _follow_all(self) -> None:
+        for followers in self._followers:
+            # A copy: other threads add and replace followers meanwhile.
+            for log, follower in list(followers.items()):
+                self._follow(log, follower, None)
 
-    def _follow(self, name: str, live: WatchedLog, head: int | None) -> None:
-        """Brings a learner up to an event, or to the newest."""
+    def _follow(self, log: str, follower: LogFollower, head: int | None) -> None:
         try:
-            live.live.follow(head)
-            self._complaints.close(f"learner/{name}", "The learner is up to date again.")
+            follower.follow(head)
+            self._log_once.resolved(f"learner/{log}", "The learner is up to date again.")
         except DatabaseUnreachableError:
             raise
         except ContenderError as error:
-            self._complaints.open(
-                f"learner/{name}", "A learner cannot be used.", error.problem, remedy=error.remedy, task=name
+            self._log_once.problem(
+                f"learner/{log}", "A learner cannot be used.", error.problem, remedy=error.remedy, task=log
             )

@@ -1,7 +1,6 @@
-"""The configurations that count, as a worker knows them: by the database, else as it was heard last, by any worker."""
+"""The task overrides in force, as a worker knows them: from the database, else as any worker here read them last."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -12,56 +11,54 @@ import sqlalchemy as sa
 from core.config import task_overrides
 from core.config.task_overrides import Configuration
 from core.error_translation import translate
-from serving.runtime.complaints import LogOnce
+from core.files import write_atomically
+from serving.runtime.periodic import LogOnce
 
-_NOTE = "configurations.json"
+_FILE = "configurations.json"
 _SUBJECT = "configurations"
 
 
-class Configured:
-    """What was heard last lies on disk as well, for a worker that starts while the database is away."""
+class OverrideLoader:
+    """Reads the overrides, and keeps a copy on disk for a worker that starts while the database is away."""
 
-    def __init__(self, engine: sa.Engine, folder: Path, complaints: LogOnce) -> None:
+    def __init__(self, engine: sa.Engine, folder: Path, log_once: LogOnce) -> None:
         self._engine = engine
-        self._note = folder / _NOTE
-        self._complaints = complaints
-        self._heard: dict[str, Configuration] | None = None
+        self._path = folder / _FILE
+        self._log_once = log_once
+        self._known: dict[str, Configuration] | None = None
 
     def newest(self) -> Mapping[str, Configuration]:
-        """The newest configuration of each task that has one."""
+        """The newest override of each task that has one."""
         try:
-            heard = task_overrides.newest(self._engine)
+            newest = task_overrides.newest(self._engine)
         except Exception as error:
-            told = translate(error)
-            if told is None:
+            explanation = translate(error)
+            if explanation is None:
                 raise
-            self._complaints.open(
-                _SUBJECT, "It is not known whether tasks were configured anew; what was known counts.", told.problem
+            self._log_once.problem(
+                _SUBJECT, "New configurations cannot be read; the last known ones count.", explanation.problem
             )
-            if self._heard is None:
-                self._heard = last_heard(self._note.parent)
-            return self._heard
-        self._complaints.close(_SUBJECT, "Configurations can be read again.")
-        if heard != self._heard:
-            self._write(heard)
-            self._heard = heard
-        return heard
+            if self._known is None:
+                self._known = last_known(self._path.parent)
+            return self._known
+        self._log_once.resolved(_SUBJECT, "Configurations can be read again.")
+        if newest != self._known:
+            self._write(newest)
+            self._known = newest
+        return newest
 
-    def _write(self, heard: Mapping[str, Configuration]) -> None:
-        self._note.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._note.with_suffix(f".{os.getpid()}.{id(self)}")
-        draft.write_text(json.dumps([asdict(one) for one in heard.values()], default=datetime.isoformat))
-        draft.replace(self._note)
+    def _write(self, overrides: Mapping[str, Configuration]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [asdict(override) for override in overrides.values()]
+        write_atomically(self._path, json.dumps(rows, default=datetime.isoformat))
 
 
-def last_heard(folder: Path) -> dict[str, Configuration]:
-    """What any worker of this machine heard last.
-
-    Nothing where none ever heard anything: then nothing was served here either, and nothing is until one does.
-    """
+def last_known(folder: Path) -> dict[str, Configuration]:
+    """The overrides that a worker of this machine read last; none where no worker ever read any."""
     try:
-        rows = json.loads((folder / _NOTE).read_text())
+        rows = json.loads((folder / _FILE).read_text())
         kept = [Configuration(**{**row, "at": datetime.fromisoformat(row["at"])}) for row in rows]
+    # A file that cannot be read is no worse than none: nothing was served from here before, or the files still count.
     except (OSError, ValueError, TypeError, KeyError):
         return {}
     return {configuration.task: configuration for configuration in kept}

@@ -18,7 +18,7 @@ def world(settings_with_mlflow: Settings, engine: sa.Engine) -> PushedWorld:
 
 def send(world: PushedWorld, count: int = 7) -> None:
     """Rows are learned; no worker has stored them yet."""
-    world.live.intake.take(rows(0, count))
+    world.loaded.committer.take(rows(0, count))
 
 
 def test_what_was_learned_since_the_last_checkpoint_is_stored_and_becomes_a_version(world: PushedWorld) -> None:
@@ -26,7 +26,7 @@ def test_what_was_learned_since_the_last_checkpoint_is_stored_and_becomes_a_vers
 
     report = checkpoint.store(world.settings, world.clock)
 
-    stored = checkpoints.newest(world.engine, world.live.live.key)
+    stored = checkpoints.newest(world.engine, world.loaded.running.key)
     assert report.stored == {f"{world.task.name}/linear": 7}
     assert stored is not None
     assert stored.last_seq == 7
@@ -48,7 +48,7 @@ def test_while_another_process_stores_the_learner_it_is_tried_again(
 ) -> None:
     monkeypatch.setattr(checkpoint, "WAIT_SECONDS", 0.1)
     send(world)
-    key = world.live.live.key
+    key = world.loaded.running.key
 
     with leases.hold(world.engine, f"learner/{key.log}/{key.contender}"), pytest.raises(BusyError):
         checkpoint.store(world.settings, world.clock)

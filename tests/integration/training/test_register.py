@@ -70,7 +70,7 @@ def test_a_session_in_which_nothing_was_learned_has_no_version(world: PushedWorl
     world.version(5)
     world.day += 1
 
-    world.live.intake.take([NewEvent("predict", {"in_1": 1.0})])
+    world.loaded.committer.take([NewEvent("predict", {"in_1": 1.0})])
     world.learn(0)
 
     assert len(world.outbox()) == 1
@@ -92,7 +92,7 @@ def test_a_version_says_what_it_was_made_of(world: PushedWorld) -> None:
     assert run.info.status == "FINISHED"
     assert run.data.params["procedure"] == "linear_regression"
     assert run.data.params["features"] == "in_2, in_3, in_1"
-    assert run.data.metrics["mae"] == world.live.live.learner.report()["default"]["mae"]
+    assert run.data.metrics["mae"] == world.loaded.running.learner.report()["default"]["mae"]
 
 
 def test_the_registered_model_predicts_as_the_learner_did_to_the_bit(
@@ -118,7 +118,7 @@ def test_a_binary_task_with_declared_features_has_a_signature_and_says_p_of_1(
         others="refuse",
     )
     world = PushedWorld(settings_with_mlflow, engine, task)
-    world.live.intake.take([NewEvent("row", {"in_1": n % 7.0}, float(n % 7 > 3)) for n in range(50)])
+    world.loaded.committer.take([NewEvent("row", {"in_1": n % 7.0}, float(n % 7 > 3)) for n in range(50)])
     _, learner = world.version(0)
 
     model = load(world, monkeypatch)
@@ -136,7 +136,7 @@ def test_a_model_that_says_nothing_yet_says_nan(
 ) -> None:
     task = a_pushed_task(contenders={"hw": OnlineContender(procedure="holt_winters")}, serves="hw")
     world = PushedWorld(settings_with_mlflow, engine, task)
-    world.live.intake.take([NewEvent("row", {}, 100.0 + n % 12, series_id="airline") for n in range(60)])
+    world.loaded.committer.take([NewEvent("row", {}, 100.0 + n % 12, series_id="airline") for n in range(60)])
     _, learner = world.version(0)
 
     said = load(world, monkeypatch).predict(pd.DataFrame({"series_id": ["airline", "other"]}))
@@ -232,7 +232,7 @@ def test_a_checkpoint_of_other_libraries_is_rebuilt_and_registered(world: Pushed
 
     (version,) = world.register().versions
 
-    assert version.golden["expected"][0] == pytest.approx(world.live.live.learner.ask(features(19), "default"))
+    assert version.golden["expected"][0] == pytest.approx(world.loaded.running.learner.ask(features(19), "default"))
 
 
 def test_a_champion_moved_by_hand_stays_until_it_is_released(world: PushedWorld) -> None:

@@ -15,7 +15,7 @@ from core.auth import audit
 from core.auth.tokens import Role
 from core.config.settings import Settings
 from core.config.tasks import Feature
-from serving.pushed.tasks import LiveTask
+from serving.pushed.tasks import LoadedTask
 from tests.support.paths import REPOSITORY
 from tests.support.serving.guarded import bearer, token
 from tests.support.serving.world import POLL_SECONDS, Api, World, make_world, open_api
@@ -52,9 +52,9 @@ class Managed:
         return self.world.stage.engine
 
     @property
-    def live(self) -> LiveTask:
+    def loaded(self) -> LoadedTask:
         """The pushed task as it serves at present."""
-        return self.api.service.learning.lives["live"]
+        return self.api.service.pushed_tasks["live"]
 
     def get(self, path: str) -> dict[str, Any]:
         """The JSON of what must be there."""

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,15 @@ from core.config.settings import Settings
 from core.db.event_tables import registrations
 from core.jobs.clock import FixedClock
 from features.arrays import FeatureRow
+from serving.champion.poller import AliasPoller
+from serving.champion.state import ServingState
+from serving.champion.task_watcher import TaskWatcher
 from serving.pushed.checkpointer import Checkpointer
 from serving.pushed.follower import PushedChampions
-from serving.pushed.tasks import LiveTask, open_task
+from serving.pushed.tasks import LoadedTask, open_task
+from serving.runtime import reloads
 from serving.runtime.alerts import Alerts
+from serving.runtime.periodic import LogOnce
 from serving.runtime.prometheus import Metrics
 from training import register
 from training.event_log.events import NewEvent
@@ -77,11 +83,20 @@ class PushedWorld:
         """Writes the task's file and starts a worker on it."""
         self.task = task
         self.file.write_text(yaml.safe_dump(task.model_dump(mode="json")))
-        self.live: LiveTask = open_task(self.engine, task, task.serves)
-        self.live.intake.close()  # from the beginning: what it takes leaves neither a thread nor a connection behind
-        self.lives = {task.name: self.live}
-        self.alerts = Alerts(Metrics(self.settings.home / "metrics"))
-        self.champions = PushedChampions(self.engine, self.settings, self.lives, self.alerts)
+        self.loaded: LoadedTask = open_task(self.engine, task, task.serves)
+        # From the beginning: what it takes leaves neither a thread nor a connection behind.
+        self.loaded.committer.close()
+        self.tasks = {task.name: self.loaded}
+        self.poller = self.start_polling()
+
+    def start_polling(self, **changes: object) -> AliasPoller:
+        """A poller as a worker that has just started has it, with alerts of its own. `changes` are of its settings."""
+        settings, log_once = self.settings.model_copy(update=changes), LogOnce()
+        metrics = Metrics(settings.home / "metrics")
+        self.alerts = Alerts(metrics)
+        watcher = TaskWatcher(settings.tasks, dict, partial(reloads.counts, self.engine), log_once)
+        champions = PushedChampions(self.engine, self.tasks, self.alerts)
+        return AliasPoller(settings, ServingState(), metrics, watcher, log_once, [champions])
 
     @property
     def file(self) -> Path:
@@ -93,9 +108,9 @@ class PushedWorld:
 
     def learn(self, count: int) -> None:
         """Learns so many rows, and writes a checkpoint."""
-        self.live.intake.take(rows(self.learned, count))
+        self.loaded.committer.take(rows(self.learned, count))
         self.learned += count
-        Checkpointer(self.engine, self.lives, self.clock).look()
+        Checkpointer(self.engine, self.tasks, self.clock).look()
 
     def register(self, **changes: object) -> RegisterReport:
         """Runs the job."""
@@ -106,7 +121,7 @@ class PushedWorld:
         self.day += 1
         self.learn(count)
         (version,) = self.register().versions
-        return version.version, Learner.thaw(self.live.live.learner.freeze())
+        return version.version, Learner.thaw(self.loaded.running.learner.freeze())
 
     def champion(self) -> int | None:
         """Where MLflow says that the alias stands."""

@@ -147,7 +147,7 @@ def test_an_mlflow_that_does_not_answer_is_no_loss(world: World) -> None:
         assert api.version(world.path) == world.versions[0].version
 
     with open_api(world.settings.model_copy(update={"mlflow_url": AWAY})) as api:
-        api.service.follower.poll()
+        api.service.poller.poll()
 
         assert api.version(world.path) == world.versions[0].version
         assert api.ask("/health/ready")["registry"]["state"] == "never heard"
@@ -162,8 +162,8 @@ def test_while_mlflow_is_silent_a_loss_that_was_found_is_not_forgotten(world: Wo
         delete_alias(world.settings, name)
         wait_for(lambda: api.ask("/health/ready")["alerts"] == {name: ["champion_lost"]})
 
-        api.service.follower._settings = world.settings.model_copy(update={"mlflow_url": AWAY})
-        api.service.follower.poll()
+        api.service.poller._settings = world.settings.model_copy(update={"mlflow_url": AWAY})
+        api.service.poller.poll()
 
         assert api.ask("/health/ready")["alerts"] == {name: ["champion_lost"]}
 

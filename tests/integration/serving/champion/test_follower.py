@@ -71,9 +71,9 @@ def test_the_shortcut_answers_as_the_route_does_to_the_byte(world: World) -> Non
     with open_api(world.settings) as api:
         by_route, by_shortcut = api.client.get(world.path), api.client.get(world.path)
 
-        standing = api.service.board.standings[world.stage.task.name]
-        assert len(standing.replies) == 1
-        standing.replies.clear()
+        prediction = api.service.state.predictions[world.stage.task.name]
+        assert len(prediction.replies) == 1
+        prediction.replies.clear()
         by_route_again = api.client.get(world.path)
 
     assert by_route.data == by_shortcut.data == by_route_again.data
@@ -147,7 +147,7 @@ def test_a_new_task_file_is_served_without_a_restart_and_a_deleted_one_no_longer
         assert [task["name"] for task in api.ask("/tasks")["tasks"]] == sorted([other.name, world.stage.task.name])
 
         file.write_text("name: [")
-        wait_for(lambda: "task" in str(api.service.follower._complaints._open))
+        wait_for(lambda: "task" in str(api.service.poller._log_once._problems))
         assert api.client.get(f"/tasks/{other.name}/prediction").status_code == 503
 
         file.unlink()

@@ -68,9 +68,9 @@ def newest_said(world: World, contender: str) -> float:
 
 def said_of_latest(api: Api, world: World) -> float:
     """What the version itself says of the data that the API stands on."""
-    standing = api.service.board.standings[world.stage.task.name]
-    row = pl.DataFrame([standing.latest.row.features]).to_numpy()
-    return float(standing.champion.model.predict(row)[0])
+    prediction = api.service.state.predictions[world.stage.task.name]
+    row = pl.DataFrame([prediction.latest.row.features]).to_numpy()
+    return float(prediction.champion.model.predict(row)[0])
 
 
 def answer_is(api: Api, world: World, **fields: object) -> Callable[[], bool]:
@@ -162,8 +162,8 @@ def test_a_checkpoint_that_cannot_be_read_leaves_the_version_frozen_and_is_told_
 
     with capture_logs() as logs, open_api(world.settings) as api:
         wait_for(answer_is(api, world, last_event_id=HEAD))
-        polled = api.service.board.registry_heard
-        wait_for(lambda: (api.service.board.registry_heard or 0) > (polled or 0) + 1)
+        polled = api.service.state.registry_answered_at
+        wait_for(lambda: (api.service.state.registry_answered_at or 0) > (polled or 0) + 1)
         told = api.ask(world.path)
         frozen = said_of_latest(api, world)
 
@@ -187,12 +187,12 @@ def test_after_a_reload_the_learner_answers_again(world: World) -> None:
     learn_without_a_version(world)
     with open_api(world.settings) as api:
         wait_for(answer_is(api, world, last_event_id=HEAD + 1))
-        follower = api.service.follower._followers[world.stage.task.name]
-        learner = follower._live._live
+        follower = api.service.stored._followers[world.stage.task.name]
+        learner = follower._learner._running
 
-        reloads.ask(world.stage.engine, world.stage.task.name, who="test", why="test")
+        reloads.request(world.stage.engine, world.stage.task.name, who="test", why="test")
 
-        wait_for(lambda: follower._live._live not in (None, learner))
+        wait_for(lambda: follower._learner._running not in (None, learner))
         wait_for(answer_is(api, world, last_event_id=HEAD + 1))
 
 
@@ -209,16 +209,16 @@ def test_a_learner_that_knows_what_is_to_be_predicted_does_not_answer(world: Wor
     """The log may be ahead of the data for a moment: then the answer would be no prediction."""
     with open_api(world.settings) as api:
         wait_for(answer_is(api, world, last_event_id=HEAD))
-        follower = api.service.follower._followers[world.stage.task.name]
-        live, standing = follower._live, api.service.board.standings[world.stage.task.name]
-        assert live.place is not None
-        assert live.place.learned_through == standing.latest.row.event_date
-        earlier = replace(standing.latest.row, event_date=world.stage.task.start)
+        follower = api.service.stored._followers[world.stage.task.name]
+        learner, prediction = follower._learner, api.service.state.predictions[world.stage.task.name]
+        assert learner.position is not None
+        assert learner.position.learned_through == prediction.latest.row.event_date
+        earlier = replace(prediction.latest.row, event_date=world.stage.task.start)
 
-        champion = live.answering(standing.champion, Latest(earlier, SERIES, "airline", "0" * 16))
+        champion = learner.answering(prediction.champion, Latest(earlier, SERIES, "airline", "0" * 16))
 
-        assert champion.live is None
-        assert live.answering(standing.champion, standing.latest).live is not None
+        assert champion.learner is None
+        assert learner.answering(prediction.champion, prediction.latest).learner is not None
 
 
 def test_the_event_of_a_version_is_that_of_the_last_date_it_learned(world: World) -> None:

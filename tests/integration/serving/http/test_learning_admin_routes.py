@@ -146,11 +146,11 @@ def test_an_id_that_was_used_since_with_other_content_is_a_conflict(at: Managed)
 
 def test_a_reload_restores_the_learner_and_says_the_same(at: Managed) -> None:
     at.learn(30)
-    before, asked = at.live, {"features": {"x": 3.0}}
+    before, asked = at.loaded, {"features": {"x": 3.0}}
     said = at.api.client.post("/predict", json=asked).get_json()
 
     answer = at.post(f"{LIVE}/reload", why="to be sure")
-    wait_for(lambda: at.live is not before)
+    wait_for(lambda: at.loaded is not before)
 
     assert answer.status_code == 202
     assert (answer.get_json()["reload"], answer.get_json()["within_seconds"]) == (1, 0.2)
@@ -162,7 +162,7 @@ def test_a_reload_restores_the_learner_and_says_the_same(at: Managed) -> None:
 
 def test_a_learner_that_was_loaded_again_leaves_neither_a_thread_nor_a_connection_behind(at: Managed) -> None:
     at.learn(5)
-    before = weakref.ref(at.live.intake)
+    before = weakref.ref(at.loaded.committer)
 
     at.post(f"{LIVE}/reload")
 

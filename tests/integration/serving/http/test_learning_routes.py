@@ -181,7 +181,7 @@ def test_a_body_is_read_to_its_end_though_nobody_can_be_let_in(
     def unreachable(*_: object) -> None:
         raise DatabaseUnreachableError("Postgres did not answer.")
 
-    monkeypatch.setattr(client.application.extensions[EXTENSION].learning.access, "admit", unreachable)
+    monkeypatch.setattr(client.application.extensions[EXTENSION].access, "admit", unreachable)
     sent = json.dumps([ROW] * 1000).encode()
     body = BytesIO(sent)
 

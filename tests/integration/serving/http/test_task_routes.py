@@ -14,8 +14,8 @@ from core.config.tasks import Task
 from core.errors import DatabaseUnreachableError
 from core.jobs.clock import Clock
 from core.jobs.runner import run_job
-from serving.runtime.complaints import LogOnce
 from serving.runtime.override_loader import Configured
+from serving.runtime.periodic import LogOnce
 from tests.support.serving.managed import PUSHED, Managed, managed_without_mlflow, told
 from tests.support.serving.world import wait_for
 from training.models import task_check
@@ -120,10 +120,10 @@ def test_what_no_file_may_say_is_refused_with_the_reason(at: Managed, changes: d
 
 def test_a_pushed_task_takes_another_contender_without_a_restart(at: Managed) -> None:
     at.learn(30)
-    at.live.live.follow(None)
+    at.loaded.running.follow(None)
 
     made = at.put(LIVE, declaration={**PUSHED, "serves": "decision_tree"}, expected_number=0)
-    wait_for(lambda: at.live.contender == "decision_tree")
+    wait_for(lambda: at.loaded.contender == "decision_tree")
 
     assert made.status_code == 200
     info = at.get("/model_metrics")["model_info"]
@@ -134,12 +134,12 @@ def test_a_pushed_task_takes_another_contender_without_a_restart(at: Managed) ->
 
 def test_a_pushed_task_takes_another_schema_and_its_learner_stays(at: Managed) -> None:
     at.learn(3)
-    intake = at.live.intake
+    intake = at.loaded.committer
 
     at.put(LIVE, declaration={**PUSHED, "others": "refuse", "inputs": {"x": {"maximum": 5}}}, expected_number=0)
-    wait_for(lambda: at.live.task.others == "refuse")
+    wait_for(lambda: at.loaded.task.others == "refuse")
 
-    assert at.live.intake is intake
+    assert at.loaded.committer is intake
     refused = at.api.client.post("/train", json={"features": {"x": 6.0}, "target": 1.0})
     assert told(refused) == (422, "quarantined")
 

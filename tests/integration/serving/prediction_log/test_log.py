@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from core.db.engine import connect
 from core.db.pipeline_tables import feature_rows, predictions
 from serving.prediction_log.log import PredictionLog
-from serving.prediction_log.logged import LoggedAnswer, LoggedFeatures
+from serving.prediction_log.postgres import LoggedAnswer, LoggedFeatures
 from serving.runtime.prometheus import Metrics
 from tests.support.serving.world import wait_for
 
@@ -169,7 +169,7 @@ def test_a_failed_sending_is_sent_again_when_postgres_is_back(
         connection.execute(sa.text("ALTER TABLE predictions RENAME TO elsewhere"))
 
     answered(log, ids)
-    wait_for(lambda: "postgres" in log._complaints._open)
+    wait_for(lambda: "postgres" in log._log_once._problems)
     with engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE elsewhere RENAME TO predictions"))
 
@@ -238,7 +238,7 @@ def test_a_disk_that_takes_nothing_is_told_once_and_counted(
     engine: sa.Engine, tmp_path: Path, metrics: Metrics
 ) -> None:
     log = PredictionLog(tmp_path / "spool", engine, metrics)
-    log._journal._folder = tmp_path / "gone"
+    log._spool._folder = tmp_path / "gone"
 
     with capture_logs() as logs:
         for _ in range(3):
@@ -247,7 +247,7 @@ def test_a_disk_that_takes_nothing_is_told_once_and_counted(
 
     assert value(metrics.dropped) == 6
     assert [entry["event"] for entry in logs] == ["Predictions are given and not logged."]
-    log._journal._folder = tmp_path / "spool"
+    log._spool._folder = tmp_path / "spool"
     log.stop()
 
 

@@ -7,21 +7,21 @@ import pytest
 from serving.prediction_log.spool import SEGMENT_BYTES, PredictionSpool
 
 
-def test_a_journal_keeps_whole_lines_and_closes_large_files(tmp_path: Path) -> None:
-    journal = PredictionSpool(tmp_path, limit_bytes=10 * SEGMENT_BYTES)
-    assert journal.close_segment() is None
+def test_a_spool_keeps_whole_lines_and_closes_large_files(tmp_path: Path) -> None:
+    spool = PredictionSpool(tmp_path, limit_bytes=10 * SEGMENT_BYTES)
+    assert spool.close_segment() is None
 
-    assert journal.append(b"one\ntwo\n", 2)
-    assert not journal.is_full()
-    first = journal.close_segment()
-    assert journal.append(b"x" * SEGMENT_BYTES + b"\n", 1)
-    assert journal.is_full()
+    assert spool.append(b"one\ntwo\n", 2)
+    assert not spool.is_full()
+    first = spool.close_segment()
+    assert spool.append(b"x" * SEGMENT_BYTES + b"\n", 1)
+    assert spool.is_full()
 
     assert first is not None
     assert (first.rows, first.content()) == (2, b"one\ntwo\n")
     first.path.write_bytes(b"one\ntw")
     assert first.content() == b"one\n"
-    journal.close()
+    spool.close()
 
 
 def test_the_files_of_a_living_process_are_left_alone(tmp_path: Path) -> None:
@@ -38,17 +38,17 @@ def test_the_files_of_a_living_process_are_left_alone(tmp_path: Path) -> None:
 def test_the_bound_holds_between_two_counts_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[int] = []
     size_bytes = PredictionSpool.size_bytes
-    monkeypatch.setattr(PredictionSpool, "size_bytes", lambda journal: counts.append(1) or size_bytes(journal))
+    monkeypatch.setattr(PredictionSpool, "size_bytes", lambda spool: counts.append(1) or size_bytes(spool))
     monkeypatch.setattr("serving.prediction_log.spool.monotonic", lambda: 100.0)
-    journal = PredictionSpool(tmp_path, limit_bytes=10)
+    spool = PredictionSpool(tmp_path, limit_bytes=10)
 
-    taken = [journal.append(b"abc\n", 1) for _ in range(4)]
-    segment = journal.close_segment()
+    taken = [spool.append(b"abc\n", 1) for _ in range(4)]
+    segment = spool.close_segment()
     assert segment is not None
     segment.remove()
     monkeypatch.setattr("serving.prediction_log.spool.monotonic", lambda: 101.0)
 
     assert taken == [True, True, False, False]
-    assert journal.append(b"abc\n", 1)
+    assert spool.append(b"abc\n", 1)
     assert len(counts) == 2
-    journal.close()
+    spool.close()

@@ -4,9 +4,6 @@ import pytest
 import sqlalchemy as sa
 
 from core.config.settings import Settings
-from serving.pushed.follower import PushedChampions
-from serving.runtime.alerts import Alerts
-from serving.runtime.prometheus import Metrics
 from tests.support.deletions import delete_alias, delete_model, delete_version
 from tests.support.serving.pushed_world import PushedWorld
 from training.ledger.rollback import roll_back
@@ -17,17 +14,17 @@ def test_the_live_learner_of_a_pushed_task_answers_on_and_the_loss_is_told(
 ) -> None:
     world = PushedWorld(settings_with_mlflow, engine)
     version, _ = world.version(10)
-    world.champions.poll()
+    world.poller.poll()
     assert world.alerts.names() == {}
 
     delete_alias(world.settings, world.task.name)
-    world.champions.poll()
+    world.poller.poll()
 
     assert world.alerts.names() == {world.task.name: ["champion_lost"]}
-    assert (world.live.served().mode, world.live.served().version) == ("live", version)
+    assert (world.loaded.served().mode, world.loaded.served().version) == ("live", version)
     made = roll_back(engine, world.settings, world.task.name, world.clock, to=None, who="me", why="test")
     assert (made.version, made.moved) == (version, True)
-    world.champions.poll()
+    world.poller.poll()
     assert world.alerts.names() == {}
 
 
@@ -38,7 +35,7 @@ def test_a_pushed_task_whose_model_was_deleted_goes_on_registering_where_it_was(
     first, _ = world.version(10)
     second, _ = world.version(10)
     delete_model(world.settings, world.task.name)
-    world.champions.poll()
+    world.poller.poll()
 
     third, _ = world.version(10)
 
@@ -57,21 +54,19 @@ def test_the_pinned_version_of_a_pushed_task_answers_on_when_it_is_deleted(
     newest, _ = world.version(10)
     world.move_by_hand(pinned)
     world.register()  # writes down the move that it finds
-    world.champions.poll()
+    world.poller.poll()
 
     delete_version(world.settings, world.task.name, pinned)
     world.register()  # and the loss
     if is_restarted:
         world.declare(world.task)
-        world.champions = PushedChampions(
-            engine, world.settings, world.lives, Alerts(Metrics(world.settings.home / "metrics"))
-        )
-    world.champions.poll()
+        world.poller = world.start_polling()
+    world.poller.poll()
 
-    served = world.live.served()
+    served = world.loaded.served()
     assert (served.mode, served.version) == ("frozen", pinned)
-    assert served.answering.predict({"in_1": 4.4}, None) == then.ask({"in_1": 4.4}, "default")
+    assert served.predictor.predict({"in_1": 4.4}, None) == then.ask({"in_1": 4.4}, "default")
     made = roll_back(engine, world.settings, world.task.name, world.clock, to=newest, who="me", why="test")
     assert made.version == newest
-    world.champions.poll()
-    assert (world.live.served().mode, world.live.served().version) == ("live", newest)
+    world.poller.poll()
+    assert (world.loaded.served().mode, world.loaded.served().version) == ("live", newest)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from core.db.event_tables import checkpoints
-from serving.pushed.follower import PushedChampions
+from serving.champion.poller import AliasPoller
 from serving.runtime import reloads
 from tests.support.serving.pushed_world import PushedWorld, features
 from tests.support.serving.world import Api, open_api, wait_for
@@ -24,30 +24,30 @@ def world(settings_with_mlflow: Settings, engine: sa.Engine) -> PushedWorld:
     return PushedWorld(settings_with_mlflow, engine)
 
 
-def restarted(world: PushedWorld, **changes: object) -> PushedChampions:
+def restarted(world: PushedWorld, **changes: object) -> AliasPoller:
     """A worker that has just started, after its first poll."""
     world.declare(world.task)
-    champions = PushedChampions(world.engine, world.settings.model_copy(update=changes), world.lives, world.alerts)
-    champions.poll()
-    return champions
+    poller = world.start_polling(**changes)
+    poller.poll()
+    return poller
 
 
 def says(world: PushedWorld) -> tuple[str, int | None, float | None]:
-    served = world.live.served()
-    return served.mode, served.version, served.answering.predict(ASKED, None)
+    served = world.loaded.served()
+    return served.mode, served.version, served.predictor.predict(ASKED, None)
 
 
 def test_on_the_newest_version_the_live_learner_answers(world: PushedWorld) -> None:
-    world.champions.poll()
+    world.poller.poll()
     assert says(world) == ("live", None, None)
 
     version, then = world.version(10)
     world.learn(10)
-    world.champions.poll()
+    world.poller.poll()
 
-    assert says(world) == ("live", version, world.live.live.predict(ASKED, None))
-    assert world.live.live.predict(ASKED, None) != then.ask(ASKED, "default")
-    assert world.live.served().last_event_id == 20
+    assert says(world) == ("live", version, world.loaded.running.predict(ASKED, None))
+    assert world.loaded.running.predict(ASKED, None) != then.ask(ASKED, "default")
+    assert world.loaded.served().last_event_id == 20
 
 
 def test_on_an_older_version_that_one_answers_until_the_alias_is_back(world: PushedWorld) -> None:
@@ -55,36 +55,36 @@ def test_on_an_older_version_that_one_answers_until_the_alias_is_back(world: Pus
     second, _ = world.version(10)
 
     world.move_by_hand(first)
-    world.champions.poll()
+    world.poller.poll()
     world.learn(10)
     assert says(world) == ("frozen", first, then.ask(ASKED, "default"))
-    assert world.live.served().last_event_id == 10
+    assert world.loaded.served().last_event_id == 10
 
     world.move_by_hand(second)
-    world.champions.poll()
-    assert says(world) == ("live", second, world.live.live.predict(ASKED, None))
+    world.poller.poll()
+    assert says(world) == ("live", second, world.loaded.running.predict(ASKED, None))
 
 
 def test_a_reload_loads_who_is_frozen_again_and_until_that_succeeds_it_answers_on(world: PushedWorld) -> None:
     first, _ = world.version(10)
     world.version(10)
     world.move_by_hand(first)
-    world.champions.poll()
-    before, said = world.live.served().answering, says(world)
-    world.champions.poll()
-    assert world.live.served().answering is before
+    world.poller.poll()
+    before, said = world.loaded.served().predictor, says(world)
+    world.poller.poll()
+    assert world.loaded.served().predictor is before
 
-    reloads.ask(world.engine, world.task.name, who="test", why="test")
+    reloads.request(world.engine, world.task.name, who="test", why="test")
     with world.engine.begin() as connection:
         connection.execute(sa.update(checkpoints).values(state=checkpoints.c.state.op("||")(b"x")))
-    world.champions.poll()
-    assert world.live.served().answering is before
+    world.poller.poll()
+    assert world.loaded.served().predictor is before
 
     with world.engine.begin() as connection:
         whole = sa.func.substring(checkpoints.c.state, 1, sa.func.octet_length(checkpoints.c.state) - 1)
         connection.execute(sa.update(checkpoints).values(state=whole))
-    world.champions.poll()
-    assert world.live.served().answering is not before
+    world.poller.poll()
+    assert world.loaded.served().predictor is not before
     assert says(world) == said
 
 
@@ -94,7 +94,7 @@ def test_a_pinned_version_answers_frozen_from_the_next_version_on(world: PushedW
     world.move_by_hand(pinned)
     world.version(10)
 
-    world.champions.poll()
+    world.poller.poll()
 
     assert says(world) == ("frozen", pinned, then.ask(ASKED, "default"))
 
@@ -103,13 +103,11 @@ def test_while_mlflow_is_away_who_answered_answers_on_and_after_a_restart_too(wo
     first, then = world.version(10)
     world.version(10)
     world.move_by_hand(first)
-    world.champions.poll()
+    world.poller.poll()
     world.register()  # writes down the move that it finds
     frozen = ("frozen", first, then.ask(ASKED, "default"))
 
-    elsewhere = world.settings.model_copy(update={"mlflow_url": AWAY})
-    away = PushedChampions(world.engine, elsewhere, world.lives, world.alerts)
-    away.poll()
+    world.start_polling(mlflow_url=AWAY).poll()
     assert says(world) == frozen
 
     restarted(world, mlflow_url=AWAY)
@@ -121,7 +119,7 @@ def test_a_task_of_which_nothing_is_known_is_answered_live(world: PushedWorld) -
 
     restarted(world, mlflow_url=AWAY)
 
-    assert says(world) == ("live", None, world.live.live.predict(ASKED, None))
+    assert says(world) == ("live", None, world.loaded.running.predict(ASKED, None))
 
 
 def test_a_version_that_is_not_ours_changes_nothing(world: PushedWorld) -> None:
@@ -130,10 +128,10 @@ def test_a_version_that_is_not_ours_changes_nothing(world: PushedWorld) -> None:
     foreign = registry.create_version(
         world.settings, world.task.name, source=made.source, run_id=made.run_id, tags={}, description="by hand"
     )
-    world.champions.poll()
+    world.poller.poll()
 
     world.move_by_hand(foreign)
-    world.champions.poll()
+    world.poller.poll()
 
     assert says(world)[:2] == ("live", made.version)
 
@@ -144,15 +142,15 @@ def test_the_contender_that_is_to_learn_answers_before_it_has_a_version_unless_a
     of_linear, then = world.version(10)
 
     world.declare(world.task.model_copy(update={"serves": "knn"}))
-    world.champions.poll()
-    assert says(world) == ("live", None, world.live.live.predict(ASKED, None))
+    world.poller.poll()
+    assert says(world) == ("live", None, world.loaded.running.predict(ASKED, None))
 
     of_knn, _ = world.version(10)
-    world.champions.poll()
+    world.poller.poll()
     assert says(world)[:2] == ("live", of_knn)
 
     world.move_by_hand(of_linear)
-    world.champions.poll()
+    world.poller.poll()
     assert says(world) == ("frozen", of_linear, then.ask(ASKED, "default"))
 
 
@@ -181,7 +179,7 @@ def test_the_service_registers_by_itself_and_answers_as_the_alias_says(world: Pu
     wait_for(lambda: info()["model_version"] == 1)
     assert (info()["served"], info()["served_last_event_id"], info()["last_event_id"]) == ("live", 30, 30)
 
-    world.live.live.catch_up()
+    world.loaded.running.catch_up()
     world.day = 20_000  # a session of its own, later than the one of the service
     world.learned = 30
     second, _ = world.version(30)
@@ -207,10 +205,10 @@ def test_the_predictions_of_a_frozen_champion_do_not_enter_the_scores(world: Pus
     first, _ = world.version(10)
     world.version(10)
     world.move_by_hand(first)
-    world.champions.poll()
+    world.poller.poll()
 
-    said = world.live.live.predict(ASKED, None)
-    world.live.intake.take([NewEvent("predict", ASKED, None, "a")])
-    world.live.intake.take([NewEvent("label", None, 2.5, "a")])
+    said = world.loaded.running.predict(ASKED, None)
+    world.loaded.committer.take([NewEvent("predict", ASKED, None, "a")])
+    world.loaded.committer.take([NewEvent("label", None, 2.5, "a")])
 
-    assert world.live.live.learner.report()["default"]["last_prediction"] == said
+    assert world.loaded.running.learner.report()["default"]["last_prediction"] == said

@@ -54,12 +54,12 @@ def champion(model: object = None) -> Champion:
     return Champion(VERSION, ("return_1", "range"), model or Sum(), "mlflow")
 
 
-def standing(task: Task = SPY, value: float | None = 0.75) -> ServedPrediction:
+def served(task: Task = SPY, value: float | None = 0.75) -> ServedPrediction:
     return ServedPrediction(task, champion(), LATEST, value, "unproven")
 
 
 def test_the_answer_has_the_fields_that_clients_know_and_where_it_came_from() -> None:
-    answer = standing().answer(0.6, date(2019, 1, 1))
+    answer = served().answer(0.6, date(2019, 1, 1))
 
     assert answer.fields() == {
         "prediction": "UP", "confidence": 0.75, "threshold": 0.6, "model_source": "mlflow", "model_alias": "champion",
@@ -71,19 +71,19 @@ def test_the_answer_has_the_fields_that_clients_know_and_where_it_came_from() ->
 
 @pytest.mark.parametrize(("threshold", "said"), [(0.0, "UP"), (0.75, "UP"), (0.7500001, "DOWN"), (1.0, "DOWN")])
 def test_up_is_said_when_its_probability_reaches_the_threshold(threshold: float, said: str) -> None:
-    assert standing().answer(threshold, date(2019, 1, 1)).prediction == said
+    assert served().answer(threshold, date(2019, 1, 1)).prediction == said
 
 
 def test_without_a_threshold_the_tasks_own_counts() -> None:
     task = SPY.model_copy(update={"target": SPY.target.model_copy(update={"threshold": 0.8})})
 
-    answer = standing(task).answer(None, date(2019, 1, 1))
+    answer = served(task).answer(None, date(2019, 1, 1))
 
     assert (answer.prediction, answer.threshold) == ("DOWN", 0.8)
 
 
 def test_a_predicted_number_has_neither_confidence_nor_threshold() -> None:
-    fields = standing(AIRLINE, 451.5).answer(None, date(2019, 1, 1)).fields()
+    fields = served(AIRLINE, 451.5).answer(None, date(2019, 1, 1)).fields()
 
     assert fields["prediction"] == 451.5
     assert not {"confidence", "threshold"} & set(fields)
@@ -91,19 +91,19 @@ def test_a_predicted_number_has_neither_confidence_nor_threshold() -> None:
 
 def test_a_threshold_for_a_number_is_refused_with_the_reason() -> None:
     with pytest.raises(NoThresholdError, match="predicts a number"):
-        standing(AIRLINE, 451.5).answer(0.5, date(2019, 1, 1))
+        served(AIRLINE, 451.5).answer(0.5, date(2019, 1, 1))
 
 
 @pytest.mark.parametrize(("today", "age", "stale"), [(date(2019, 1, 5), 5, False), (date(2019, 1, 6), 6, True)])
 def test_data_go_stale_as_days_pass(today: date, age: int, stale: bool) -> None:
-    answer = standing().answer(None, today)
+    answer = served().answer(None, today)
 
     assert (answer.data_age_days, answer.stale) == (age, stale)
 
 
 def test_a_model_without_a_value_yet_gives_no_prediction() -> None:
     with pytest.raises(NoPredictionError):
-        standing(value=None).answer(None, date(2019, 1, 1))
+        served(value=None).answer(None, date(2019, 1, 1))
 
 
 def test_a_champion_stands_on_one_prediction_of_the_latest_row() -> None:
@@ -142,25 +142,25 @@ def test_a_model_that_answers_another_number_of_rows_is_refused() -> None:
 
 
 def test_the_board_says_why_it_has_no_standing() -> None:
-    board = ServingState()
-    board.tasks = {"spy": SPY, "airline": AIRLINE}
-    board.champions = {"airline": champion()}
+    state = ServingState()
+    state.tasks = {"spy": SPY, "airline": AIRLINE}
+    state.champions = {"airline": champion()}
 
     with pytest.raises(NotFoundError, match="Known tasks: airline, spy"):
-        board.standing("gold")
+        state.prediction("gold")
     with pytest.raises(NoChampionError, match="contender run spy"):
-        board.standing("spy")
+        state.prediction("spy")
     with pytest.raises(NoDataError, match="contender ingest airline"):
-        board.standing("airline")
+        state.prediction("airline")
 
 
 def test_a_published_standing_is_found_until_its_task_is_gone() -> None:
-    board = ServingState()
-    board.tasks = {"spy": SPY}
+    state = ServingState()
+    state.tasks = {"spy": SPY}
 
-    board.publish(standing())
-    assert board.standing("spy").value == 0.75
+    state.publish(served())
+    assert state.prediction("spy").value == 0.75
 
-    board.forget("spy")
+    state.forget("spy")
     with pytest.raises(NoChampionError):
-        board.standing("spy")
+        state.prediction("spy")

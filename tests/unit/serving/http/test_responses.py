@@ -12,7 +12,7 @@ from core.jobs.clock import FixedClock
 from features.dataset import DatasetRow
 from serving.champion.predictor import Champion, Latest, ServedPrediction
 from serving.http.responses import KEPT_REPLIES, ResponseCache
-from serving.prediction_log.logged import COLUMNS, LoggedAnswer
+from serving.prediction_log.postgres import COLUMNS, LoggedAnswer
 from training.registry.versions import Version
 
 NOON = datetime(2019, 1, 1, 12, tzinfo=UTC)
@@ -39,7 +39,7 @@ class Clock:
 
 
 @pytest.fixture
-def standing(spy: Any) -> ServedPrediction:
+def served(spy: Any) -> ServedPrediction:
     version = Version(
         task="spy", version=3, contender="logistic", contender_hash="c", kind="batch", series="GSPC",
         trained_through=date(2018, 12, 28), rows_trained=1000, data_hash="d", artifact_digest="a" * 64,
@@ -64,12 +64,12 @@ def spy() -> Any:
     )  # fmt: skip
 
 
-def test_what_was_made_is_sent_again_under_another_id(standing: ServedPrediction) -> None:
+def test_what_was_made_is_sent_again_under_another_id(served: ServedPrediction) -> None:
     notes = Notes()
-    desk = ResponseCache(notes, FixedClock(NOON))
+    responses = ResponseCache(notes, FixedClock(NOON))
 
-    first = desk.make(standing, "threshold=0.6", 0.6)
-    again = desk.known(standing, "threshold=0.6")
+    first = responses.make(served, "threshold=0.6", 0.6)
+    again = responses.cached(served, "threshold=0.6")
 
     assert again is not None
     assert again.body == first.body
@@ -81,53 +81,57 @@ def test_what_was_made_is_sent_again_under_another_id(standing: ServedPrediction
     assert (headers["X-Model-Version"], headers["X-Run-Id"]) == ("3", "run-7")
 
 
-def test_every_sending_is_logged_under_the_id_that_the_client_saw(standing: ServedPrediction) -> None:
+def test_every_sending_is_logged_under_the_id_that_the_client_saw(served: ServedPrediction) -> None:
     notes = Notes()
-    desk = ResponseCache(notes, FixedClock(NOON))
+    responses = ResponseCache(notes, FixedClock(NOON))
 
-    sent = [desk.make(standing, "", None), desk.known(standing, ""), desk.known(standing, "")]
+    sent = [
+        responses.make(served, "", None),
+        responses.cached(served, ""),
+        responses.cached(served, ""),
+    ]
 
     seen = [dict(one.headers)["X-Prediction-Id"] for one in sent if one is not None]
     assert [identity for identity, _, _ in notes.entries] == seen
     assert len({uuid.UUID(identity) for identity in seen}) == 3
 
 
-def test_another_question_is_not_known(standing: ServedPrediction) -> None:
-    desk = ResponseCache(Notes(), FixedClock(NOON))
+def test_another_question_is_not_known(served: ServedPrediction) -> None:
+    responses = ResponseCache(Notes(), FixedClock(NOON))
 
-    desk.make(standing, "threshold=0.6", 0.6)
+    responses.make(served, "threshold=0.6", 0.6)
 
-    assert desk.known(standing, "threshold=0.60") is None
+    assert responses.cached(served, "threshold=0.60") is None
 
 
-def test_a_reply_is_good_until_midnight(standing: ServedPrediction) -> None:
+def test_a_reply_is_good_until_midnight(served: ServedPrediction) -> None:
     clock = Clock(NOON)
-    desk = ResponseCache(Notes(), clock)
-    today = desk.make(standing, "", None)
+    responses = ResponseCache(Notes(), clock)
+    today = responses.make(served, "", None)
 
     clock.instant = datetime(2019, 1, 1, 23, 59, 59, tzinfo=UTC)
-    assert desk.known(standing, "") is not None
+    assert responses.cached(served, "") is not None
     clock.instant = datetime(2019, 1, 2, tzinfo=UTC)
-    assert desk.known(standing, "") is None
+    assert responses.cached(served, "") is None
 
-    tomorrow = desk.make(standing, "", None)
+    tomorrow = responses.make(served, "", None)
     assert (json.loads(today.body)["data_age_days"], json.loads(today.body)["stale"]) == (1, False)
     assert (json.loads(tomorrow.body)["data_age_days"], json.loads(tomorrow.body)["stale"]) == (2, True)
 
 
-def test_many_thresholds_do_not_fill_the_memory(standing: ServedPrediction) -> None:
-    desk = ResponseCache(Notes(), FixedClock(NOON))
+def test_many_thresholds_do_not_fill_the_memory(served: ServedPrediction) -> None:
+    responses = ResponseCache(Notes(), FixedClock(NOON))
 
     for number in range(3 * KEPT_REPLIES):
-        desk.make(standing, f"threshold=0.{number}", 0.5)
+        responses.make(served, f"threshold=0.{number}", 0.5)
 
-    assert len(standing.replies) <= KEPT_REPLIES
+    assert len(served.replies) <= KEPT_REPLIES
 
 
-def test_a_logged_line_has_a_value_for_every_column_of_the_table(standing: ServedPrediction) -> None:
-    answer = standing.answer(0.6, NOON.date())
+def test_a_logged_line_has_a_value_for_every_column_of_the_table(served: ServedPrediction) -> None:
+    answer = served.answer(0.6, NOON.date())
 
-    line = LoggedAnswer.of(standing, answer).line("some-id", NOON)
+    line = LoggedAnswer.of(served, answer).line("some-id", NOON)
 
     assert set(COLUMNS) == set(predictions.c.keys())
     assert line.endswith("\n")
