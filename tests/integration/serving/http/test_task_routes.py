@@ -14,7 +14,7 @@ from core.config.tasks import Task
 from core.errors import DatabaseUnreachableError
 from core.jobs.clock import Clock
 from core.jobs.runner import run_job
-from serving.runtime.override_loader import Configured
+from serving.runtime.override_loader import OverrideLoader
 from serving.runtime.periodic import LogOnce
 from tests.support.serving.managed import PUSHED, Managed, managed_without_mlflow, told
 from tests.support.serving.world import wait_for
@@ -200,13 +200,13 @@ def test_a_database_that_does_not_answer_is_not_one_without_configurations(
 ) -> None:
     nowhere = "postgresql+psycopg2://nobody@127.0.0.1:9/none"
     away = sa.create_engine(nowhere)
-    heard = Configured(engine, spy_renamed.bundles, LogOnce()).newest()
+    heard = OverrideLoader(engine, spy_renamed.bundles, LogOnce()).newest()
     monkeypatch.setenv("CONTENDER_DATABASE_URL", nowhere)
 
     assert run_job("promotion", lambda *_: pytest.fail("it ran"), ["--task", "spy"]) == 75
     with pytest.raises(DatabaseUnreachableError):
         task_check.in_force(spy_renamed.model_copy(update={"database_url": nowhere}), "spy")
-    remembered = Configured(away, spy_renamed.bundles, LogOnce()).newest()
+    remembered = OverrideLoader(away, spy_renamed.bundles, LogOnce()).newest()
 
     assert remembered == heard
     assert remembered["spy"].number == 1

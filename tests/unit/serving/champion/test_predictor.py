@@ -16,7 +16,7 @@ from serving.champion.predictor import (
     NoThresholdError,
     ServedPrediction,
     predict,
-    stand,
+    predict_latest,
 )
 from serving.champion.state import NoChampionError, NoDataError, ServingState
 from training.registry.versions import Version
@@ -107,21 +107,21 @@ def test_a_model_without_a_value_yet_gives_no_prediction() -> None:
 
 
 def test_a_champion_stands_on_one_prediction_of_the_latest_row() -> None:
-    assert stand(SPY, champion(), LATEST, "no").value == 0.75
+    assert predict_latest(SPY, champion(), LATEST, "no").value == 0.75
 
 
 def test_a_model_of_other_features_is_refused() -> None:
     other = replace(champion(), feature_names=("range", "return_1"))
 
     with pytest.raises(DataRefusedError, match="other features"):
-        stand(SPY, other, LATEST, "no")
+        predict_latest(SPY, other, LATEST, "no")
 
 
 def test_a_probability_outside_zero_to_one_is_refused() -> None:
     far = replace(LATEST, row=replace(LATEST.row, features={"return_1": 5.0, "range": 5.0}))
 
     with pytest.raises(DataRefusedError, match="probability"):
-        stand(SPY, champion(), far, "no")
+        predict_latest(SPY, champion(), far, "no")
 
 
 def test_what_is_not_a_number_is_no_prediction() -> None:
