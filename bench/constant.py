@@ -1,4 +1,4 @@
-"""What the API is measured against: a Flask route that returns what the API returns, and knows nothing.
+"""The baseline of the API's benchmark: a Flask route that returns a constant of the same shape.
 
 `python bench/constant.py PORT WORKERS` serves it at /constant, under the API's own server and settings.
 """
@@ -9,7 +9,7 @@ from flask import Flask
 
 from web.server import serve
 
-SAID = {
+ANSWER = {
     "prediction": "UP", "confidence": 0.5313373253493014, "threshold": 0.5, "model_source": "mlflow",
     "model_alias": "champion", "model_name": "spy", "model_version": 1, "contender": "base-rate",
     "as_of": "2018-12-31", "target_date": "2019-01-02", "data_source": "sample", "data_age_days": 2882, "stale": True,
@@ -22,7 +22,7 @@ def make() -> Flask:
 
     @app.get("/constant")
     def route() -> dict[str, object]:
-        return SAID
+        return ANSWER
 
     return app
 

@@ -1,6 +1,6 @@
 """A load generator for machines without wrk: `python bench/generator.py URL CONNECTIONS SECONDS` prints JSON.
 
-Raw sockets with keep-alive in one asyncio loop. It takes about as much processor time as the server it asks.
+Raw sockets with keep-alive in one asyncio loop. It takes about as much processor time as the server it measures.
 """
 
 import asyncio
@@ -33,8 +33,10 @@ async def generate(url: str, connections: int, seconds: float) -> dict[str, floa
     request = f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
     took: list[float] = []
     until = time.perf_counter() + seconds
-    asked = [one_connection(parts.hostname or "", parts.port or 80, request, until, took) for _ in range(connections)]
-    failed = sum(await asyncio.gather(*asked))
+    connected = [
+        one_connection(parts.hostname or "", parts.port or 80, request, until, took) for _ in range(connections)
+    ]
+    failed = sum(await asyncio.gather(*connected))
     quantiles = statistics.quantiles(took, n=100)
     return {"rate": len(took) / seconds, "p50": quantiles[49], "p99": quantiles[98], "failed": failed}
 

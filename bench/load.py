@@ -1,4 +1,4 @@
-"""What every benchmark of a service takes: requests over HTTP for some seconds, and how they were answered."""
+"""Load over HTTP for some seconds, and how it was answered."""
 
 import json
 import re
@@ -65,8 +65,8 @@ def load(url: str, seconds: int, connections: int = CONNECTIONS, bodies: Sequenc
     return Load(float(rate), quantiles["50"], quantiles["99"], failed)
 
 
-def told_of(console: Console) -> str:
-    """Says by what the load is made, and on the console what that means where wrk is missing."""
+def generator_name(console: Console) -> str:
+    """The name of the load generator; warns on the console where wrk is missing."""
     if shutil.which("wrk"):
         return "wrk -t1"
     console.print(
@@ -77,7 +77,7 @@ def told_of(console: Console) -> str:
 
 
 def _in_python(url: str, seconds: int, connections: int) -> Load:
-    """The same by a process of its own with a thread a connection."""
+    """GETs by `bench/generator.py` in a process of its own."""
     output = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("generator.py")), url, str(connections), str(seconds)],
         capture_output=True, text=True, check=True,

@@ -3,8 +3,9 @@
     python bench/serving.py                                # starts its own Postgres, MLflow and API, with a small task
     python bench/serving.py --url http://127.0.0.1:8000    # measures an API that runs
 
-Both are asked over 16 connections, in turns, under the same server settings; predictions are logged as always. The load
-comes from wrk; where that is not installed, from a generator in Python, which is slower than what it measures.
+Both get requests over 16 connections, in turns, under the same server settings; predictions are logged as
+always. The load comes from wrk; where that is not installed, from a generator in Python, which is slower than what it
+measures.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import psutil
 import requests
 import sqlalchemy as sa
 import yaml
-from load import CONNECTIONS, load, told_of
+from load import CONNECTIONS, generator_name, load
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -88,8 +89,8 @@ def own_api(home: Path, console: Console) -> Iterator[tuple[str, Settings]]:
 
 
 def measure(console: Console, url: str, constant_url: str, rounds: int, seconds: int) -> None:
-    title = f"{WORKERS} workers, {CONNECTIONS} connections, {seconds} s a turn, by {told_of(console)}"
-    table = Table("round", "asked", title=title, box=box.SIMPLE, show_edge=False, collapse_padding=True)
+    title = f"{WORKERS} workers, {CONNECTIONS} connections, {seconds} s a turn, by {generator_name(console)}"
+    table = Table("round", "route", title=title, box=box.SIMPLE, show_edge=False, collapse_padding=True)
     for name in ("req/s", "p50 ms", "p99 ms", "failed", "ratio"):
         table.add_column(name, justify="right", overflow="fold")
     ratios = []

@@ -1,4 +1,4 @@
-"""`python -m postman` writes the collection anew, of services that are made on an empty database."""
+"""`python -m postman` writes the collection from the documents of services on an empty database."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A Postman collection made of OpenAPI documents: every operation a request that works, and scripts that check it."""
+"""A Postman collection made of OpenAPI documents: a request for every operation, with scripts that check the answer."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ _ABOUT = (
 
 @dataclass(frozen=True)
 class Service:
-    """One service: the name of its folder, the address where it listens unless told otherwise, its document."""
+    """One service: the name of its folder, the address where it listens by default, its document."""
 
     name: str
     url: str
@@ -44,7 +44,7 @@ def collection(services: Sequence[Service]) -> Json:
 
 
 def written(services: Sequence[Service]) -> str:
-    """The collection as it is kept in COLLECTION."""
+    """The text of the file COLLECTION."""
     return json.dumps(collection(services), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -56,8 +56,8 @@ def _folder(service: Service) -> Json:
     for path, operations in document["paths"].items():
         for method in _METHODS:
             if method in operations:
-                told = _Operation(service, method.upper(), path, operations[method])
-                tags[operations[method]["tags"][0]]["item"] += told.requests()
+                operation = _Operation(service, method.upper(), path, operations[method])
+                tags[operations[method]["tags"][0]]["item"] += operation.requests()
     return {"name": service.name, "description": document["info"]["description"], "item": list(tags.values())}
 
 
@@ -66,29 +66,29 @@ class _Operation:
     service: Service
     method: str
     path: str
-    told: Json
+    operation: Json
 
     def requests(self) -> Iterator[Json]:
-        """A request for each of its examples, then those that the walk adds."""
+        """A request for each example of the operation, then the extra ones of its step."""
         step = STEPS.get((self.method, self.path), Step())
-        statuses = [status for status in self.told["responses"] if status.startswith("2")]
+        statuses = [status for status in self.operation["responses"] if status.startswith("2")]
         bodies = self._bodies()
         for name, body in bodies.items():
-            title = self.told["summary"] + (f": {name[:1].lower()}{name[1:]}" if len(bodies) > 1 else "")
+            title = self.operation["summary"] + (f": {name[:1].lower()}{name[1:]}" if len(bodies) > 1 else "")
             yield self._request(title, body, {}, statuses, step)
         for extra in step.extras:
             yield self._extra(extra)
 
     def _extra(self, extra: Extra) -> Json:
-        title = f"{self.told['summary']}: {extra.name[:1].lower()}{extra.name[1:]}"
+        title = f"{self.operation['summary']}: {extra.name[:1].lower()}{extra.name[1:]}"
         return self._request(title, extra.body, extra.query, [str(extra.status)], Step())
 
     def _request(self, name: str, body: Any, query: Mapping[str, str], statuses: Sequence[str], step: Step) -> Json:
         typed = "" if body is None else _written(body, step)
         request: Json = {"method": self.method, "header": [], "url": self._url(query)}
-        if "description" in self.told:
-            request["description"] = self.told["description"]
-        if "security" in self.told:
+        if "description" in self.operation:
+            request["description"] = self.operation["description"]
+        if "security" in self.operation:
             bearer = {"key": "token", "value": f"{{{{{ADMIN_TOKEN}}}}}", "type": "string"}
             request["auth"] = {"type": "bearer", "bearer": [bearer]}
         if typed:
@@ -98,12 +98,12 @@ class _Operation:
         events = []
         for key, value in step.prepares.items():
             if f"{{{{{key}}}}}" in typed:
-                events.append(_event("prerequest", [_kept(key, value)]))
-        events.append(_event("test", [*self._checks(statuses), *self._remembers(step)]))
+                events.append(_event("prerequest", [_set_variable(key, value)]))
+        events.append(_event("test", [*self._checks(statuses), *self._stores(step)]))
         return {"name": name, "event": events, "request": request}
 
     def _url(self, query: Mapping[str, str]) -> Json:
-        parameters = self.told.get("parameters", [])
+        parameters = self.operation.get("parameters", [])
         host = f"{{{{{self.service.name}_url}}}}"
         parts = [f":{part[1:-1]}" if part.startswith("{") else part for part in self.path.strip("/").split("/")]
         url: Json = {"raw": f"{host}/{'/'.join(parts)}", "host": [host], "path": parts}
@@ -122,17 +122,20 @@ class _Operation:
 
     def _bodies(self) -> dict[str, Any]:
         """The examples of the body by name; one that is None where no body is taken."""
-        if "requestBody" not in self.told:
+        if "requestBody" not in self.operation:
             return {"": None}
-        media = self.told["requestBody"]["content"]["application/json"]
+        media = self.operation["requestBody"]["content"]["application/json"]
         if "examples" in media:
             return {name: example["value"] for name, example in media["examples"].items()}
         fields = self._resolved(media["schema"])["properties"]
         return {"": {name: field["example"] for name, field in fields.items() if "example" in field}}
 
     def _checks(self, expected: Sequence[str]) -> list[str]:
-        """The script that holds an answer against the document."""
-        media = {status: next(iter(told.get("content", {})), None) for status, told in self.told["responses"].items()}
+        """The script that compares an answer with the document."""
+        media = {
+            status: next(iter(response.get("content", {})), None)
+            for status, response in self.operation["responses"].items()
+        }
         fields = {status: self._fields(status) for status in expected}
         return [
             f"const documented = {json.dumps(media)};",
@@ -145,20 +148,20 @@ class _Operation:
             '  const sent = (pm.response.headers.get("Content-Type") || "").split(";")[0];',
             '  media ? pm.expect(sent).to.equal(media) : pm.expect(pm.response.text()).to.equal("");',
             "});",
-            'const said = media && media.endsWith("json") ? pm.response.json() : null;',
+            'const answer = media && media.endsWith("json") ? pm.response.json() : null;',
             'pm.test("the key fields are there", () => {',
-            "  for (const one of Array.isArray(said) ? said : [said])",
+            "  for (const one of Array.isArray(answer) ? answer : [answer])",
             "    if (fields[status]) pm.expect(one).to.include.all.keys(fields[status]);",
             "});",
         ]
 
-    def _remembers(self, step: Step) -> list[str]:
-        kept = [f"  {_kept(key, value)}" for key, value in step.remembers.items()]
-        return ["if (status === expected[0]) {", *kept, "}"] if kept else []
+    def _stores(self, step: Step) -> list[str]:
+        lines = [f"  {_set_variable(key, value)}" for key, value in step.remembers.items()]
+        return ["if (status === expected[0]) {", *lines, "}"] if lines else []
 
     def _fields(self, status: str) -> list[str]:
         """The fields that an answer of this status must have; of a list each item. None where they differ."""
-        for content in self.told["responses"][status].get("content", {}).values():
+        for content in self.operation["responses"][status].get("content", {}).values():
             schema = self._resolved(content.get("schema", {}))
             one = self._resolved(schema["anyOf"][0]) if "anyOf" in schema else schema
             return list(one.get("required", []))
@@ -174,18 +177,18 @@ class _Operation:
 
 
 def _written(body: Any, step: Step) -> str:
-    """A body as it is typed: ids that must be new each time and what was remembered stand there as variables."""
+    """The text of a body, with variables for ids that must be new each time and for remembered values."""
     if isinstance(body, dict):
         body = {name: IDS.get(value, value) if isinstance(value, str) else value for name, value in body.items()}
         body |= {name: f"{{{{{variable}}}}}" for name, variable in step.body.items()}
     text = json.dumps(body, indent=2, ensure_ascii=False)
     for variable, value in VARIABLES.items():
-        if not isinstance(value, str):  # numbers and objects stand without quotation marks
+        if not isinstance(value, str):  # numbers and objects are written without quotation marks
             text = text.replace(f'"{{{{{variable}}}}}"', f"{{{{{variable}}}}}")
     return text
 
 
-def _kept(variable: str, value: str) -> str:
+def _set_variable(variable: str, value: str) -> str:
     return f'pm.collectionVariables.set("{variable}", {value});'
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI documents of the three services as they are today, asked of the services themselves."""
+"""The OpenAPI documents of the three services, from the services themselves."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _DEFAULTS = Settings.model_fields
 
 
 def services(settings: Settings) -> list[Service]:
-    """Each with its document, in the order of the stream: an observation, its features, what is learned of them."""
+    """Each service with its document, in the order of the stream: observations, features, learning."""
     api = create_app(settings)
     api.extensions[EXTENSION].stop()
     apps = {"ingestion": ingestion.api.create_app(settings), "features": features.api.create_app(settings), "api": api}

@@ -1,4 +1,4 @@
-"""`python -m postman.run` sends the collection by newman to a Contender of its own, twice: what ran may run again.
+"""`python -m postman.run` sends the collection by newman to a Contender of its own, twice: requests must be repeatable.
 
 It needs Node.js; newman itself comes by `npm ci`. Exit code 1 when an answer was not what the documents say.
 """

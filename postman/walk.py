@@ -1,4 +1,4 @@
-"""What a walk through the requests needs beside the documents: what one answer gives to the next request."""
+"""What the requests need beside the documents: values that one answer gives to the next request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ VARIABLES: Mapping[str, Any] = {
     "declaration": {},
     "counted": 1,
 }
-"""What is remembered, and what it is before: text, or what stands in a body without quotation marks."""
+"""The variables and their first values: text, or what is written in a body without quotation marks."""
 
 IDS: Mapping[str, str] = {"d-1": "{{row_id}}", "d-2": "{{$guid}}"}
-"""Ids of the documents' examples: a row counts once, so a walk that is walked again takes new ones."""
+"""Ids of the documents' examples, and their replacements: a row counts once, so every run takes new ids."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Step:
 
     `body`: fields that take a variable. `path`: parameters that take another value than their example. `prepares`:
     variables that are set by JavaScript before a request whose body holds them; `remembers`: those that are set after
-    a success, of which `said` is the answer.
+    a success, whose body is `answer`.
     """
 
     body: Mapping[str, str] = field(default_factory=dict)
@@ -49,7 +49,7 @@ _PHISHING = {"task": "phishing"}
 _TASK = "/management/tasks/{task}"
 
 STEPS: Mapping[tuple[str, str], Step] = {
-    ("GET", "/next"): Step(remembers={"value": "said.target"}),
+    ("GET", "/next"): Step(remembers={"value": "answer.target"}),
     ("POST", "/add"): Step(body={"value": "value"}),
     ("POST", "/predict"): Step(prepares={"row_id": 'pm.variables.replaceIn("{{$guid}}")'}),
     ("POST", "/predict_learn"): Step(
@@ -59,17 +59,17 @@ STEPS: Mapping[tuple[str, str], Step] = {
         )
     ),
     ("GET", f"{_TASK}/versions"): Step(
-        remembers={"champion_version": 'said.versions.find(one => one.aliases.includes("champion")).version'}
+        remembers={"champion_version": 'answer.versions.find(one => one.aliases.includes("champion")).version'}
     ),
     ("POST", f"{_TASK}/promote"): Step(body={"version": "champion_version"}),
     ("POST", f"{_TASK}/rollback"): Step(body={"to": "champion_version"}),
-    ("GET", f"{_TASK}/quarantine"): Step(remembers={"quarantined_id": "said.rows[0].id"}),
+    ("GET", f"{_TASK}/quarantine"): Step(remembers={"quarantined_id": "answer.rows[0].id"}),
     ("POST", f"{_TASK}/quarantine/{{id}}/release"): Step(path={"id": "{{quarantined_id}}"}),
     ("GET", f"{_TASK}/configuration"): Step(
         remembers={
-            "configuration_number": "said.number",
-            "declaration": "JSON.stringify(said.declaration)",
-            "counted": """said.origin === "file" ? '"file"' : said.number""",
+            "configuration_number": "answer.number",
+            "declaration": "JSON.stringify(answer.declaration)",
+            "counted": """answer.origin === "file" ? '"file"' : answer.number""",
         }
     ),
     ("PUT", f"{_TASK}/configuration"): Step(

@@ -1,4 +1,4 @@
-"""What each worker process of the server calls after the fork, which no thread survives."""
+"""The factory that each worker process calls after the fork, since threads do not survive a fork."""
 
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def make() -> "Flask":
-    """The app of this worker. The heavy imports come after SIGTERM has been given back its meaning."""
+    """The app of this worker."""
     restore_sigterm()
+    # Heavy imports only now: a SIGTERM during them ends the worker.
     from serving.app import EXTENSION, create_app
 
     settings = load_settings()

@@ -1,7 +1,7 @@
-"""Model folders on disk: fetched once, checked against the digest in Postgres before every use, kept for bad days.
+"""Model folders on disk: fetched once, and checked against the digest in Postgres before every use.
 
-`bundles/TASK/DIGEST/` is a model folder; `bundles/TASK/last-good.json` says which of them served last, and of what
-data. With it a worker that starts while MLflow and Postgres are both away serves what it served before.
+`bundles/TASK/DIGEST/` is a model folder; `bundles/TASK/last-good.json` names the one that served last, and the data it
+predicted from. With it a worker that starts while MLflow and Postgres are both away serves what it served before.
 """
 
 import json
@@ -19,8 +19,9 @@ import sqlalchemy as sa
 import yaml
 
 from core.config.settings import Settings
-from core.db.engine import reachable
+from core.db.engine import transaction
 from core.errors import DataRefusedError, IntegrityError, NotFoundError, RegistryUnreachableError
+from core.files import write_atomically
 from features.dataset import DatasetRow
 from serving.champion.predictor import Latest, ServedPrediction, predict
 from training.registry import client as registry
@@ -36,7 +37,7 @@ _LAST_GOOD = "last-good.json"
 
 @dataclass(frozen=True)
 class LastGood:
-    """What served last: enough to answer from without asking anybody."""
+    """What served last: all that an answer needs, without MLflow and Postgres."""
 
     version: Version
     latest: Latest
@@ -59,23 +60,26 @@ class Bundles:
         self._engine = engine
 
     def load(self, version: Version) -> Loaded:
-        """A version, from disk, or from MLflow, or, when MLflow has it not or otherwise than it was, from Postgres.
+        """Loads a version from disk, else from MLflow, else (missing or changed there) from Postgres.
 
-        Raises IntegrityError when the folder is not the one that was trained (nothing is unpickled then), and
-        DataRefusedError when the model cannot be loaded or does not repeat its golden predictions.
+        Raises:
+            IntegrityError: the folder is not the one that was trained; nothing is unpickled then.
+            DataRefusedError: the model cannot be loaded, or does not repeat its golden predictions.
+            NotFoundError: the folder is nowhere.
+            RegistryUnreachableError: MLflow does not answer, and Postgres does not have the folder.
         """
         folder = self._folder(version)
         if folder.exists() and flavor.folder_digest(folder) != version.artifact_digest:
             shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             self._fetch(version, folder)
-        os.utime(folder)
+        os.utime(folder)  # `_tidy` keeps the folders that were used last
         loaded = self.load_kept(version)
         self._tidy(version)
         return loaded
 
     def load_kept(self, version: Version) -> Loaded:
-        """The same from disk alone."""
+        """Loads a version from disk alone. Raises as `load` does."""
         folder = self._folder(version)
         if not folder.exists():
             raise NotFoundError(f"There is no copy of version {version.version} of {version.task!r} on this machine.")
@@ -85,7 +89,7 @@ class Bundles:
             names = _feature_names(folder)
             golden = predict(model, version.golden["rows"])
         except Exception as error:
-            # Whatever an unpickled object does, it must not reach those who are being served.
+            # Broad, because an unpickled object may raise anything, and what serves now must serve on.
             raise DataRefusedError(
                 f"Version {version.version} of {version.task!r} cannot be loaded: {type(error).__name__}: {error}.",
                 "Train it again with the libraries that are installed here.",
@@ -94,9 +98,9 @@ class Bundles:
         return Loaded(model, names)
 
     def keep(self, prediction: ServedPrediction) -> None:
-        """Writes down what serves now, in one step."""
+        """Records what serves now as the last good."""
         latest = prediction.latest
-        told = {
+        content = {
             "version": asdict(prediction.champion.version),
             "row": asdict(latest.row),
             "latest": {"series": latest.series, "source": latest.source, "data_hash": latest.data_hash},
@@ -104,25 +108,24 @@ class Bundles:
         }
         path = self._task_folder(prediction.task.name) / _LAST_GOOD
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(told, default=date.isoformat))
-        draft.replace(path)
+        write_atomically(path, json.dumps(content, default=date.isoformat))
 
     def last_good(self, task: str) -> LastGood | None:
-        """What served last, or None when nothing has. Raises IntegrityError when the note cannot be read."""
+        """What served last, or None when nothing has. Raises IntegrityError when the file cannot be read."""
         path = self._task_folder(task) / _LAST_GOOD
         if not path.exists():
             return None
         try:
-            told = json.loads(path.read_text())
-            version = Version(**_dated(told["version"], "trained_through"))
-            row = DatasetRow(**_dated(told["row"], "event_date", "target_date"))
-            return LastGood(version, Latest(row=row, **told["latest"]), told["beats_baseline"])
+            content = json.loads(path.read_text())
+            version = Version(**_dated(content["version"], "trained_through"))
+            row = DatasetRow(**_dated(content["row"], "event_date", "target_date"))
+            return LastGood(version, Latest(row=row, **content["latest"]), content["beats_baseline"])
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(f"{path} cannot be read: {error}.", "Delete it; it is written again.") from error
 
     def _fetch(self, version: Version, folder: Path) -> None:
         """Puts a checked copy of the version's folder on disk, and one from MLflow into Postgres too."""
+        # Fetched beside the place and renamed: another worker sees the whole folder or none.
         draft = folder.with_name(f".{uuid.uuid4().hex}")
         try:
             try:
@@ -136,7 +139,7 @@ class Bundles:
                 flavor.unpack(content, draft)
                 _check_digest(draft, version)
             else:
-                with reachable(), self._engine.begin() as connection:
+                with transaction(self._engine) as connection:
                     versions.keep_bundle(connection, version.artifact_digest, flavor.pack(draft))
             with suppress(OSError):  # another worker was quicker
                 draft.rename(folder)
@@ -144,7 +147,7 @@ class Bundles:
             shutil.rmtree(draft, ignore_errors=True)
 
     def _tidy(self, version: Version) -> None:
-        """Forgets all but the newest few folders of the task."""
+        """Deletes all but the newest few folders of the task."""
         folders = [path for path in self._task_folder(version.task).iterdir() if path.is_dir() and path.name[0] != "."]
         for path in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_FOLDERS:]:
             shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The management routes of versions and aliases: what there is, where they stand, and moving them. Thin."""
+"""The management routes of versions and aliases: listing them, and moving aliases. Thin."""
 
 from dataclasses import asdict
 from datetime import date, datetime
@@ -9,7 +9,16 @@ from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel, Field
 
 from core.auth.tokens import Role
-from serving.http.management import CHANGES, READS_TASK, Body, LimitQuery, ManagementContext, Number, route, tell
+from serving.http.management import (
+    CHANGES,
+    READS_TASK,
+    Body,
+    LimitQuery,
+    ManagementContext,
+    Number,
+    json_response,
+    route,
+)
 from serving.http.schemas import TaskPath
 from training.ledger import entries as ledger
 from training.ledger import manual
@@ -22,7 +31,7 @@ _BUSY = "A job is at work on the task's aliases (`busy`): nothing was moved."
 
 
 class MoveResponse(BaseModel):
-    """What Postgres knows of a version since it was trained."""
+    """The record in Postgres of a version's training."""
 
     contender: str
     kind: str
@@ -52,14 +61,14 @@ class VersionList(BaseModel):
 
 
 class PromoteBody(Body):
-    """Which version shall have an alias."""
+    """The version that is to have an alias."""
 
     version: Number = Field(json_schema_extra={"example": 1})
     alias: Literal["champion", "challenger"] = Field(default="champion", json_schema_extra={"example": "champion"})
 
 
 class RollbackBody(Body):
-    """Where the champion goes back to."""
+    """The version to go back to."""
 
     to: Number | None = Field(
         default=None,
@@ -69,14 +78,14 @@ class RollbackBody(Body):
 
 
 class MoveMade(BaseModel):
-    """Where the alias stands."""
+    """The alias after the move."""
 
     task: str
     alias: Literal["champion", "challenger"]
-    from_version: int | None = Field(description="Where it stood before.")
+    from_version: int | None = Field(description="The version that had it before.")
     version: int
     contender: str
-    moved: bool = Field(description="False: it stood there already. It is pinned all the same.")
+    moved: bool = Field(description="False: the version had it already. It is pinned all the same.")
     pinned: bool = Field(description="Whether the gate leaves it alone until `contender unpin`.")
 
 
@@ -103,19 +112,21 @@ class LedgerList(BaseModel):
 
 
 def add(app: OpenAPI, context: ManagementContext) -> None:
-    """Adds them."""
+    """Adds the routes."""
     base = "/management/tasks/<task>"
 
     @app.get(f"{base}/versions", **route("Versions, their tags and aliases", {"200": VersionList}, READS_TASK))
     @require(Role.ADMIN)
     def list_versions(path: TaskPath, query: LimitQuery) -> Response:
         found = registered.listed(context.engine, context.settings, context.require(path.task), query.limit)
-        return tell(VersionList(task=path.task, versions=[VersionItem(**asdict(version)) for version in found]))
+        return json_response(
+            VersionList(task=path.task, versions=[VersionItem(**asdict(version)) for version in found])
+        )
 
     @app.post(
         f"{base}/promote",
         description="Moves an alias and pins it there, as a move by hand in MLflow does: the gate moves it again only "
-        "after `contender unpin`. One that stands there already is pinned. The version must have been trained here.",
+        "after `contender unpin`. One that is there already is pinned. The version must have been trained here.",
         **route(
             "Give an alias to a version",
             {"200": MoveMade},
@@ -127,13 +138,15 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     @require(Role.ADMIN)
     def promote(path: TaskPath, body: PromoteBody) -> Response:
         task = context.require(path.task)
-        asked = PromotionRequest(task, body.alias, body.version, principal().who, body.why, ledger.PROMOTED)
-        return tell(MoveMade(**asdict(manual.promote(context.engine, context.settings, asked, context.clock))))
+        promotion = PromotionRequest(task, body.alias, body.version, principal().who, body.why, ledger.PROMOTED)
+        return json_response(
+            MoveMade(**asdict(manual.promote(context.engine, context.settings, promotion, context.clock)))
+        )
 
     @app.post(
         f"{base}/rollback",
-        description="Takes the alias `champion` back and pins it. Asked again, it stays where the first rollback has "
-        "put it; name a version to go further.",
+        description="Moves the alias `champion` back and pins it. A second request leaves it where the first "
+        "rollback has put it; name a version to go further.",
         **route(
             "Go back to an earlier champion",
             {"200": MoveMade},
@@ -146,7 +159,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     def rollback(path: TaskPath, body: RollbackBody) -> Response:
         task, who = context.require(path.task), principal().who
         made = roll_back(context.engine, context.settings, task, context.clock, to=body.to, who=who, why=body.why)
-        return tell(MoveMade(**asdict(made)))
+        return json_response(MoveMade(**asdict(made)))
 
     @app.get(f"{base}/ledger", **route("Every move of the task's aliases", {"200": LedgerList}, READS_TASK))
     @require(Role.ADMIN)
@@ -162,4 +175,4 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
             )
             for entry in ledger.newest(context.engine, context.require(path.task), query.limit)
         ]
-        return tell(LedgerList(task=path.task, rows=rows))
+        return json_response(LedgerList(task=path.task, rows=rows))

@@ -1,4 +1,4 @@
-"""The management routes by which a running service is kept: reloads, pauses, the quarantine, the audit log. Thin."""
+"""The management routes of a running service: reloads, pauses, the quarantine, the audit log. Thin."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -19,30 +19,30 @@ from serving.http.management import (
     Body,
     LimitQuery,
     ManagementContext,
+    json_response,
     route,
-    tell,
 )
 from serving.http.schemas import PushedTaskPath, TaskPath
-from serving.pushed import control as learning_control
-from serving.pushed.control import Turn
+from serving.pushed import control
+from serving.pushed.control import Switch
 from serving.runtime import reloads
 from training.event_log import quarantine
 from web.roles import principal, require
 
 _NOT_PUSHED = "The task's rows come from a source (`not_pushed`)."
 _STORED = (
-    "Each worker reads the task's declaration, its data and its aliases, loads the champion's files anew, and checks "
+    "Each worker reads the task's declaration, its data and its aliases, loads the champion's files again, and checks "
     "them against their digest and their golden predictions. What serves now serves until that is done, and on if it "
-    "fails; the log and `model_reload_failures_total` tell of that."
+    "fails; the log and `model_reload_failures_total` show that."
 )
 _PUSHED = (
     "Each worker reads the task's declaration, restores the learner from its newest checkpoint, and replays the log to "
-    "its head. What learns and serves now does so until that is done, and on if it fails; the log tells of that."
+    "its head. What learns and serves now does so until that is done, and on if it fails; the log shows that."
 )
 
 
-class ReloadAsked(BaseModel):
-    """It is asked for, and done by each worker for itself."""
+class ReloadRequested(BaseModel):
+    """The reload was requested; each worker does it for itself."""
 
     task: str
     reload: int = Field(description="The number of this reload.")
@@ -55,18 +55,18 @@ class LearningState(BaseModel):
 
     task: str
     learning: Literal["on", "paused"]
-    event_id: int | None = Field(description="The event at which it was turned; null: it was on, and stays so.")
+    event_id: int | None = Field(description="The event at which it was paused or resumed; null: it was on already.")
     changed: bool = Field(description="False: it was so already.")
 
 
 class QuarantineQuery(LimitQuery):
-    """Which refused rows are told."""
+    """Which rejected rows are listed."""
 
-    all: bool = Field(default=False, description="Those that were released as well.")
+    all: bool = Field(default=False, description="Also those that were released.")
 
 
 class QuarantinedRow(BaseModel):
-    """A row that was refused."""
+    """A row that was rejected."""
 
     id: int
     kind: str
@@ -91,7 +91,7 @@ class QuarantineList(BaseModel):
 
 
 class QuarantinedPath(PushedTaskPath):
-    """Which refused row."""
+    """Which rejected row."""
 
     id: int = Field(ge=1, le=LARGEST_BIGINT, json_schema_extra={"example": 1})
 
@@ -105,13 +105,13 @@ class Released(BaseModel):
 
 
 class AuditQuery(LimitQuery):
-    """Which rows are told."""
+    """Which rows are listed."""
 
     before: int = Field(default=LARGEST_BIGINT, ge=1, le=LARGEST_BIGINT, description="Only those with a smaller id.")
 
 
 class AuditRow(BaseModel):
-    """Who did what."""
+    """One action of an administrator or a client."""
 
     id: int
     at: datetime
@@ -128,22 +128,22 @@ class AuditList(BaseModel):
 
 
 def add(app: OpenAPI, context: ManagementContext) -> None:
-    """Adds them."""
+    """Adds the routes."""
     base = "/management/tasks/<task>"
 
-    def turn(task: str, which: Turn, why: str) -> Response:
-        loaded = learning_control.pushed(context.learning, context.settings, context.require(task))
-        made = learning_control.turn(context.engine, loaded, which, who=principal().who, why=why)
+    def switch_learning(task: str, switch: Switch, why: str) -> Response:
+        loaded = control.pushed(context.learning, context.settings, context.require(task))
+        made = control.switch_learning(context.engine, loaded, switch, who=principal().who, why=why)
         state: Literal["on", "paused"] = "paused" if made.is_paused else "on"
-        return tell(LearningState(task=task, learning=state, event_id=made.seq, changed=made.changed))
+        return json_response(LearningState(task=task, learning=state, event_id=made.seq, changed=made.changed))
 
-    @app.post(f"{base}/reload", **route("Let every worker load the task again", {"202": ReloadAsked}, CHANGES))
+    @app.post(f"{base}/reload", **route("Let every worker load the task again", {"202": ReloadRequested}, CHANGES))
     @require(Role.ADMIN)
     def reload(path: TaskPath, body: Body) -> Response:
         number = reloads.request(context.engine, context.require(path.task), who=principal().who, why=body.why)
         what = _PUSHED if path.task in pushed_names(context.settings.tasks) else _STORED
         seconds = context.settings.alias_poll_seconds
-        return tell(ReloadAsked(task=path.task, reload=number, within_seconds=seconds, what=what), 202)
+        return json_response(ReloadRequested(task=path.task, reload=number, within_seconds=seconds, what=what), 202)
 
     @app.post(
         f"{base}/pause",
@@ -152,7 +152,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     )
     @require(Role.ADMIN)
     def pause(path: PushedTaskPath, body: Body) -> Response:
-        return turn(path.task, "pause", body.why)
+        return switch_learning(path.task, "pause", body.why)
 
     @app.post(
         f"{base}/resume",
@@ -161,7 +161,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     )
     @require(Role.ADMIN)
     def resume(path: PushedTaskPath, body: Body) -> Response:
-        return turn(path.task, "resume", body.why)
+        return switch_learning(path.task, "resume", body.why)
 
     @app.get(
         f"{base}/quarantine",
@@ -169,9 +169,9 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     )
     @require(Role.ADMIN)
     def list_quarantine(path: PushedTaskPath, query: QuarantineQuery) -> Response:
-        loaded = learning_control.pushed(context.learning, context.settings, context.require(path.task))
+        loaded = control.pushed(context.learning, context.settings, context.require(path.task))
         rows = quarantine.listed(context.engine, loaded.log, waiting_only=not query.all, limit=query.limit)
-        return tell(QuarantineList(task=path.task, rows=[QuarantinedRow(**asdict(row)) for row in rows]))
+        return json_response(QuarantineList(task=path.task, rows=[QuarantinedRow(**asdict(row)) for row in rows]))
 
     @app.post(
         f"{base}/quarantine/<id>/release",
@@ -185,12 +185,12 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     )
     @require(Role.ADMIN)
     def release(path: QuarantinedPath, body: Body) -> Response:
-        loaded = learning_control.pushed(context.learning, context.settings, context.require(path.task))
-        seq = learning_control.release(context.engine, loaded, path.id, who=principal().who, why=body.why)
-        return tell(Released(task=path.task, id=path.id, event_id=seq))
+        loaded = control.pushed(context.learning, context.settings, context.require(path.task))
+        seq = control.release(context.engine, loaded, path.id, who=principal().who, why=body.why)
+        return json_response(Released(task=path.task, id=path.id, event_id=seq))
 
     @app.get("/management/audit", **route("Who did what", {"200": AuditList}, READS))
     @require(Role.ADMIN)
     def read_audit(query: AuditQuery) -> Response:
         rows = audit.newest(context.engine, limit=query.limit, before=query.before)
-        return tell(AuditList(rows=[AuditRow(**asdict(row)) for row in rows]))
+        return json_response(AuditList(rows=[AuditRow(**asdict(row)) for row in rows]))

@@ -1,6 +1,4 @@
-"""The routes by which rows are pushed, predicted and learned: thin; `serving.http.fast_path` answers most before
-them.
-"""
+"""The routes of pushed rows: predict, learn, forecast, feedback. The fast path answers most requests before them."""
 
 from typing import Any, get_args
 
@@ -51,7 +49,7 @@ _TRAINED: dict[str | int, Any] = {"200": Trained, "207": learning_schemas.partly
 
 
 def add(app: OpenAPI, learning: Learning) -> None:
-    """Adds the endpoints that existing clients of such services know."""
+    """Adds the endpoints, which existing clients of such services know."""
 
     def respond(answer: LearningAnswer) -> Response:
         return Response(encode(answer.body), answer.status, mimetype="application/json")
@@ -97,7 +95,7 @@ def add(app: OpenAPI, learning: Learning) -> None:
     @app.post(
         "/feedback",
         tags=[LEARNING],
-        summary="Say something of a prediction",
+        summary="Give feedback on a prediction",
         security=roles.SECURITY,
         responses={"200": FeedbackKept, **_PROBLEMS, **_ACCESS},
     )
@@ -111,7 +109,7 @@ def add(app: OpenAPI, learning: Learning) -> None:
     @app.get(
         "/feedback",
         tags=[LEARNING],
-        summary="What was said",
+        summary="The feedback that was given",
         responses={"200": FeedbackList, "404": _PROBLEMS["404"], "503": _PROBLEMS["503"]},
     )
     def get_feedback(query: FeedbackQuery) -> dict[str, Any]:

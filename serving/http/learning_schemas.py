@@ -1,4 +1,4 @@
-"""The shapes of the learning endpoints, as the documentation shows them."""
+"""The request and response schemas of the learning endpoints."""
 
 from typing import Any, Literal
 
@@ -64,18 +64,18 @@ def forecast() -> RequestBody:
 
 
 def _body(schema: dict[str, Any], examples: dict[str, Any]) -> RequestBody:
-    told = {name: Example(value=value) for name, value in examples.items()}
-    return RequestBody(content={"application/json": MediaType(schema=Schema(**schema), examples=told)}, required=True)
+    shown = {name: Example(value=value) for name, value in examples.items()}
+    return RequestBody(content={"application/json": MediaType(schema=Schema(**schema), examples=shown)}, required=True)
 
 
 class PushedTaskQuery(BaseModel):
-    """Which pushed task is spoken to."""
+    """Which pushed task."""
 
     task: str = Field(default="live", max_length=60, description="A task with `source: pushed`.")
 
 
 class OnePrediction(BaseModel):
-    """What the model said before it learned the row."""
+    """The prediction that the model made before it learned the row."""
 
     prediction: float | None = Field(description="A number, or 1 or 0; null while there is no prediction yet.")
     probability: float | None = Field(default=None, description="P(1), of a binary task.")
@@ -92,7 +92,7 @@ class OneTrained(BaseModel):
 
 
 class Trained(RootModel[OneTrained | list[OneTrained]]):
-    """What became of a row; for a list of rows a list, in the same order."""
+    """The result for a row; for a list of rows a list, in the same order."""
 
 
 def partly(answer: type[BaseModel]) -> dict[str, Any]:
@@ -118,24 +118,24 @@ class Forecast(BaseModel):
 
 
 class ModelMetrics(BaseModel):
-    """By series (`default` where rows name none) the figures of the predictions whose labels came; and the model."""
+    """The metrics of the predictions whose labels came, by series (`default` where rows name none); and the model."""
 
     model_config = {"extra": "allow"}
     model_info: dict[str, Any]
 
 
 class FeedbackBody(BaseModel):
-    """What a person has to say of a prediction."""
+    """Feedback of a person on a prediction."""
 
     message: str = Field(min_length=1, max_length=10_000, json_schema_extra={"example": "Too low in summer."})
     prediction_id: str | int | None = Field(
-        default=None, description="The id under which it was asked.", json_schema_extra={"example": "d-1"}
+        default=None, description="The id of its request.", json_schema_extra={"example": "d-1"}
     )
     rating: int | None = Field(default=None, ge=-(2**31), le=2**31 - 1, json_schema_extra={"example": 2})
 
 
 class FeedbackKept(BaseModel):
-    """It is kept."""
+    """The feedback was stored."""
 
     message: Literal["Feedback received successfully"]
     id: int

@@ -1,4 +1,4 @@
-"""What every management endpoint needs: what it works with, what its bodies share, how its answers are documented."""
+"""What all management endpoints share: dependencies, fields of bodies, documentation of responses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from web.problems import problem_response
 
 MANAGEMENT = Tag(name="management", description="For administrators: a bearer token of the role `admin`, always.")
 LARGEST_INTEGER, LARGEST_BIGINT = 2**31 - 1, 2**63 - 1
-"""What Postgres holds in an integer, and in a bigint."""
+"""The largest values of Postgres's integer and bigint."""
 Number = Annotated[int, Field(ge=1, le=LARGEST_INTEGER, strict=True)]
 
 READS: dict[str | int, Any] = {
@@ -40,7 +40,7 @@ CHANGES: dict[str | int, Any] = {
 
 @dataclass(frozen=True)
 class ManagementContext:
-    """What the management endpoints of one worker work with."""
+    """The dependencies of one worker's management endpoints."""
 
     engine: sa.Engine
     settings: Settings
@@ -48,13 +48,13 @@ class ManagementContext:
     learning: Learning
 
     def require(self, task: str) -> str:
-        """The name of a task that there is. Raises NotFoundError."""
+        """Returns the name of a task that exists. Raises NotFoundError for another."""
         require_task(self.settings.tasks, task)
         return task
 
 
 class Body(BaseModel):
-    """A body: a field that nobody knows is a mistake, and every change has its reason."""
+    """A body: unknown fields are refused, and every change has a reason."""
 
     model_config = ConfigDict(extra="forbid")
     why: str = Field(
@@ -67,18 +67,25 @@ class Body(BaseModel):
 
 
 class LimitQuery(BaseModel):
-    """How much is told."""
+    """How many rows are listed."""
 
     limit: int = Field(default=100, ge=1, le=1_000, description="The newest so many.")
 
 
-def tell(told: BaseModel, status: int = 200) -> Response:
-    """An answer."""
-    return Response(told.model_dump_json() + "\n", status, mimetype="application/json")
+def json_response(body: BaseModel, status: int = 200) -> Response:
+    """A JSON response."""
+    return Response(body.model_dump_json() + "\n", status, mimetype="application/json")
 
 
 def route(summary: str, success: Mapping[str, Any], problems: Mapping[str | int, Any], **more: str) -> dict[str, Any]:
-    """What the document says of a route: `problems` are those it shares, `more` its own by `s` and the status."""
+    """The OpenAPI arguments of a route.
+
+    Args:
+        summary: one line.
+        success: the model of each status without a problem.
+        problems: the problems that it shares with other routes.
+        more: descriptions of its own problems, by `s` and the status.
+    """
     own = {status.removeprefix("s"): problem_response(when) for status, when in more.items()}
     return {
         "tags": [MANAGEMENT],

@@ -1,4 +1,4 @@
-"""The routes that everyone may ask: thin, each a question to the board or the desk."""
+"""The public routes: predictions, tasks, health, metrics. Thin."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -35,7 +35,7 @@ from serving.runtime.prometheus import Metrics
 from web.app import SERVICE, add_liveness
 from web.problems import problem_response
 
-PREDICTIONS = Tag(name="predictions", description="What the champions say.")
+PREDICTIONS = Tag(name="predictions", description="The champions' predictions.")
 
 
 _TASK = problem_response("There is no such task (`not_found`).")
@@ -43,7 +43,7 @@ _NOT_YET = problem_response("No champion, no data or no prediction yet (`no_cham
 
 
 def add_predictions(app: OpenAPI, state: ServingState, responses: ResponseCache, clock: Clock, alerts: Alerts) -> None:
-    """Adds the tasks, and the two routes that predict. `serving.http.shortcut` answers most of what those are asked."""
+    """Adds the tasks, and the two routes that predict. `serving.http.fast_path` answers most of their requests."""
 
     def answer(task: str, threshold: float | None) -> Response:
         sent = responses.make(state.prediction(task), request.query_string.decode("latin-1"), threshold)
@@ -59,7 +59,7 @@ def add_predictions(app: OpenAPI, state: ServingState, responses: ResponseCache,
     def tomorrow(query: ThresholdQuery) -> Response:
         return answer(TOMORROW_TASK, query.threshold)
 
-    @app.get("/tasks", tags=[PREDICTIONS], summary="The tasks, and who serves them", responses={"200": TaskList})
+    @app.get("/tasks", tags=[PREDICTIONS], summary="The tasks, and their champions", responses={"200": TaskList})
     def tasks() -> dict[str, Any]:
         return {"tasks": all_tasks(state, clock, alerts)}
 
@@ -83,12 +83,12 @@ def add_service(
     tasks: Mapping[str, LoadedTask],
     alerts: Alerts,
 ) -> None:
-    """Adds the routes that tell of champions, health and metrics."""
+    """Adds the routes of champions, health and metrics."""
 
-    def contact(heard: float | None) -> dict[str, Any]:
-        if heard is None:
+    def contact(answered_at: float | None) -> dict[str, Any]:
+        if answered_at is None:
             return {"state": "never heard", "age_seconds": None}
-        age = monotonic() - heard
+        age = monotonic() - answered_at
         return {"state": "fresh" if age <= 2 * poll_seconds + 3 else "stale", "age_seconds": round(age, 1)}
 
     def readiness() -> dict[str, Any]:
@@ -106,19 +106,19 @@ def add_service(
 
     @app.get("/info", tags=[SERVICE], summary="Champions, versions, data, evidence", responses={"200": ServiceInfo})
     def info() -> dict[str, Any]:
-        told = (pushed_info(loaded, alerts.of(name)) for name, loaded in sorted(tasks.items()))
-        pushed = [one.model_dump(mode="json", exclude_none=True) for one in told]
+        infos = (pushed_info(loaded, alerts.of(name)) for name, loaded in sorted(tasks.items()))
+        pushed = [info.model_dump(mode="json", exclude_none=True) for info in infos]
         return {**readiness(), "tasks": all_tasks(state, clock, alerts), "pushed_tasks": pushed}
 
     @app.get(
-        "/health", tags=[SERVICE], summary="The same, and whether models are loaded", responses={"200": HealthSchema}
+        "/health", tags=[SERVICE], summary="Readiness, and whether models are loaded", responses={"200": HealthSchema}
     )
     def health() -> dict[str, Any]:
         return {**readiness(), "model_loaded": all(loaded.running.is_loaded for loaded in tasks.values())}
 
     add_liveness(app)
 
-    @app.get("/health/ready", tags=[SERVICE], summary="Whether it can be asked", responses={"200": Readiness})
+    @app.get("/health/ready", tags=[SERVICE], summary="Whether it answers requests", responses={"200": Readiness})
     def ready() -> dict[str, Any]:
         return readiness()
 
@@ -130,11 +130,14 @@ def add_service(
 
 
 def pushed_info(loaded: LoadedTask, alerts: Sequence[Alert]) -> PushedTaskInfo:
-    """A pushed task and what learns it."""
-    told: dict[str, Any] = {}
+    """A pushed task and its learner."""
+    position: dict[str, Any] = {}
     if loaded.running.is_loaded:
         with loaded.running.lock:
-            told = {"last_event_id": loaded.running.learner.seq, "rows_learned": loaded.running.learner.rows_learned}
+            position = {
+                "last_event_id": loaded.running.learner.seq,
+                "rows_learned": loaded.running.learner.rows_learned,
+            }
     return PushedTaskInfo(
         name=loaded.task.name,
         title=loaded.task.title,
@@ -144,12 +147,12 @@ def pushed_info(loaded: LoadedTask, alerts: Sequence[Alert]) -> PushedTaskInfo:
         model_loaded=loaded.running.is_loaded,
         metrics=f"/model_metrics?task={loaded.task.name}",
         alerts=_shown(alerts),
-        **told,
+        **position,
     )
 
 
 def all_tasks(state: ServingState, clock: Clock, alerts: Alerts) -> list[dict[str, Any]]:
-    """Every task and how it is served, as JSON takes it."""
+    """Every task and how it is served, as JSON."""
     return [
         task_info(task, state.predictions.get(name), clock, alerts.of(name)).model_dump(mode="json", exclude_none=True)
         for name, task in sorted(state.tasks.items())
@@ -158,11 +161,11 @@ def all_tasks(state: ServingState, clock: Clock, alerts: Alerts) -> list[dict[st
 
 def task_info(task: Task, prediction: ServedPrediction | None, clock: Clock, alerts: Sequence[Alert]) -> TaskInfo:
     """A task and how it is served."""
-    told: dict[str, Any] = {}
+    served: dict[str, Any] = {}
     if prediction is not None:
         version, latest = prediction.champion.version, prediction.latest
         age = (clock.now().date() - latest.row.event_date).days
-        told = {
+        served = {
             "champion": {
                 "version": version.version,
                 "contender": version.contender,
@@ -200,7 +203,7 @@ def task_info(task: Task, prediction: ServedPrediction | None, clock: Clock, ale
         features=[" ".join([feature.transform, *map(str, feature.parameters.values())]) for feature in task.features],
         prediction=BY_TASK.replace("<task>", task.name),
         alerts=_shown(alerts),
-        **told,
+        **served,
     )
 
 

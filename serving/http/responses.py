@@ -1,4 +1,4 @@
-"""Answers as bytes, made once and sent many times: the same for the route that makes them and the shortcut past it."""
+"""Responses as bytes, composed once and sent many times, by the route and by the fast path before it."""
 
 import itertools
 import json
@@ -12,29 +12,30 @@ from serving.prediction_log.log import PredictionLog
 from serving.prediction_log.postgres import LoggedAnswer
 
 KEPT_REPLIES = 256
-"""Replies kept of one standing; when more thresholds than these are in use, the keeping begins anew."""
+"""Replies kept of one prediction; at that many different query strings all are dropped."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A body and its headers, good until the day ends: the age of the data is part of it."""
+    """A body and its headers."""
 
     body: bytes
     headers: tuple[tuple[str, str], ...]
+    # The end of the day (UTC): the age of the data in days is part of the body.
     good_until: datetime
     logged: LoggedAnswer
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A reply as it goes to one client, under the id by which it is logged."""
+    """A reply as it is sent to one client, with the id under which it is logged."""
 
     body: bytes
     headers: list[tuple[str, str]]
 
 
 class ResponseCache:
-    """Hands out replies, each under an id of its own, and sees that every one is logged."""
+    """Composes and keeps replies; each delivery has an id of its own and is logged."""
 
     def __init__(self, log: PredictionLog, clock: Clock) -> None:
         self._log = log
@@ -44,7 +45,7 @@ class ResponseCache:
         self._numbers = itertools.count()
 
     def make(self, prediction: ServedPrediction, query: str, threshold: float | None) -> Sent:
-        """Makes the reply to a query string, keeps it for the next one who asks the same, and hands it out."""
+        """Composes the reply to a query string, and keeps it for the next request with the same one."""
         now = self._clock.now()
         reply = compose(prediction, prediction.answer(threshold, now.date()), now)
         if len(prediction.replies) >= KEPT_REPLIES:
@@ -53,7 +54,7 @@ class ResponseCache:
         return self._send(reply, now)
 
     def cached(self, prediction: ServedPrediction, query: str) -> Sent | None:
-        """The reply that was made of this standing for this query string, today; None when there is none."""
+        """The kept reply to a query string, if it was composed today; None otherwise."""
         reply: Reply | None = prediction.replies.get(query)
         if reply is None:
             return None
@@ -67,7 +68,7 @@ class ResponseCache:
 
 
 def compose(prediction: ServedPrediction, answer: Answer, now: datetime) -> Reply:
-    """The answer as bytes, with the headers that name the version that gave it."""
+    """The reply to a request, with headers that name the version that answers."""
     body = json.dumps(answer.fields(), allow_nan=False, separators=(",", ":")).encode() + b"\n"
     version = prediction.champion.version
     headers = (

@@ -1,4 +1,4 @@
-"""The shapes of what the API takes and gives, as its documentation shows them."""
+"""The request and response schemas of predictions, tasks and health."""
 
 from datetime import date
 from typing import Any, Literal
@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 
 def _never_null(schema: dict[str, Any]) -> None:
-    """Shows what may be left out as such, and not as something that may be null."""
+    """Documents a field as optional instead of nullable: answers leave it out, and never have null."""
     schema.update(schema.pop("anyOf")[0])
     del schema["default"]
 
@@ -24,7 +24,7 @@ class TaskPath(BaseModel):
 
 
 class PushedTaskPath(BaseModel):
-    """Which task of those to which rows are pushed."""
+    """Which pushed task."""
 
     task: str = Field(
         description="Name of a task to which rows are pushed; `/info` lists them.",
@@ -33,15 +33,15 @@ class PushedTaskPath(BaseModel):
 
 
 class ThresholdQuery(BaseModel):
-    """What an answer may be asked with."""
+    """The options of a prediction."""
 
     threshold: float | None = Field(
         default=None,
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="UP is said when P(UP) is at least this, a number from 0 to 1. Without it, the task's own (0.5). "
-        "A task that predicts a number takes none.",
+        description="UP is predicted when P(UP) is at least this, a number from 0 to 1. Without it, the task's own "
+        "(0.5). A task that predicts a number takes none.",
         json_schema_extra=_threshold,
     )
 
@@ -54,11 +54,11 @@ class Prediction(BaseModel):
         default=None, description="P(UP). Absent where a value is predicted.", json_schema_extra=_never_null
     )
     threshold: float | None = Field(
-        default=None, description="What P(UP) was held against. Absent likewise.", json_schema_extra=_never_null
+        default=None, description="What P(UP) was compared with. Absent likewise.", json_schema_extra=_never_null
     )
     model_source: Literal["mlflow", "last-good copy"] = Field(
-        description="`mlflow`: the registry's alias names this version. `last-good copy`: the registry could not be "
-        "asked since the service started, or lost the alias, and the version that served last serves on."
+        description="`mlflow`: the registry's alias names this version. `last-good copy`: the registry has not "
+        "answered since the service started, or lost the alias, and the version that served last serves on."
     )
     model_alias: str = Field(examples=["champion"])
     model_name: str = Field(description="The registered model, named as the task.", examples=["spy"])
@@ -88,7 +88,7 @@ class ChampionInfo(BaseModel):
     run_id: str
     artifact_digest: str
     model_source: str
-    last_event_id: int | None = Field(default=None, description="The newest event that whoever answers has learned.")
+    last_event_id: int | None = Field(default=None, description="The newest event that what answers has learned.")
 
 
 class DataInfo(BaseModel):
@@ -105,12 +105,12 @@ class DataInfo(BaseModel):
 
 
 class AlertInfo(BaseModel):
-    """Something that a person has to see to, for as long as it lasts."""
+    """What needs a person's attention, for as long as it lasts."""
 
     alert: Literal["champion_lost", "champion_refused", "guard_moved"] = Field(
         description="`champion_lost`: MLflow has no champion alias any more, and the last good copy serves. "
-        "`champion_refused`: the alias stands on a version that is not served, and what served before serves on. "
-        "`guard_moved`: what was promoted last did worse than the one before, which has the title back."
+        "`champion_refused`: the alias names a version that is not served, and what served before serves on. "
+        "`guard_moved`: the version promoted last did worse than the one before, which is champion again."
     )
     problem: str
     remedy: str
@@ -121,7 +121,7 @@ class TaskInfo(BaseModel):
 
     name: str
     title: str
-    series: str = Field(description="The series the task file names; `data.series` is the one it stands on.")
+    series: str = Field(description="The series the task file names; `data.series` is the one in use.")
     source: str
     frequency: str
     target: str
@@ -130,7 +130,7 @@ class TaskInfo(BaseModel):
     baseline: str
     contenders: dict[str, str] = Field(description="Kind of each contender.")
     features: list[str] = Field(description="The transforms of the task file.")
-    prediction: str = Field(description="Where its prediction is asked.")
+    prediction: str = Field(description="The path of its prediction.")
     alerts: list[AlertInfo] = Field(description="What is wrong with its champion; also in `/metrics`.")
     champion: ChampionInfo | None = None
     data: DataInfo | None = None
@@ -144,7 +144,7 @@ class TaskList(BaseModel):
 
 
 class Contact(BaseModel):
-    """When something outside was heard last."""
+    """When a service that this one needs answered last."""
 
     state: Literal["fresh", "stale", "never heard"]
     age_seconds: float | None = None
@@ -161,13 +161,13 @@ class Readiness(BaseModel):
 
 
 class HealthSchema(Readiness):
-    """The same, and whether the learners of the pushed tasks stand in memory."""
+    """Readiness, and whether the learners of the pushed tasks are in memory."""
 
     model_loaded: bool
 
 
 class PushedTaskInfo(BaseModel):
-    """A pushed task, and what learns it. Counts stand as this worker knows them."""
+    """A pushed task, and its learner. Counts are those of the worker that answers."""
 
     name: str
     title: str
@@ -177,12 +177,12 @@ class PushedTaskInfo(BaseModel):
     model_loaded: bool
     last_event_id: int | None = Field(default=None, description="The last event of the log that it has learned.")
     rows_learned: int | None = None
-    metrics: str = Field(description="Where its figures are.")
+    metrics: str = Field(description="The path of its metrics.")
     alerts: list[AlertInfo] = Field(description="What is wrong with its champion; also in `/metrics`.")
 
 
 class ServiceInfo(Readiness):
-    """All there is to know of the service."""
+    """Readiness, and every task."""
 
     tasks: list[TaskInfo]
     pushed_tasks: list[PushedTaskInfo]

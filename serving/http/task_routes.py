@@ -1,4 +1,4 @@
-"""The management routes of configurations: what counts for a task, replacing it, restoring what counted. Thin."""
+"""The management routes of task configurations: reading, replacing and restoring a declaration. Thin."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -17,8 +17,8 @@ from serving.http.management import (
     LimitQuery,
     ManagementContext,
     Number,
+    json_response,
     route,
-    tell,
 )
 from serving.http.schemas import TaskPath
 from training import override_commands
@@ -33,15 +33,15 @@ class ConfigurationItem(BaseModel):
     """A configuration that was written."""
 
     number: int
-    origin: Literal["file", "configuration"] = Field(description="`file`: it gave the word back to the task's file.")
+    origin: Literal["file", "configuration"] = Field(description="`file`: it put the task's file in force again.")
     declaration: dict[str, Any] | None
     who: str
     why: str
     at: datetime
 
 
-class ConfigurationTold(BaseModel):
-    """What counts for a task."""
+class ConfigurationView(BaseModel):
+    """The declaration of a task in force."""
 
     task: str
     number: int = Field(description="Of the newest configuration, to be expected by the next; 0: there is none.")
@@ -52,7 +52,7 @@ class ConfigurationTold(BaseModel):
 
 
 class ReplaceBody(Body):
-    """What shall count instead."""
+    """The declaration to put in force."""
 
     declaration: dict[str, Any] = Field(
         description="The whole task, as its file would say it.", json_schema_extra={"example": {"name": "airline"}}
@@ -63,7 +63,7 @@ class ReplaceBody(Body):
 
 
 class RestoreBody(Body):
-    """What shall count again."""
+    """The earlier declaration to put in force again."""
 
     to: Number | Literal["file"] = Field(
         description="The number of an earlier configuration, or `file`.", json_schema_extra={"example": "file"}
@@ -74,7 +74,7 @@ class RestoreBody(Body):
 
 
 class ConfigurationChanged(BaseModel):
-    """It counts."""
+    """The declaration in force after the request."""
 
     task: str
     number: int
@@ -84,13 +84,13 @@ class ConfigurationChanged(BaseModel):
 
 
 def add(app: OpenAPI, context: ManagementContext) -> None:
-    """Adds them."""
+    """Adds the routes."""
     base = "/management/tasks/<task>/configuration"
 
-    def tell_change(made: Changed) -> Response:
-        return tell(ConfigurationChanged(**asdict(made), within_seconds=context.settings.alias_poll_seconds))
+    def respond(made: Changed) -> Response:
+        return json_response(ConfigurationChanged(**asdict(made), within_seconds=context.settings.alias_poll_seconds))
 
-    @app.get(base, **route("What a task is declared to be", {"200": ConfigurationTold}, READS_TASK))
+    @app.get(base, **route("What a task is declared to be", {"200": ConfigurationView}, READS_TASK))
     @require(Role.ADMIN)
     def read_configuration(path: TaskPath, query: LimitQuery) -> Response:
         shown = override_commands.show(context.engine, context.settings, context.require(path.task), query.limit)
@@ -98,20 +98,20 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
             ConfigurationItem(**asdict(one), origin="file" if one.declaration is None else "configuration")
             for one in shown.history
         ]
-        return tell(ConfigurationTold(**{**vars(shown), "history": history}))
+        return json_response(ConfigurationView(**{**vars(shown), "history": history}))
 
     @app.put(
         base,
         description="The declaration is checked as the task's file is. It counts instead of the file for jobs and for "
-        "the API, until another does; a changed contender learns or trains anew. The file still says which tasks there "
-        "are, and whether their rows are pushed.",
+        "the API, until another does; a changed contender learns or trains from the start. The file still says "
+        "which tasks there are, and whether their rows are pushed.",
         **route(
             "Replace what a task is declared to be", {"200": ConfigurationChanged}, CHANGES, s409=_STALE, s422=_INVALID
         ),
     )
     @require(Role.ADMIN)
     def replace_configuration(path: TaskPath, body: ReplaceBody) -> Response:
-        return tell_change(
+        return respond(
             override_commands.replace(
                 context.engine,
                 context.settings,
@@ -130,7 +130,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     )
     @require(Role.ADMIN)
     def restore_configuration(path: TaskPath, body: RestoreBody) -> Response:
-        return tell_change(
+        return respond(
             override_commands.restore(
                 context.engine,
                 context.settings,

@@ -1,18 +1,18 @@
-"""What people say of predictions: kept, and readable."""
+"""Feedback of people on predictions."""
 
 from typing import Any
 
 import sqlalchemy as sa
 
-from core.db.engine import reachable
+from core.db.engine import fetch_all, transaction
 from core.db.event_tables import feedback
 
 
 def keep(engine: sa.Engine, task: str, message: str, prediction_id: str | int | None, rating: int | None) -> int:
     """Stores a message and returns its number."""
-    known_as = None if prediction_id is None else str(prediction_id)
-    statement = sa.insert(feedback).values(task=task, message=message, prediction_id=known_as, rating=rating)
-    with reachable(), engine.begin() as connection:
+    prediction = None if prediction_id is None else str(prediction_id)
+    statement = sa.insert(feedback).values(task=task, message=message, prediction_id=prediction, rating=rating)
+    with transaction(engine) as connection:
         number: int = connection.execute(statement.returning(feedback.c.id)).scalar_one()
     return number
 
@@ -20,8 +20,7 @@ def keep(engine: sa.Engine, task: str, message: str, prediction_id: str | int | 
 def listed(engine: sa.Engine, task: str, limit: int) -> list[dict[str, Any]]:
     """The newest messages of a task, newest first."""
     statement = sa.select(feedback).where(feedback.c.task == task).order_by(feedback.c.id.desc()).limit(limit)
-    with reachable(), engine.connect() as connection:
-        rows = connection.execute(statement).all()
+    rows = fetch_all(engine, statement)
     return [
         {
             "id": row.id,

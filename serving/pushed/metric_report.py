@@ -1,6 +1,6 @@
-"""What the learners of pushed tasks tell Prometheus, under the names that clients of such services know.
+"""The metrics of pushed tasks' learners for Prometheus, under the names that clients of such services know.
 
-Every worker holds the same figures, so those of the worker that is asked are those of the service.
+Every worker has the same learners, so the metrics of the worker that answers are those of the service.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,13 +27,13 @@ _GAUGES = {
 
 
 class LearnerMetrics(Collector):
-    """The figures as they stand in this worker; nothing is read from the database for them."""
+    """The metrics as this worker knows them; nothing is read from the database for them."""
 
     def __init__(self, tasks: Mapping[str, LoadedTask]) -> None:
         self._tasks = tasks
 
     def collect(self) -> Iterable[Metric]:
-        """Every metric that has a figure."""
+        """Every metric that has a value."""
         predictions = CounterMetricFamily("ml_model_predictions", "Predictions whose labels came.", labels=_LABELS)
         learned = CounterMetricFamily("ml_model_rows_learned", "Rows learned.", labels=["task", "model"])
         gauges = {name: GaugeMetricFamily(f"ml_model_{name}", text, labels=_LABELS) for name, text in _GAUGES.items()}

@@ -1,4 +1,4 @@
-"""Bodies of the learning endpoints: one row or a list of rows, read into drafts."""
+"""Parses the bodies of the learning endpoints: one row or a list of rows, into new events."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,11 +19,11 @@ Action = Literal["predict", "train", "predict_learn"]
 
 
 class InvalidRowsError(ContenderError):
-    """A body that is JSON and is not rows."""
+    """A body that is JSON, but not rows."""
 
 
 class TooManyRowsError(ContenderError):
-    """A list, or a number of steps, that is longer than the service takes."""
+    """A list, or a number of steps, that is longer than one request may be."""
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -39,7 +39,7 @@ class _ForecastBody(_Row, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The drafts of a request; `is_list` says whether a list was sent, which is answered by a list."""
+    """The rows of a request; `is_list` says whether a list was sent, which is answered by a list."""
 
     events: list[NewEvent]
     is_list: bool
@@ -47,7 +47,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class ForecastRequest:
-    """What a forecast is asked of."""
+    """A request for a forecast."""
 
     features: FeatureRow
     series_id: str | None
@@ -59,7 +59,12 @@ _decode_forecast = msgspec.json.Decoder(_ForecastBody).decode
 
 
 def read_rows(body: bytes, action: Action) -> Rows:
-    """The rows of a body. Raises InvalidRowsError with the place of the fault, TooManyRowsError for a longer list."""
+    """The rows of a body.
+
+    Raises:
+        InvalidRowsError: with the place of the fault.
+        TooManyRowsError: the list is too long.
+    """
     try:
         decoded = _decode_rows(body)
     except msgspec.ValidationError as error:
@@ -69,16 +74,16 @@ def read_rows(body: bytes, action: Action) -> Rows:
             raise TooManyRowsError(
                 f"The list has {len(decoded):,} rows; one request takes {MOST_ROWS:,}.", "Send it in pieces."
             )
-        rows = Rows([_draft(row, action, number) for number, row in enumerate(decoded, 1)], is_list=True)
+        rows = Rows([_event(row, action, number) for number, row in enumerate(decoded, 1)], is_list=True)
     else:
-        rows = Rows([_draft(decoded, action, 0)], is_list=False)
+        rows = Rows([_event(decoded, action, 0)], is_list=False)
     if rb"\u0000" in body and any("\0" in name for event in rows.events for name in event.features or ()):
         raise InvalidRowsError("A feature's name holds the character U+0000, which the log cannot keep.")
     return rows
 
 
 def read_forecast_request(body: bytes) -> ForecastRequest:
-    """What `predict_many` is asked: features (none: {}), a series, and the number of steps, 5 unless told."""
+    """The request in the body of `/predict_many`: features (none: {}), a series, and the number of steps (5)."""
     try:
         forecast = _decode_forecast(body)
     except msgspec.ValidationError as error:
@@ -92,7 +97,7 @@ def read_forecast_request(body: bytes) -> ForecastRequest:
     return ForecastRequest(features, series, forecast.steps)
 
 
-def _draft(row: _Row, action: Action, number: int) -> NewEvent:
+def _event(row: _Row, action: Action, number: int) -> NewEvent:
     """One row; `number` is its place in a list, 0 for a row that came alone."""
     event_id = None if row.id is UNSET else _text(row.id, "id", number)
     series = None if row.series_id is UNSET else _text(row.series_id, "series_id", number)
@@ -102,7 +107,7 @@ def _draft(row: _Row, action: Action, number: int) -> NewEvent:
         return NewEvent("predict", row.features, None, event_id, series)
     if row.target is UNSET:
         raise InvalidRowsError(f"target{_of(number)} is missing.")
-    # Plus zero: true is 1.0, and a zero below zero, which the log does not tell from the other, is the other.
+    # Plus zero: true becomes 1.0, and -0.0 becomes 0.0, from which the log does not distinguish it.
     if row.features is not UNSET:
         return NewEvent("row", row.features, row.target + 0.0, event_id, series)
     if action == "train" and event_id is not None:

@@ -1,7 +1,7 @@
 """Prometheus metrics that are exact over all workers, past and present, and cost a request next to nothing.
 
 A request only appends to a queue; `flush` counts. Each process counts in files of its own in one folder (the client's
-multiprocess mode); a new process takes over those of a dead one: nothing is lost, and the folder stays small.
+multiprocess mode); a new process continues those of a dead one: nothing is lost, and the folder stays small.
 """
 
 import os
@@ -30,17 +30,17 @@ _POLLED = "alias_polled_timestamp_seconds"
 
 
 class _ManyAtOnce(Histogram):
-    """A histogram that takes a whole batch at the cost of one observation."""
+    """A histogram that observes a whole batch at the cost of one observation."""
 
     def observe_many(self, observed: list[float]) -> None:
-        """As `observe` for each, in one step a bucket."""
+        """Observes each value, with one addition per bucket."""
         self._sum.inc(sum(observed))
         for position, count in Tally(bisect_left(self._upper_bounds, seconds) for seconds in observed).items():
             self._buckets[position].inc(count)
 
 
 class Metrics:
-    """The metrics of one process; `page` tells those of all."""
+    """The metrics of one process; `page` renders those of all."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,14 +49,14 @@ class Metrics:
         export({"PROMETHEUS_MULTIPROC_DIR": str(folder)})
         values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
         self._requests: deque[tuple[str, int, float]] = deque()
-        here = CollectorRegistry()  # only holds the definitions; what is told is read from the folder
+        here = CollectorRegistry()  # only holds the definitions; values are read from the folder
         self.requests = Counter("http_requests", "Requests answered.", ["route", "status"], registry=here)
         self.seconds = _ManyAtOnce(
             "http_request_seconds", "Time in this service per request.", ["route"], buckets=_BUCKETS, registry=here
         )
         self.predictions = Counter("predictions", "Predictions given.", ["task"], registry=here)
         self.dropped = Counter(
-            "predictions_dropped", "Predictions given and not logged: the journal was full.", registry=here
+            "predictions_dropped", "Predictions given and not logged: the spool was full.", registry=here
         )
         self.pending = Gauge(
             "predictions_pending", "Predictions not in Postgres yet.", registry=here, multiprocess_mode="livesum"
@@ -75,20 +75,20 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         self.polled = Gauge(
-            _POLLED, "When each worker last heard the aliases.", registry=here, multiprocess_mode="liveall"
+            _POLLED, "When each worker last polled the aliases.", registry=here, multiprocess_mode="liveall"
         )
 
     def count(self, route: str, status: int, seconds: float) -> None:
-        """Takes note of one request: an append to a queue in memory."""
+        """Queues one request in memory."""
         self._requests.append((route, status, seconds))
 
     def flush(self) -> None:
-        """Counts what was noted."""
-        noted = [self._requests.popleft() for _ in range(len(self._requests))]
-        for (route, status), count in Tally((route, status) for route, status, _ in noted).items():
+        """Counts the queued requests."""
+        queued = [self._requests.popleft() for _ in range(len(self._requests))]
+        for (route, status), count in Tally((route, status) for route, status, _ in queued).items():
             self.requests.labels(route, str(status)).inc(count)
-        for route in {route for route, _, _ in noted}:
-            self.seconds.labels(route).observe_many([seconds for at, _, seconds in noted if at == route])
+        for route in {route for route, _, _ in queued}:
+            self.seconds.labels(route).observe_many([seconds for at, _, seconds in queued if at == route])
 
     def page(self, *others: Collector) -> bytes:
         """The metrics of all processes, and those of `others`, in Prometheus's text format."""
@@ -101,7 +101,7 @@ class Metrics:
 
 
 class _AllProcesses:
-    """What the files of all processes say, and how long ago each living worker heard the aliases."""
+    """The metrics in the files of all processes, and how long ago each living worker polled the aliases."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -113,7 +113,7 @@ class _AllProcesses:
             yield metric
             if metric.name == _POLLED:
                 age = GaugeMetricFamily(
-                    "alias_poll_age_seconds", "Time since each worker heard the aliases.", labels=["pid"]
+                    "alias_poll_age_seconds", "Time since each worker polled the aliases.", labels=["pid"]
                 )
                 for sample in metric.samples:
                     age.add_metric([sample.labels["pid"]], max(0.0, time() - sample.value))
