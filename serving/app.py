@@ -104,6 +104,7 @@ class PredictionService:
             settings.tasks, overrides.newest, partial(reloads.counts, self.engine), log_once, self._loader.wake
         )
 
+        # Filled by the poller's thread as champions that learn appear, and read by the listener's.
         log_followers: dict[str, LogFollower] = {}
         bundles = Bundles(settings, self.engine)
         self.stored = StoredChampions(
@@ -132,6 +133,7 @@ class PredictionService:
 
     def start(self) -> None:
         """Starts the threads; returns when what can be served is served."""
+        # Before the first poll, which may wait for MLflow: what served last answers from disk meanwhile.
         self._watcher.look()
         self.stored.restore()
         for background in self._background:
@@ -144,6 +146,7 @@ class PredictionService:
         for loaded in self.pushed_tasks.values():
             loaded.committer.close()
             loaded.running.close()
+        # Only now: each of the above may still write.
         self._pushed_engine.dispose()
         self.engine.dispose()
 

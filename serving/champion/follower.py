@@ -36,6 +36,7 @@ from serving.runtime.prometheus import Metrics
 from training.ledger import entries as ledger
 from training.registry import versions
 
+# A refused version is tried again after a pause that doubles: each attempt costs a download and an unpickling.
 _FIRST_PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _UNPROVEN = "unproven"
@@ -156,6 +157,7 @@ class ChampionFollower:
             self._end_loss()
             return self._serve(poll.version, "mlflow")
         if current is None:
+            # This worker serves nothing yet and MLflow names nothing: the ledger knows the last champion.
             known = ledger.last_held(self._deps.engine, self._task.name, ledger.CHAMPION)
             if known is not None and known.version is not None:
                 self._report_loss(known.version, poll)
@@ -185,6 +187,7 @@ class ChampionFollower:
         is_served = current is not None and (current.version.version, current.source) == (wanted, source)
         if is_served and not self._must_reload:
             return True
+        # Before anything can fail: `_count_failure` reports this number.
         self._wanted = wanted
         if wanted == self._refused and monotonic() < self._not_before:
             return False
@@ -195,6 +198,7 @@ class ChampionFollower:
                 "Only versions that `contender train` registered are served: move the alias to one of them.",
             )
         if current is not None and current.version == version and not self._must_reload:
+            # MLflow is back, or away: the loaded model stays, and only its source changes.
             self._put(replace(current, source=source))
         else:
             loaded = self._deps.bundles.load(version)
@@ -213,11 +217,13 @@ class ChampionFollower:
         """Computes the champion's prediction of the latest data, and publishes it."""
         state, name = self._deps.state, self._task.name
         if self._latest is None:
+            # Without data too, so that clients are told `no_data` and not `no_champion`.
             state.champions = {**state.champions, name: champion}
             return
         beats = self._beats_baseline.get(champion.version.contender, _UNPROVEN)
         prediction = self._predict(champion, self._latest, beats)
         if prediction == state.predictions.get(name):
+            # The published one keeps its composed replies, and the disk is not written at every poll.
             return
         state.publish(prediction)
         self._deps.metrics.served.labels(name).set(champion.version.version)
@@ -227,6 +233,7 @@ class ChampionFollower:
         """The running learner's prediction where it has one; else that of the version itself."""
         answering = self._learner.answering(champion, latest)
         if answering.learner is not None:
+            # A learner without a usable value must not take the answer of the version away.
             with suppress(DataRefusedError):
                 prediction = predict_latest(self._task, answering, latest, beats)
                 if prediction.value is not None:

@@ -83,6 +83,7 @@ class Bundles:
         folder = self._folder(version)
         if not folder.exists():
             raise NotFoundError(f"There is no copy of version {version.version} of {version.task!r} on this machine.")
+        # Before anything is unpickled: unpickling runs code of whoever wrote the file.
         _check_digest(folder, version)
         try:
             model = flavor.load_model(folder)
@@ -132,6 +133,7 @@ class Bundles:
                 registry.download(self._settings, version.task, version.version, draft)
                 _check_digest(draft, version)
             except (RegistryUnreachableError, NotFoundError, IntegrityError):
+                # Postgres keeps a copy of each bundle: it outlives an artifact store that is lost or tampered with.
                 content = versions.bundle(self._engine, version.artifact_digest)
                 if content is None:
                     raise

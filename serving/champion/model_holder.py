@@ -104,14 +104,15 @@ class ChampionLearner:
         try:
             seq, through = self._follow(whose)
         except UnreachableError:
-            raise
+            raise  # says nothing about the learner: tried again at the next poll, and not only after the pause
         except Exception as error:
-            # Whatever an unpickled learner does, it must not reach those who are being served.
+            # Broad, because an unpickled learner may raise anything, and what serves now must serve on.
             message = f"The learner of {whose.contender} on {whose.log} cannot be used: {error}"
             self._problem, self._not_before = DataRefusedError(message), monotonic() + _RETRY_SECONDS
             self._running, self.position = None, frozen
             raise self._problem from error
         self._problem = None
+        # A learner may be behind the version after a restore of an older backup: the version then answers itself.
         is_ahead = through is not None and through >= version.trained_through
         self.position = replace(frozen, learner_seq=seq, learned_through=through) if is_ahead else frozen
 
@@ -158,6 +159,7 @@ class ChampionLearner:
         with running.lock:
             running.learner.forget_said(running.learner.seq)
         seq = running.learner.seq
+        # The date of an event costs a query at every poll, and the log moves once a session.
         if self.position is not None and seq and self.position.learner_seq == seq:
             return seq, self.position.learned_through
         return seq, dataset_log.date_of(self.engine, whose.log, seq)

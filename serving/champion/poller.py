@@ -82,6 +82,7 @@ class AliasPoller:
     def poll(self) -> None:
         """Polls every alias once, and lets every task follow."""
         reloads = self._watcher.look()
+        # Every alias is polled before the first task follows: loading a model may take longer than a poll.
         names = [(tasks, name) for tasks in self._followed for name in tasks.refresh(reloads)]
         self.polls = self._ask(name for _, name in names)
         for tasks, name in names:

@@ -152,6 +152,7 @@ def predict(model: "Model", features: list[list[float]]) -> list[float | None]:
 
 def predict_latest(task: Task, champion: Champion, latest: Latest, beats_baseline: str) -> ServedPrediction:
     """Computes the champion's one prediction of the latest data. Raises DataRefusedError when the two do not fit."""
+    # Arrays have no column names: with other features in these columns the model would predict nonsense, silently.
     if champion.feature_names != tuple(latest.row.features):
         raise DataRefusedError(
             f"Version {champion.version.version} of {task.name!r} takes other features than the task declares now.",

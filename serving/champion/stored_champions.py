@@ -53,4 +53,5 @@ class StoredChampions:
             del self._followers[name]
             self._deps.state.forget(name)
             self._deps.alerts.reset(name)
+        # Last: what failed above is done again at the next poll.
         self._deps.state.tasks = tasks

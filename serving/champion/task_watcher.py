@@ -64,6 +64,7 @@ class TaskWatcher:
         revisions = {name: self.revision(name) for name in task_names(self._folder)}
         if revisions != self._revisions:
             self.tasks, self._revisions = self._load(revisions), revisions
+        # After the new declarations can be read: what is woken reads them at once.
         if is_changed:
             self._on_change()
         return requested
@@ -100,4 +101,4 @@ class TaskWatcher:
         try:
             return (self._folder / f"{name}.yaml").stat().st_mtime_ns
         except FileNotFoundError:
-            return 0
+            return 0  # deleted since the folder was listed; loading it says so

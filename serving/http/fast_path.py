@@ -104,6 +104,7 @@ class FastPath:
             return None
         task = _task(environ.get("QUERY_STRING", ""))
         length = environ.get("CONTENT_LENGTH", "")
+        # Without a length (chunked) or too long: Flask refuses it in words.
         is_plain = length.isdecimal() and 0 < int(length) <= LIMIT_BYTES
         if task is None or not is_plain or not _is_json(environ.get("CONTENT_TYPE", "")):
             return None

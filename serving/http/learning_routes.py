@@ -55,7 +55,7 @@ def add(app: OpenAPI, learning: Learning) -> None:
         return Response(encode(answer.body), answer.status, mimetype="application/json")
 
     def act(action: Action, query: PushedTaskQuery) -> Response:
-        request.get_json()  # refuses another media type, and what is not JSON
+        request.get_json()  # refuses another media type, and what is not JSON, as every service does
         return respond(learning.handle(action, query.task, request.get_data()))
 
     @app.post("/predict", tags=[LEARNING], summary="Predict", responses={**_PREDICTED, **_TAKES})
@@ -115,6 +115,7 @@ def add(app: OpenAPI, learning: Learning) -> None:
     def get_feedback(query: FeedbackQuery) -> dict[str, Any]:
         return {"feedback": feedback.listed(learning.engine, learning.task(query.task).log, query.limit)}
 
+    # The bodies are documented by hand: as models, flask-openapi3 would parse each row a second time.
     bodies = {f"/{action}": learning_schemas.rows(action) for action in get_args(Action)}
     for path, body in {**bodies, "/predict_many": learning_schemas.forecast()}.items():
         operation = app.paths[path].post

@@ -19,6 +19,7 @@ from web.problems import problem_response
 MANAGEMENT = Tag(name="management", description="For administrators: a bearer token of the role `admin`, always.")
 LARGEST_INTEGER, LARGEST_BIGINT = 2**31 - 1, 2**63 - 1
 """The largest values of Postgres's integer and bigint."""
+# Strict: `true` and "1" are no version numbers.
 Number = Annotated[int, Field(ge=1, le=LARGEST_INTEGER, strict=True)]
 
 READS: dict[str | int, Any] = {

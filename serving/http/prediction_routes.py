@@ -88,6 +88,7 @@ def add_service(
     def contact(answered_at: float | None) -> dict[str, Any]:
         if answered_at is None:
             return {"state": "never heard", "age_seconds": None}
+        # Two polls, and the seconds in which one against a silent server fails.
         age = monotonic() - answered_at
         return {"state": "fresh" if age <= 2 * poll_seconds + 3 else "stale", "age_seconds": round(age, 1)}
 
@@ -132,6 +133,7 @@ def add_service(
 def pushed_info(loaded: LoadedTask, alerts: Sequence[Alert]) -> PushedTaskInfo:
     """A pushed task and its learner."""
     position: dict[str, Any] = {}
+    # To read a learner that is not loaded would restore it, and `/info` must not wait for a replay.
     if loaded.running.is_loaded:
         with loaded.running.lock:
             position = {

@@ -49,7 +49,9 @@ class ResponseCache:
         now = self._clock.now()
         reply = compose(prediction, prediction.answer(threshold, now.date()), now)
         if len(prediction.replies) >= KEPT_REPLIES:
+            # As a whole: clients use a handful of thresholds, for which an order of use is not worth keeping.
             prediction.replies.clear()
+        # By the raw query string: the fast path would spend more on parsing it than on the answer.
         prediction.replies[query] = reply
         return self._send(reply, now)
 

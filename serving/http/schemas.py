@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 def _never_null(schema: dict[str, Any]) -> None:
     """Documents a field as optional instead of nullable: answers leave it out, and never have null."""
+    # pydantic writes `anyOf: [the type, null]` with the default null.
     schema.update(schema.pop("anyOf")[0])
     del schema["default"]
 

@@ -21,6 +21,7 @@ from serving.prediction_log.spool import FeatureSpool, PredictionSpool, Segment
 from serving.runtime.periodic import LogOnce, PeriodicThread
 from serving.runtime.prometheus import Metrics
 
+# What a SIGKILL may cost; a shorter interval only wakes the thread more often.
 WRITE_SECONDS = 0.05
 SHIP_SECONDS = 0.1
 RETRY_SECONDS = 1.0

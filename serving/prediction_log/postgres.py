@@ -24,6 +24,7 @@ COLUMNS = (
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 _NAMES = ", ".join(COLUMNS)
+# A lock on the table must not hold the shipping thread, which ends with the worker.
 _TIMEOUT = sa.text("SET LOCAL statement_timeout = '10s'")
 
 
@@ -83,6 +84,7 @@ def copy(engine: sa.Engine, lines: bytes, *, again: bool) -> None:
         if not again:
             cursor.copy_expert(f"COPY predictions ({_NAMES}) FROM STDIN", io.BytesIO(lines))
             return
+        # COPY has no ON CONFLICT: the lines go into a table of this transaction first.
         cursor.execute("CREATE TEMPORARY TABLE arriving (LIKE predictions) ON COMMIT DROP")
         cursor.copy_expert(f"COPY arriving ({_NAMES}) FROM STDIN", io.BytesIO(_completed(lines)))
         cursor.execute(

@@ -85,7 +85,7 @@ class PredictionSpool:
                 file.write(lines)
                 file.flush()
             except OSError:
-                # A part of a line must not stand before the lines of the next call.
+                # Otherwise the first line of the next call would continue a part of a line.
                 with suppress(OSError):
                     os.ftruncate(file.fileno(), self._open_bytes)
                 raise

@@ -42,6 +42,7 @@ class Checkpointer:
         """Ends the thread, and stores what was learned since, unless another worker does."""
         self._thread.stop(seconds)
         for name, loaded in self._tasks.items():
+            # A learner that was never looked at has learned nothing here: storing it would mean restoring it first.
             if name in self._seen:
                 self._look_at(name, loaded, is_last=True)
 
@@ -73,6 +74,7 @@ class Checkpointer:
         return stored
 
     def _is_due(self, name: str, loaded: LoadedTask, stored: int) -> bool:
+        # Another worker may have written the newest one: its age counts from when this worker saw it.
         seen, since = self._seen.get(name, (-1, 0.0))
         if seen != stored:
             self._seen[name] = (stored, monotonic())
@@ -96,6 +98,7 @@ class Checkpointer:
                 outbox.ask(connection, key, frozen.seq, self._clock.now().date())
         self._seen[name] = (frozen.seq, monotonic())
         if is_learning and len(frozen.state) > loaded.task.budget_megabytes * _MEGABYTE:
+            # As an event in the log: every replica stops at the same row.
             loaded.committer.take([NewEvent("pause")])
             get_log("serving").error(
                 "A model has outgrown its budget: it learns no more, and serves on.",

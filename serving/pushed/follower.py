@@ -92,7 +92,7 @@ class PushedChampions:
         self._choose(loaded, None if alias is None else alias.version)
 
     def _choose(self, loaded: LoadedTask, number: int | None) -> None:
-        """Lets the version `number` answer, or the running learner that the version stands for (None: that one)."""
+        """Lets the version `number` answer, or the running learner where that version means it (None: always)."""
         newest = outbox.newest_version(self._engine, loaded.running.key)
         if number is None or number == newest:
             loaded.alias_target.current = AliasTarget(newest)
@@ -116,7 +116,7 @@ class PushedChampions:
             loaded.alias_target.current = AliasTarget(newest)
 
     def _is_by_hand(self, log: str, number: int) -> bool:
-        # The ledger knows every move that the gate has made: an alias that stands elsewhere was moved by a person.
+        # The ledger has every move of the gate: an alias that is elsewhere was moved by a person.
         alias = ledger.standing(self._engine, log).get(CHAMPION)
         return alias is None or alias.pinned or alias.version != number
 

@@ -69,11 +69,11 @@ class Learning:
             if isinstance(outcomes[0], ContenderError):
                 raise outcomes[0]
             return LearningAnswer(200, _answer_of(loaded, action, outcomes[0]))
-        told = [
+        answers = [
             self._problem(outcome) if isinstance(outcome, ContenderError) else _answer_of(loaded, action, outcome)
             for outcome in outcomes
         ]
-        return LearningAnswer(207 if any(isinstance(outcome, ContenderError) for outcome in outcomes) else 200, told)
+        return LearningAnswer(207 if any(isinstance(outcome, ContenderError) for outcome in outcomes) else 200, answers)
 
     def forecast(self, task: str, body: bytes) -> LearningAnswer:
         """One request to /predict_many."""
@@ -93,6 +93,7 @@ class Learning:
     def _submit(self, loaded: LoadedTask, rows: Rows, action: Action) -> Sequence[LearnResult]:
         events = rows.events
         if action == "predict" and not any(event.event_id for event in events):
+            # Without an id no label can refer to a row: nothing of it is kept, and Postgres is not needed.
             return [self._predict(loaded, event) for event in events]
         rejections = loaded.validator.refusals(loaded.running.learner.ranges, events)
         if not any(rejections):
@@ -165,7 +166,7 @@ def _answer_of(loaded: LoadedTask, action: Action, value: float | None) -> Mappi
 
 
 def _info(loaded: LoadedTask) -> dict[str, Any]:
-    """`last_event_id`: the event up to which the figures go. Who is `frozen` has learned up to an earlier one."""
+    """`last_event_id` is the event up to which the metrics go; a `frozen` model has learned up to an earlier one."""
     learner, served = loaded.running.learner, loaded.served()
     return {
         "model_name": loaded.contender,

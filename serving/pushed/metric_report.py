@@ -39,7 +39,7 @@ class LearnerMetrics(Collector):
         gauges = {name: GaugeMetricFamily(f"ml_model_{name}", text, labels=_LABELS) for name, text in _GAUGES.items()}
         for task, loaded in sorted(self._tasks.items()):
             if not loaded.running.is_loaded:
-                continue
+                continue  # to read its learner would restore it, and a scrape must not wait for a replay
             with loaded.running.lock:
                 report, rows = loaded.running.learner.report(), loaded.running.learner.rows_learned
             learned.add_metric([task, loaded.contender], rows)

@@ -26,6 +26,7 @@ class TooManyRowsError(ContenderError):
     """A list, or a number of steps, that is longer than one request may be."""
 
 
+# `gc=False`: rows hold no cycles, and a list of 1,000 would make the garbage collector run in the middle of it.
 class _Row(msgspec.Struct, gc=False):
     features: FeatureRow | UnsetType = UNSET
     target: float | bool | UnsetType = UNSET
@@ -77,6 +78,7 @@ def read_rows(body: bytes, action: Action) -> Rows:
         rows = Rows([_event(row, action, number) for number, row in enumerate(decoded, 1)], is_list=True)
     else:
         rows = Rows([_event(decoded, action, 0)], is_list=False)
+    # Postgres refuses U+0000 in jsonb. The bytes are searched first, which is quicker than to look at every name.
     if rb"\u0000" in body and any("\0" in name for event in rows.events for name in event.features or ()):
         raise InvalidRowsError("A feature's name holds the character U+0000, which the log cannot keep.")
     return rows

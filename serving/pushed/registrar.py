@@ -101,9 +101,11 @@ class Registrar:
             process_group=0,  # so that Ctrl-C reaches the service alone, which ends the job
         )
         ends_by = monotonic() + _LONGEST_SECONDS
+        # Polled instead of waited for: `stop` must end the job at once.
         while child.poll() is None and monotonic() < ends_by and not self._stopped.wait(0.1):
             pass
         if child.poll() is None:
+            # SIGTERM first, so that the job can end in order.
             child.terminate()
             with suppress(subprocess.TimeoutExpired):
                 child.wait(2)

@@ -58,6 +58,7 @@ class Alerts:
         return {task: [one.alert for one in alerts] for task, alerts in sorted(self._of.items()) if alerts}
 
     def _put(self, task: str, name: Name, alert: tuple[Alert, ...]) -> None:
+        # Readers take no lock: the dictionary is replaced as a whole. Two writers would lose one of two changes.
         with self._writing:
             others = tuple(one for one in self.of(task) if one.alert != name)
             self._of = {**self._of, task: tuple(sorted((*others, *alert), key=lambda one: one.alert))}

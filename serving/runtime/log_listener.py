@@ -14,7 +14,7 @@ from training.event_log import store as event_log
 
 LOOK_SECONDS = 1.0
 GATHER_SECONDS = 0.02
-"""How long notices are gathered: a thread that woke for each commit would take the processor from those who commit."""
+"""How long notices are gathered: a thread that woke for each commit would take the processor from the commits."""
 
 
 class LogFollower(Protocol):

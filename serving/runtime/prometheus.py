@@ -34,6 +34,7 @@ class _ManyAtOnce(Histogram):
 
     def observe_many(self, observed: list[float]) -> None:
         """Observes each value, with one addition per bucket."""
+        # Private attributes of the client: its own `observe` writes to the file for each value.
         self._sum.inc(sum(observed))
         for position, count in Tally(bisect_left(self._upper_bounds, seconds) for seconds in observed).items():
             self._buckets[position].inc(count)
@@ -47,6 +48,7 @@ class Metrics:
         self._folder = folder
         _inherit(folder)
         export({"PROMETHEUS_MULTIPROC_DIR": str(folder)})
+        # The client chose its class of values when it was imported, before the variable was set: chosen again here.
         values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
         self._requests: deque[tuple[str, int, float]] = deque()
         here = CollectorRegistry()  # only holds the definitions; values are read from the folder
@@ -84,6 +86,7 @@ class Metrics:
 
     def flush(self) -> None:
         """Counts the queued requests."""
+        # As many as are queued now: requests go on appending.
         queued = [self._requests.popleft() for _ in range(len(self._requests))]
         for (route, status), count in Tally((route, status) for route, status, _ in queued).items():
             self.requests.labels(route, str(status)).inc(count)
@@ -157,9 +160,9 @@ def _owner(file: Path) -> int:
 
 def _is_alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
+        os.kill(pid, 0)  # sends nothing: it only checks that the process is there
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        return True  # of another user, and alive
     return True
