@@ -109,7 +109,10 @@ class PushedChampions:
                 f"Version {number} of {loaded.log!r} was not made of a checkpoint of ours.",
                 "Move the alias to a version that this installation has registered.",
             )
-        if registered.key == loaded.running.key or self._is_by_hand(loaded.log, number):
+        if number == outbox.newest_version(self._engine, loaded.running.key):
+            # Settled between the two queries: not an older version, but the newest, which the learner answers for.
+            loaded.alias_target.current = AliasTarget(number)
+        elif registered.key == loaded.running.key or self._is_by_hand(loaded.log, number):
             loaded.alias_target.current = AliasTarget(number, self._restore(loaded, registered, number))
             self._to_reload.discard(loaded.log)
         else:
