@@ -32,6 +32,7 @@ def laptop(settings: Settings) -> list[Finding]:
     findings = [Finding("ok", f"Python {platform.python_version()} on {sys.platform}.")]
     if sys.platform == "win32":
         findings = [Finding("fails", "Contender does not run on Windows itself.", "In WSL it does.")]
+    # The home need not exist yet; its nearest folder that does is on the same disk.
     folder = next(parent for parent in (settings.home, *settings.home.parents) if parent.exists())
     free = shutil.disk_usage(folder).free / _GIB
     findings.append(disk(folder, free))
@@ -52,6 +53,7 @@ def disk(folder: Path, free_gib: float) -> Finding:
 def port(number: int, what: str, name: str) -> Finding:
     """Whether a service can listen on a port."""
     with socket.socket() as probe:
+        # As the services do: a port that was just given up counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", number))

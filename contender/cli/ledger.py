@@ -167,6 +167,7 @@ def table(lines: Sequence[LedgerLine], width: int) -> Table:
     alias_width = max(len(line.alias) for line in lines)
     moves = [_move(line, " ") for line in lines]
     taken = max(map(len, whens)) + alias_width + max(map(len, moves)) + len(_DECISION) + who_width + 5 * _GAP
+    # Measured here, for rich would fold every column where the line is too long.
     is_narrow = taken + _WHY_WIDTH > width
     made = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
     made.add_column(f"{_WHEN}\n{_ALIAS}" if is_narrow else _WHEN, no_wrap=True)

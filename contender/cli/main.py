@@ -26,6 +26,7 @@ from core.jobs.clock import Clock, parse_as_of
 from core.jobs.runner import exit_code
 
 NOT_RUNNING = 3  # as the status action of init scripts does for a program that does not run
+# Without rich tracebacks: a bug is reported with the one that Python prints.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(tokens.app, name="token")
 app.add_typer(decision_commands.app, name="decision")
@@ -115,6 +116,7 @@ def run(
     console = Console()
     with command_context(console) as (settings, clock):
         clock = _clock(as_of) or clock
+        # One task fails with its own error and exit code; with all tasks, one that fails does not stop the others.
         if task is not None:
             run_task(settings, _load(settings, task), clock, ProgressReporter(console))
             return
@@ -151,6 +153,7 @@ _job_command("promotion", "promote", "Compare champion and challengers and move 
 
 
 def _load(settings: Settings, task: str) -> Task:
+    # Imports scikit-learn and River, which `status` and `down` need not wait for.
     from training.models.task_check import in_force
 
     return in_force(settings, task)

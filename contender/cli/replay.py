@@ -12,7 +12,7 @@ from core.config.settings import Settings
 from core.config.task_files import display_path
 from core.errors import ConfigurationError
 
-_SESSIONS = 2500
+_SESSIONS = 2500  # ten years of an exchange
 
 ReplayName = Annotated[
     str, typer.Option("--replay", metavar="NAME", help="Of a replay: its name, such as spy-replay-20050103, or its id.")

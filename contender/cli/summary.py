@@ -44,7 +44,7 @@ def champions(api_url: str, wait_seconds: float = 0.0) -> Table:
     An API that has just started may not have loaded every champion yet: each is requested again for `wait_seconds`.
     """
     grid = Table.grid(padding=(0, 2))
-    until = time.monotonic() + wait_seconds
+    until = time.monotonic() + wait_seconds  # one limit for all tasks together: they are loaded side by side
     for task in _tasks(api_url):
         path = f"{api_url}{task['prediction']}"
         while (answer := requests.get(path, timeout=5)).status_code == 503 and time.monotonic() < until:

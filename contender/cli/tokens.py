@@ -30,12 +30,14 @@ def create(
     ] = None,
 ) -> None:
     """Create a token and print its secret, on a line of its own; it is shown only this once."""
+    # The secret alone goes to standard output, for `TOKEN=$(contender token create …)`.
     console, notes = Console(), Console(stderr=True)
     with _database(notes) as engine:
         lifetime = timedelta(days=days) if days is not None else None
         secret = tokens.create(engine, name=name, role=role, lifetime=lifetime, who=login_name())
         until = f"for {days} days" if days is not None else "until it is revoked"
         notes.print(escape(f"The token {name!r} is valid for the role {role.value}, {until}. Its secret, shown once:"))
+        # As it is: neither read as markup nor broken into lines.
         console.print(secret, markup=False, highlight=False, soft_wrap=True)
 
 

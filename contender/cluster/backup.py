@@ -32,7 +32,7 @@ from core.errors import (
 from core.jobs.clock import Clock, SystemClock
 from core.jobs.runner import run_command
 
-KEPT = 14
+KEPT = 14  # two weeks of daily backups
 CONTENTS = "backup.json"
 
 
@@ -97,7 +97,7 @@ def _only_one(folder: Path) -> Iterator[None]:
     """Allow one backup into a folder at a time. Raises BusyError when there is another."""
     lock = InterProcessLock(folder / "lock")
     if not lock.acquire(blocking=False):
-        lock.lockfile.close()
+        lock.lockfile.close()  # fasteners leaves it open when it did not get the lock
         raise BusyError("Another backup runs.", "Wait until it is done; then there is a new one.")
     try:
         yield
@@ -157,6 +157,7 @@ def postgres_run(settings: Settings, program: str, url: sa.URL, *arguments: str)
         [binary(program), "--dbname", address(url), "--no-password", *arguments],
         capture_output=True,
         text=True,
+        # Without the timeout libpq waits for minutes where nothing answers.
         env=child_environment(settings, {"PGPASSWORD": str(url.password or ""), "PGCONNECT_TIMEOUT": "5"}),
     )
     if done.returncode:
@@ -173,6 +174,7 @@ def postgres_run(settings: Settings, program: str, url: sa.URL, *arguments: str)
 
 def _dump(settings: Settings, url: sa.URL, folder: Path) -> Dump:
     file = folder / f"{url.database}.dump"
+    # Without owners: it may be restored into an installation whose roles have other names.
     postgres_run(settings, "pg_dump", url, "--format=custom", "--no-owner", "--no-privileges", "--file", str(file))
     return Dump(url.database or "", file.name, file.stat().st_size, _sha256(file))
 

@@ -16,6 +16,7 @@ from core.jobs.runner import run_command
 
 _ABSENT = "404"
 _OURS = "BucketAlreadyOwnedByYou"
+# One attempt: the scheduler tries the job again, with its own pauses.
 _SHORT = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1})
 
 
@@ -52,7 +53,7 @@ def run(settings: Settings) -> str:
             client.create_bucket(Bucket=name)
             return f"the bucket {name} is created"
     except ClientError as error:
-        if _code(error) != _OURS:
+        if _code(error) != _OURS:  # another pod has created it since the look above
             raise ConfigurationError(
                 f"S3 refused the bucket {name}: {error}.",
                 "Check the AWS_… variables, and the permissions of their user.",

@@ -43,7 +43,7 @@ def run(settings: Settings) -> str:
             done.append(patiently(0 if failures else WAIT_SECONDS)(request_prediction, services, task))
         except ContenderError as error:
             failures.append(error)
-    if failures and done:
+    if failures and done:  # the error alone is logged by the frame of the command
         get_log("contender.cluster.predict").info("; ".join(done))
     if failures:
         raise failures[0]

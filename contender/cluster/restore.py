@@ -80,6 +80,7 @@ def _restore(settings: Settings, engine: sa.Engine, folder: Path, dump: Dump, ur
     """Restore a dump into a new database with the owner of the one that it is to replace."""
     draft, owner = _quoted(f"{dump.database}_{_DRAFT}"), _quoted(url.username)
     with connection(engine) as opened:
+        # What a restore that was killed has left. template0: a restored database must not have objects of template1.
         opened.execute(sa.text(f"DROP DATABASE IF EXISTS {draft} WITH (FORCE)"))
         opened.execute(sa.text(f"CREATE DATABASE {draft} OWNER {owner} TEMPLATE template0"))
     target = url.set(database=f"{dump.database}_{_DRAFT}")

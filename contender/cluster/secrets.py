@@ -36,6 +36,7 @@ Manifest = dict[str, Any]
 
 def manifests(namespace: str, clock: Clock) -> list[Manifest]:
     """Kubernetes Secrets with new passwords, new tokens and a new self-signed certificate."""
+    # URL-safe, for they are put into URLs as they are.
     superuser, password, models, artifacts, counts = (randomness.token_urlsafe(24) for _ in range(5))
     values = {
         "POSTGRES_PASSWORD": superuser,
@@ -73,7 +74,7 @@ def ensure(path: Path, namespace: str, clock: Clock) -> bool:
     ]
     whole += [old for name, old in present.items() if name not in {new["metadata"]["name"] for new in needed}]
     if whole == kept:
-        path.chmod(0o600)
+        path.chmod(0o600)  # a copy from elsewhere may have come with other permissions
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, _ABOUT + yaml.safe_dump_all(whole, sort_keys=False), private=True)

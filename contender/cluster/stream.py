@@ -10,7 +10,7 @@ from contender.cluster.service_client import NO_CONTENT, NOT_FOUND, ServiceClien
 from core.config.settings import Settings
 from core.jobs.runner import run_command
 
-LEASE_SECONDS = 120
+LEASE_SECONDS = 120  # longer than a step takes, and short enough for a killed one to be repeated soon
 WAIT_SECONDS = 60
 SERIES = "airline"
 
@@ -37,6 +37,7 @@ def _features(services: ServiceClient, series: str, number: int, target: float) 
     """The lags before an observation, whose value is added to the lag buffer unless an earlier attempt did that."""
     status, buffer = services.request("GET", f"{services.features}/series/{series}", may_be_absent=True)
     count, values = (0, []) if status == NOT_FOUND else (buffer["count"], buffer["values"])
+    # An attempt that was killed after this addition is found by the value at its place.
     later = count - number  # values that were added after this one
     if 0 <= later < len(values) and values[-1 - later] == target:
         _, info = services.request("GET", f"{services.features}/info")

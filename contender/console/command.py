@@ -32,6 +32,7 @@ def command_context(console: Console) -> Iterator[tuple[Settings, Clock]]:
         if known is None:
             raise
         ProgressReporter(console).failure(known.problem, known.remedy)
+        # With the codes of the jobs, so that cron and Kubernetes treat `contender run` alike.
         raise typer.Exit(exit_code(known)) from None
     except Stopped as stopped:
         raise typer.Exit(stopped.exit_code) from None

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-_NAME_WIDTH = 11
+_NAME_WIDTH = 11  # of the longest step, and one
 _SECONDS_WIDTH = 8
 
 
@@ -42,7 +42,7 @@ class ProgressReporter:
         try:
             with self.console.status(f"{name} …", spinner="dots"):
                 yield sentences.append
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the line shows which step was interrupted
             self.console.print(f"[red]✗[/red] {name}")
             raise
         self._line(name, " ".join(sentences), perf_counter() - started)

@@ -64,7 +64,7 @@ class DemoDays:
         self.started = monotonic()
         following, due = next_values(self.tasks, self.now)
         if following > self.machine.now():
-            self.is_over = True
+            self.is_over = True  # a value of the future is not stored yet
             self.report("The demonstration has reached the present; the services go on.")
             return
         self.now = following

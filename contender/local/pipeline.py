@@ -133,6 +133,7 @@ def _log_bug(settings: Settings, task: str, error: Exception) -> ContenderError:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"{task}\n{''.join(traceback.format_exception(error))}\n")
+    # The first line only: some libraries put whole tables into their messages.
     first = (str(error).strip().splitlines() or [""])[0]
     return ContenderError(
         f"The task {task} failed with a bug of Contender: {type(error).__name__}: {first}".rstrip(".: ") + ".",

@@ -78,6 +78,7 @@ def up(
     check(settings)
     loaded = load_tasks(settings.tasks, progress)
     _check_model_name(settings)
+    # The lock first: two commands at once would start the same services twice.
     with only_one(settings), Interrupts() as interrupts:
         ran_before = detach and _api_runs(settings)
         found = services.find(settings)
@@ -134,6 +135,7 @@ def down(settings: Settings) -> bool:
                 for name in names
                 if (running := known.processes.get(name)) and running.pid != os.getpid() and running.has_survivors()
             ]
+            # Side by side: each may take its whole grace to end.
             with ThreadPoolExecutor(len(names)) as pool:
                 list(pool.map(lambda process: process.stop(grace_seconds=STOP_SECONDS), left))
     postgres.stop()
@@ -159,6 +161,7 @@ def _start(
 
     with progress.step("PostgreSQL") as done:
         url = services.postgres(settings).database("contender")
+        # Recorded, so that `contender down` in another terminal ends this command too.
         supervisor = state.Running.of(os.getpid()) if supervised else None
         found.stack = replace(found.stack, database_url=url).with_process(state.SUPERVISOR, supervisor)
         state.write(settings, found.stack)

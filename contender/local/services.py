@@ -11,7 +11,7 @@ from contender.servers.processes import Postgres, Process, require_free_port, sp
 from core.config.settings import Settings
 from core.errors import ConfigurationError
 
-STOP_SECONDS = 30
+STOP_SECONDS = 30  # the API stores its queue and its learners before it ends
 _READY, _ALIVE = "/health/ready", "/health"
 
 
@@ -74,6 +74,7 @@ def _mlflow(settings: Settings) -> list[str]:
 MLFLOW: Final = ServiceSpec(
     "mlflow", "MLflow", "MLflow", _mlflow, mlflow.API_CALL, mlflow.START_SECONDS, mlflow.ENVIRONMENT
 )
+# Ready means that the models are loaded; the small services have none.
 API: Final = ServiceSpec("api", "API", "the API", _module("serving"), _READY)
 INGESTION: Final = ServiceSpec("ingestion", "ingestion", "the ingestion service", _module("ingestion.api"), _ALIVE)
 FEATURES: Final = ServiceSpec("features", "features", "the features service", _module("features.api"), _ALIVE)

@@ -14,7 +14,7 @@ from contender.servers.processes import Process, session
 from core.config.settings import SERVICES_FILE, Settings, read_services, unreadable_services
 from core.files import write_atomically
 
-_SAME_START_SECONDS = 1
+_SAME_START_SECONDS = 1  # the clock of the system may be adjusted, by which start times move
 SUPERVISOR = "supervisor"
 """The name of a `contender up` in the foreground among the processes."""
 _URL = "_url"

@@ -192,6 +192,7 @@ def _policies(
     holder = rows["holder"].to_list()[begin:]
     holders = np.array([names.index(name) for name, is_there in zip(holder, predicted, strict=True) if is_there])
     means = dict(zip(names, losses[begin:][predicted].mean(axis=0).tolist(), strict=True))
+    # Known only in hindsight: a bound that no policy can be expected to reach.
     best = min(means, key=lambda name: means[name])
 
     def policy(name: str, chosen: rules.Holders) -> Policy:

@@ -108,6 +108,7 @@ class ChampionPredictor:
         state = ledger.standing(self.engine, self.task.name).get(CHAMPION)
         if state is None or state.version is None:
             return None
+        # Most sessions change nothing: neither the version nor its bundle is read again.
         if self._loaded is not None and self._loaded[0].version == state.version:
             return self._loaded[0]
         return versions.find(self.engine, self.task.name, state.version)

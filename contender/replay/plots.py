@@ -110,6 +110,7 @@ def _champion_bars(result: ReplayResult, axes: "Axes") -> None:
 
 def _dates(axes: "Axes") -> None:
     """Short dates, with the year once at the end: a long one would be cut at the right edge."""
+    # Matplotlib costs 80 MB, which only a process that draws should pay.
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=3, maxticks=9)

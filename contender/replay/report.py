@@ -85,7 +85,7 @@ def write_tables(engine: sa.Engine, task: str, folder: Path) -> None:
             [tuple(row) for row in fetch_all(engine, statement)],
             schema=[_HEADINGS.get(name, name) for name in names],
             orient="row",
-            infer_schema_length=None,
+            infer_schema_length=None,  # columns may begin with hundreds of nulls
         )
         frame.write_csv(folder / f"{stored.name}.csv")
 
@@ -95,6 +95,7 @@ def publish(settings: Settings, result: ReplayResult, folder: Path) -> None:
 
     Raises RegistryUnreachableError; the folder stays on disk.
     """
+    # Dates before 1970, as airline's, have negative timestamps, which MLflow refuses.
     at = max(0, int(datetime.combine(result.last_session, time(), tzinfo=UTC).timestamp() * 1000))
     named = ("served", "baseline", "hindsight", "mean_so_far", "last_rows")
     losses = {

@@ -47,6 +47,7 @@ def replay(
         result = analysis.read(runner.at.engine, workspace)
         page = report.write(result, settings.home / "replays" / workspace.task.name)
         report.write_tables(runner.at.engine, workspace.task.name, page.parent)
+    # Outside of the lease: MLflow may be slow, or away, and the report is on disk already.
     if is_new:
         report.publish(workspace.settings, result, page.parent)
     report.show(result, console)

@@ -92,6 +92,7 @@ def prepare(
     with open_engine(url, schema=schema) as engine:
         migrate(engine, schema=schema)
         champion = _begin(engine, name, options)
+    # Under another name all jobs write to the replay's own model, experiment and rows.
     renamed = task.model_copy(update={"name": name, "title": f"{task.title} (replay from {first})"})
     return ReplayWorkspace(renamed, settings.model_copy(update={"schema_name": schema}), active, days, champion)
 

@@ -199,6 +199,7 @@ def require_free(settings: Settings, name: str, schema: str) -> None:
     if registry.aliases(settings, name, registry.JOB) is not None:
         taken = f"MLflow has a registered model {name} already"
     elif registry.has_experiment(settings, name):
+        # An experiment may outlive its registered model: MLflow deletes them one by one.
         taken = f"MLflow has an experiment {name} already"
     elif _is_used(settings, schema):
         taken = f"PostgreSQL has a schema {schema} with something else in it"

@@ -15,6 +15,7 @@ from core.db.engine import open_engine, patiently, require_answer
 from core.errors import ConfigurationError, ContenderError
 from core.jobs.runner import run_command
 
+# Job execution would start further processes that nothing here uses; OpenMP would start a thread per core.
 ENVIRONMENT: Final = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -36,6 +37,7 @@ def arguments(settings: Settings, backend_url: str, port: int) -> list[str]:
     named = [name.strip() for name in settings.mlflow_names.split(",") if name.strip()]
     hosts = ",".join(f"{host}{suffix}" for host in (*_LOOPBACK, *named) for suffix in ("", ":*"))
     return [
+        # One worker: each takes 250 MB, and one is enough for the jobs and the API.
         *("-m", "mlflow", "server", "--host", settings.mlflow_host, "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", backend_url),
         *("--artifacts-destination", settings.mlflow_artifacts or _folder(settings)),

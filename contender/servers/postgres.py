@@ -39,6 +39,7 @@ def prepare(settings: Settings) -> Path:
         # The Secret may have been replaced since: its passwords are those by which the clients connect.
         _single_user(folder, [_password(url) for url in (*urls, _superuser(settings))])
         return folder
+    # Renamed when it is whole, so that a pod that was killed half-way begins again.
     draft = folder.with_name("draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +49,7 @@ def prepare(settings: Settings) -> Path:
         _run(
             [
                 *(binary("initdb"), "--pgdata", str(draft), "--username", "postgres", "--pwfile", password.name),
+                # C: an order of text that does not depend on the libc of the image, so that no index breaks with it.
                 *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--data-checksums"),
             ]
         )
@@ -109,6 +111,7 @@ def _run(command: list[str], script: str = "") -> None:
 def become(settings: Settings) -> str:
     """Replace this process by the server. Raises ContenderError when it cannot be started."""
     folder = prepare(settings)
+    # 64 MB of shared buffers: the working set is small, and the pod's memory limit counts them.
     options = {"listen_addresses": "*", "unix_socket_directories": tempfile.gettempdir(), "shared_buffers": "64MB"}
     arguments = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     return os.execv(binary("postgres"), [binary("postgres"), "-D", str(folder), *arguments])  # noqa: S606 (PostgreSQL's own)

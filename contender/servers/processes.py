@@ -181,6 +181,7 @@ class Process:
 def session(leader: int) -> list[psutil.Process]:
     """The living processes of the session that the process `leader` leads; empty when it leads none."""
     members = []
+    # psutil knows no sessions, and a process may end between two looks.
     for process in psutil.process_iter():
         with suppress(ProcessLookupError, PermissionError, psutil.Error):
             if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
@@ -206,6 +207,7 @@ def spawn(name: str, arguments: list[str], settings: Settings, extra: dict[str, 
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
+            # Ctrl-C reaches every process of a session: the services are to be stopped in order instead.
             start_new_session=True,
             env=child_environment(settings, extra),
         )

@@ -91,7 +91,7 @@ def pods(documents: Sequence[Document]) -> Iterator[Pod]:
         if kind == "Pod":
             yield Pod(name_of(document), kind, namespace_of(document), metadata.get("labels", {}), spec_of(document))
         elif kind in _TEMPLATED or kind == "CronJob":
-            spec = job_spec(document) or spec_of(document)
+            spec = job_spec(document) or spec_of(document)  # a CronJob's is one level deeper
             template = spec.get("template", {})
             labels = template.get("metadata", {}).get("labels", {})
             claims = frozenset(made["metadata"]["name"] for made in spec.get("volumeClaimTemplates", []))

@@ -46,6 +46,7 @@ def _resources(called: str, resources: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _security(called: str, pod: Mapping[str, Any], container: Mapping[str, Any]) -> Iterator[str]:
+    # A container's security context overrides the pod's, key by key.
     inherited = {**pod, **container}
     if inherited.get("runAsNonRoot") is not True:
         yield f"{called}: set runAsNonRoot: true."

@@ -7,6 +7,7 @@ from typing import Final
 from k8s.lint.documents import Document, name_of, namespace_of, pods, spec_of, strings
 
 _SECRET_NAME: Final = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|ACCESS_KEY|PRIVATE_KEY|_ROOT_USER$", re.IGNORECASE)
+# `$(NAME)` is a variable that Kubernetes fills in from a Secret.
 _PASSWORD_IN_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@$]*:(?!\$\()[^/\s@]+@", re.IGNORECASE)
 _OPENED: Final = ("--disable-security-middleware", "--auth-mode=server --secure=false", "--insecure-skip-tls-verify")
 
