@@ -22,7 +22,7 @@ from training import register
 from training.learners import checkpoints, outbox
 from training.learners.checkpoints import CheckpointData
 from training.learners.factory import pushed_learner_factory, pushed_learner_key
-from training.learners.running_learner import LiveLearner
+from training.learners.running_learner import RunningLearner
 from training.models.task_check import chosen
 from training.register import RegisterReport
 
@@ -61,7 +61,7 @@ def store(settings: Settings, clock: Clock) -> CheckpointReport:
                 declared = task_overrides.pushed_task(settings.tasks, name, replaced.get(name))
                 task, contender = chosen(declared, settings.model_name)
                 wanted = pushed_learner_key(task, contender)
-                live = LiveLearner(engine, wanted, pushed_learner_factory(task, wanted))
+                live = RunningLearner(engine, wanted, pushed_learner_factory(task, wanted))
             except ContenderError as error:
                 failures.append(error)
                 continue
@@ -72,7 +72,7 @@ def store(settings: Settings, clock: Clock) -> CheckpointReport:
     return CheckpointReport(stored, tuple(failures), register.run(settings, clock))
 
 
-def _store(engine: sa.Engine, live: LiveLearner, clock: Clock) -> int:
+def _store(engine: sa.Engine, live: RunningLearner, clock: Clock) -> int:
     """Brings a learner up to the log and stores it. Returns the event after which it stands; 0: it was stored."""
     name = f"learner/{live.key.log}/{live.key.contender}"
     try:
@@ -84,7 +84,7 @@ def _store(engine: sa.Engine, live: LiveLearner, clock: Clock) -> int:
             with reachable(), engine.begin() as connection:
                 lease.check(connection)
                 checkpoints.write(connection, live.key, frozen)
-                outbox.ask(connection, live.key, frozen.seq, clock.now().date())
+                outbox.request(connection, live.key, frozen.seq, clock.now().date())
             return frozen.seq
     finally:
         live.close()

@@ -126,7 +126,7 @@ def rest(connection: sa.Connection, task: Task, series: str, walks: Mapping[str,
     """Stores where the contenders stand after their walks, with what they learned, in the caller's transaction."""
     for name, walk in walks.items():
         walk_state.write(connection, task, series, name, walk.state)
-        if walk.learner is not None and walk.learner.said:
+        if walk.learner is not None and walk.learner.predictions:
             checkpoints.write(
                 connection, factory.stored_learner_key(task, series, name), CheckpointData.of(walk.learner)
             )
@@ -160,7 +160,9 @@ def _replays(
 
 
 def _run_key(task: Task, dataset: Dataset) -> RunKey:
-    stands_on = digest([task.config_hash, dataset.data_hash, walk_state.fingerprint(), checkpoints.present_stamp()])
+    stands_on = digest(
+        [task.config_hash, dataset.data_hash, walk_state.fingerprint(), checkpoints.present_fingerprint()]
+    )
     return RunKey(task.name, "train", _through(dataset), stands_on)
 
 

@@ -16,7 +16,7 @@ from core.db.pipeline_tables import feature_rows, predictions
 from core.errors import IntegrityError
 from core.jobs.clock import Clock
 from features.dataset import Dataset, features_hash
-from training.learners.factory import learns, row_model
+from training.learners.factory import learns, stored_model
 from training.ledger import entries as ledger
 from training.ledger.entries import CHAMPION
 from training.models.base import Model
@@ -116,7 +116,7 @@ class ChampionPredictor:
     def _model(self, champion: Version) -> Model:
         newest, learner = self.memory.newest.get(champion.contender), self.memory.learners.get(champion.contender)
         if learner is not None and newest == champion and learns(self.task, champion.contender):
-            return row_model(learner).model
+            return stored_model(learner).model
         if self._loaded is None or self._loaded[0] != champion:
             self._loaded = champion, self._load(champion)
         return self._loaded[1]

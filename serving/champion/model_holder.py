@@ -20,7 +20,7 @@ from serving.runtime.log_listener import LogFollower
 from training.event_log import dataset_log
 from training.event_log.store import LearnerKey
 from training.learners.factory import learns, stored_learner_factory, stored_learner_key
-from training.learners.running_learner import LiveLearner
+from training.learners.running_learner import RunningLearner
 from training.ledger import entries as ledger
 from training.registry import versions
 from training.registry.versions import Version
@@ -58,7 +58,7 @@ class PollTrigger:
 class LearnerModel:
     """A running learner as a model of rows."""
 
-    learner: LiveLearner
+    learner: RunningLearner
     feature_names: tuple[str, ...]
 
     def predict(self, rows: Floats) -> Floats:
@@ -79,7 +79,7 @@ class ChampionLearner:
     log_followers: MutableMapping[str, LogFollower]
     wake: Callable[[], None]
     position: LogPosition | None = None
-    _running: LiveLearner | None = field(default=None, init=False)
+    _running: RunningLearner | None = field(default=None, init=False)
     _problem: DataRefusedError | None = field(default=None, init=False)
     _not_before: float = field(default=0.0, init=False)
 
@@ -149,7 +149,7 @@ class ChampionLearner:
     def _follow(self, whose: LearnerKey) -> tuple[int, date | None]:
         """The newest event that the learner has learned, and its date, after it came to the head of its log."""
         if self._running is None or self._running.key != whose:
-            self._running = LiveLearner(self.engine, whose, stored_learner_factory(self.task, whose.contender))
+            self._running = RunningLearner(self.engine, whose, stored_learner_factory(self.task, whose.contender))
             self.log_followers[whose.log] = PollTrigger(self.wake)
         running = self._running
         try:
@@ -157,7 +157,7 @@ class ChampionLearner:
         finally:
             running.close()  # the log moves once a day: its connection need not be held
         with running.lock:
-            running.learner.forget_said(running.learner.seq)
+            running.learner.forget_predictions(running.learner.seq)
         seq = running.learner.seq
         # The date of an event costs a query at every poll, and the log moves once a session.
         if self.position is not None and seq and self.position.learner_seq == seq:

@@ -70,7 +70,7 @@ class Checkpointer:
         newest = checkpoints.newest(self._engine, loaded.running.key)
         stored = 0 if newest is None else newest.last_seq
         with loaded.running.lock:
-            loaded.running.learner.forget_said(min(stored, loaded.running.learner.seq))
+            loaded.running.learner.forget_predictions(min(stored, loaded.running.learner.seq))
         return stored
 
     def _is_due(self, name: str, loaded: LoadedTask, stored: int) -> bool:
@@ -88,18 +88,18 @@ class Checkpointer:
         with leases.hold(self._engine, f"learner/{key.log}/{key.contender}") as lease:
             if self._stored(loaded) > stored:
                 return  # another worker wrote one before this one got the lease
-            with loaded.running.as_logged() as learner:
+            with loaded.running.verified() as learner:
                 frozen = CheckpointData.of(learner)
                 is_learning = learner.paused_at is None
             with transaction(self._engine) as connection:
                 # In the transaction: a lease that was lost meanwhile must not let an older checkpoint be the newest.
                 lease.check(connection)
                 checkpoints.write(connection, key, frozen)
-                outbox.ask(connection, key, frozen.seq, self._clock.now().date())
+                outbox.request(connection, key, frozen.seq, self._clock.now().date())
         self._seen[name] = (frozen.seq, monotonic())
         if is_learning and len(frozen.state) > loaded.task.budget_megabytes * _MEGABYTE:
             # As an event in the log: every replica stops at the same row.
-            loaded.committer.take([NewEvent("pause")])
+            loaded.committer.submit([NewEvent("pause")])
             get_log("serving").error(
                 "A model has outgrown its budget: it learns no more, and serves on.",
                 task=name,

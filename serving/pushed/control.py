@@ -72,7 +72,7 @@ def release(engine: sa.Engine, loaded: LoadedTask, number: int, *, who: str, why
         row = quarantine.find(engine, loaded.log, number)
     except BusyError as error:
         raise ReleasedError(error.problem, error.remedy) from None
-    event = row.draft
+    event = row.event
     # A row without an id gets one: were this interrupted before the release is recorded, a second try finds it.
     event_id = event.event_id or f"released-{number}"
     seq = _append(loaded, NewEvent(event.kind, event.features, event.target, event_id, event.series_id))
@@ -84,7 +84,7 @@ def release(engine: sa.Engine, loaded: LoadedTask, number: int, *, who: str, why
 
 
 def _append(loaded: LoadedTask, event: NewEvent) -> int:
-    (answer,) = loaded.committer.take([event])
+    (answer,) = loaded.committer.submit([event])
     if isinstance(answer, EventConflictError):
         raise answer
     return answer.seq

@@ -131,7 +131,7 @@ class PushedChampions:
         if version is None:
             return FrozenLearner(learner)
         golden = version.golden
-        predicted = [learner.ask(row, series) for row, series in zip(golden["rows"], golden["series"], strict=True)]
+        predicted = [learner.predict(row, series) for row, series in zip(golden["rows"], golden["series"], strict=True)]
         if not validation.repeats_itself(version, predicted):
             raise DataRefusedError(
                 f"Version {number} of {loaded.log!r} does not repeat the predictions it was recorded with.",

@@ -95,15 +95,15 @@ class Learning:
         if action == "predict" and not any(event.event_id for event in events):
             # Without an id no label can refer to a row: nothing of it is kept, and Postgres is not needed.
             return [self._predict(loaded, event) for event in events]
-        rejections = loaded.validator.refusals(loaded.running.learner.ranges, events)
+        rejections = loaded.validator.validate(loaded.running.learner.stats, events)
         if not any(rejections):
-            return [_outcome(answer) for answer in loaded.committer.take(events)] if events else []
+            return [_outcome(answer) for answer in loaded.committer.submit(events)] if events else []
         rejections = self._without_known(loaded, events, rejections)
         admitted = [event for event, found in zip(events, rejections, strict=True) if found is None]
         refused = [(event, found) for event, found in zip(events, rejections, strict=True) if found is not None]
         if refused:
-            quarantine.keep(self.engine, loaded.log, refused)
-        answers = iter(loaded.committer.take(admitted) if admitted else ())
+            quarantine.add(self.engine, loaded.log, refused)
+        answers = iter(loaded.committer.submit(admitted) if admitted else ())
         return [
             _refused(event, found) if found else _outcome(next(answers))
             for event, found in zip(events, rejections, strict=True)

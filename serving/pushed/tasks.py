@@ -21,7 +21,7 @@ from training.event_log.validation import RowValidator
 from training.learners.factory import pushed_learner_factory, pushed_learner_key
 from training.learners.group_commit import GroupCommitter
 from training.learners.learner import Learner
-from training.learners.running_learner import LiveLearner
+from training.learners.running_learner import RunningLearner
 from training.models.online import DEFAULT_SERIES
 from training.models.task_check import NAMED_BY_ENVIRONMENT, chosen, procedure
 
@@ -53,7 +53,7 @@ class FrozenLearner:
     def predict(self, features: FeatureRow, series: str | None) -> float | None:
         """The prediction for a row."""
         with self._lock:
-            return self.learner.ask(features, series or DEFAULT_SERIES)
+            return self.learner.predict(features, series or DEFAULT_SERIES)
 
     def forecast(self, features: FeatureRow, series: str | None, steps: int) -> list[float | None]:
         """The next `steps` values."""
@@ -106,9 +106,9 @@ class LoadedTask:
     alias_target: AliasTargetSlot = field(default_factory=AliasTargetSlot)
 
     @property
-    def running(self) -> LiveLearner:
+    def running(self) -> RunningLearner:
         """The learner, which follows the log."""
-        return self.committer.live
+        return self.committer.running
 
     @property
     def log(self) -> str:
@@ -178,5 +178,5 @@ def open_task(engine: sa.Engine, task: PushedTask, contender: str) -> LoadedTask
     """The task with a learner that is restored from the database when it is first needed."""
     procedure(task, contender)  # raises for one that cannot be made: now, and not at the first row
     learner_key = pushed_learner_key(task, contender)
-    running = LiveLearner(engine, learner_key, pushed_learner_factory(task, learner_key))
+    running = RunningLearner(engine, learner_key, pushed_learner_factory(task, learner_key))
     return LoadedTask(task, contender, GroupCommitter(engine, running), RowValidator(task))

@@ -52,7 +52,7 @@ class LogListener:
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                with self._line.talk() as connection:
+                with self._line.use() as connection:
                     self._listen(connection)
             except Exception as error:  # noqa: BLE001 (logged; a thread that died unseen would leave old models)
                 cause = str(error) if isinstance(error, ContenderError) else repr(error)

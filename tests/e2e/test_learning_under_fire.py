@@ -87,7 +87,7 @@ def fresh() -> Learner:
 
 def image(learner: Learner) -> bytes:
     """The learner's bytes after a round trip, in which equal learners are equal."""
-    return Learner.thaw(learner.freeze()).freeze()
+    return Learner.deserialize(learner.serialize()).serialize()
 
 
 def straight_run(engine: sa.Engine) -> Learner:
@@ -234,7 +234,7 @@ def test_the_replicas_say_what_one_uninterrupted_run_says(aftermath: Aftermath) 
     told = [replica.ask("GET", "/model_metrics")[1] for replica in aftermath.fleet]
     predictions = [replica.ask("POST", "/predict", PROBES)[1] for replica in aftermath.fleet]
 
-    expected = [{"prediction": aftermath.straight.ask(probe["features"], "default")} for probe in PROBES]
+    expected = [{"prediction": aftermath.straight.predict(probe["features"], "default")} for probe in PROBES]
     assert predictions == [expected] * REPLICAS
     assert told == [told[0]] * REPLICAS
     assert {name: figures for name, figures in told[0].items() if name != "model_info"} == aftermath.straight.report()
@@ -245,7 +245,10 @@ def test_every_checkpoint_with_what_follows_it_is_the_uninterrupted_run(aftermat
         kept = connection.execute(sa.select(checkpoints.c.last_seq, checkpoints.c.state)).all()
 
     assert len(kept) >= store.KEPT  # one more is kept where a version is to be made of it
-    learners = [store.restore(aftermath.engine, aftermath.key, fresh), *(Learner.thaw(state) for _, state in kept)]
+    learners = [
+        store.restore(aftermath.engine, aftermath.key, fresh),
+        *(Learner.deserialize(state) for _, state in kept),
+    ]
     assert {learner.seq for learner in learners} == {last_seq for last_seq, _ in kept}
     for learner in learners:
         with event_log.session(aftermath.engine) as connection:
@@ -258,7 +261,7 @@ def test_every_answer_is_the_prediction_of_the_uninterrupted_run(aftermath: Afte
     at = {event.event_id: event.seq for event in aftermath.log if event.features is not None}
 
     expected = {
-        event_id: [aftermath.straight.said[at[event_id]]] * len(answers)
+        event_id: [aftermath.straight.predictions[at[event_id]]] * len(answers)
         for event_id, answers in aftermath.said.predictions.items()
     }
     assert aftermath.said.predictions == expected
@@ -269,4 +272,4 @@ def test_what_is_stored_of_predictions_is_what_the_uninterrupted_run_said(afterm
     with aftermath.engine.connect() as connection:
         stored = dict(connection.execute(sa.text("SELECT seq, value FROM event_predictions")).all())
 
-    assert stored == {seq: value for seq, value in aftermath.straight.said.items() if value is not None}
+    assert stored == {seq: value for seq, value in aftermath.straight.predictions.items() if value is not None}

@@ -14,10 +14,10 @@ from features.arrays import Days, History
 from training.backtest.state import WalkState
 from training.event_log import dataset_log
 from training.event_log import store as event_log
-from training.event_log.dataset_log import drafts
+from training.event_log.dataset_log import new_events
 from training.event_log.events import Event, NewEvent
 from training.learners import checkpoints
-from training.learners.factory import row_model, stored_learner_factory, stored_learner_key
+from training.learners.factory import stored_learner_factory, stored_learner_key, stored_model
 from training.learners.learner import Learner
 
 
@@ -53,7 +53,7 @@ class LearnerReplay:
 
     def prediction(self, index: int) -> float | None:
         """What the learner predicted at an event that was applied here."""
-        return self.learner.said[self._first + 1 + index]
+        return self.learner.predictions[self._first + 1 + index]
 
     def through(self, count: int) -> date | None:
         """The target date of the last row learned once `count` of the events are applied."""
@@ -75,13 +75,13 @@ def replay_history(task: Task, contender: str, history: History, state: WalkStat
     """
     learned = state.labels_learned(history)
     is_kept = state.model is not None
-    learner = Learner.thaw(state.model or b"") if is_kept else stored_learner_factory(task, contender)()
+    learner = Learner.deserialize(state.model or b"") if is_kept else stored_learner_factory(task, contender)()
     # Names that are the very strings of the model: learners that are equal then have equal bytes.
-    history = replace(history, feature_names=row_model(learner).shape.features)
+    history = replace(history, feature_names=stored_model(learner).shape.features)
     if not is_kept:
-        learner.apply(_numbered(0, drafts(history, None)[:learned]), _never_paused)
-        learner.forget_said(learner.seq)
-    events = _numbered(learner.seq, drafts(history, state.learned_through))
+        learner.apply(_numbered(0, new_events(history, None)[:learned]), _never_paused)
+        learner.forget_predictions(learner.seq)
+    events = _numbered(learner.seq, new_events(history, state.learned_through))
     return LearnerReplay(learner, state.learned_through, history.labelled_days[learned:], events)
 
 

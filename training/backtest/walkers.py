@@ -12,7 +12,7 @@ from core.config.tasks import Contender, Task
 from features.arrays import Floats, History
 from training.backtest.replay import LearnerReplay, replay_history
 from training.backtest.state import WalkState
-from training.learners.factory import canonical, row_model
+from training.learners.factory import canonical, stored_model
 from training.learners.learner import Learner
 from training.models.base import Batch, Model, deserialize, serialize
 from training.models.online import DEFAULT_SERIES
@@ -111,7 +111,7 @@ class LearnerWalker:
             if event != count:
                 replay.apply(count)
                 (features,) = history.named(history.rows[begin + i : begin + i + 1])
-                values[i] = replay.learner.ask(features, DEFAULT_SERIES)
+                values[i] = replay.learner.predict(features, DEFAULT_SERIES)
         replay.apply(len(replay.days))
         for i, (count, event) in enumerate(zip(known, events, strict=True)):
             if event == count:
@@ -126,7 +126,7 @@ class LearnerWalker:
             rows_trained=learner.rows_learned,
             model=canonical(learner) if self.keeps_learner else None,
         )
-        model = row_model(learner).model
+        model = stored_model(learner).model
         return WalkResult(begin, np.array(values, dtype=np.float64), trained_through, state, model, learner)
 
 

@@ -1,4 +1,4 @@
-"""What stands in an event log: rows with their target, features alone, labels that come later or earlier, pauses."""
+"""What an event log holds: rows with their target, features alone, targets that come later or earlier, pauses."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ class EventConflictError(ContenderError):
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event that has no place in the log yet.
+    """An event without a number in the log yet.
 
     `row`: features and target; `predict`: features, whose target comes later or has come; `label`: the target of an
     event that is known by its id. `event_id` is the sender's idempotency key.
@@ -29,28 +29,29 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class Event(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """An event at its place, with the other half of its row where that came before.
+    """A numbered event, with the other half of its row where that came before.
 
     A `label` whose `ref_seq` is set has the features that were sent with its id earlier; a `predict` whose `ref_seq`
-    is set has the target. `said` is what the contender at hand predicted at `ref_seq`, when that is known from the
-    database; None where it is in the learner's own memory, or was never said.
+    is set has the target. `predicted` is the prediction of the contender at hand for `ref_seq`, where the database has
+    it; None where only the learner's memory has it, or where there was none.
     """
 
+    # Read from JSON arrays (`store._READ`): the order of the fields is the format.
     seq: int
     kind: Kind
     features: FeatureRow | None = None
     target: float | None = None
     series_id: str | None = None
     ref_seq: int | None = None
-    said: float | None = None
+    predicted: float | None = None
 
 
-class Placed(msgspec.Struct, frozen=True, gc=False):
-    """Where a draft stands: `seq`, and the event with its features, whose prediction is the answer (None: a label).
+class Appended(msgspec.Struct, frozen=True, gc=False):
+    """The number of a new event, and that of the event whose prediction is the answer to it (None: a label alone).
 
     `is_new` is False when the same was sent before: nothing was added.
     """
 
     seq: int
-    said_at: int | None
+    predicted_at: int | None
     is_new: bool

@@ -1,14 +1,14 @@
-"""Which drafts are new, which were sent before, and which belong together by their id: pure."""
+"""Deduplication by idempotency key: which events are new, were sent before, or are half of a row."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from features.arrays import FeatureRow
-from training.event_log.events import Event, EventConflictError, Kind, NewEvent, Placed
+from training.event_log.events import Appended, Event, EventConflictError, Kind, NewEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownEvent:
     """What a log holds under one id: the event with its features, and the one with its target (often the same)."""
 
     features_seq: int | None = None
@@ -18,95 +18,96 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Placing:
-    """What becomes of a group of drafts: an answer for each, in order, and the events and rows to be written."""
+class AppendPlan:
+    """What becomes of a group: an answer for each new event, in order, and the events to be written, with their ids."""
 
-    answers: list[Placed | EventConflictError]
+    answers: list[Appended | EventConflictError]
     events: list[Event]
     event_ids: list[str | None]
 
 
-def place(drafts: Sequence[NewEvent], known: Mapping[str, Known], head: int) -> Placing:
+def plan_append(new_events: Sequence[NewEvent], known: Mapping[str, KnownEvent], head: int) -> AppendPlan:
     """Numbers what is new from `head + 1` on, without a gap, and recognises what is known.
 
-    >>> once = Draft("row", {"x": 1.0}, 2.0, "a")
-    >>> [answer.seq for answer in place([once, once, Draft("row", {"x": 1.0}, 2.0)], {}, 10).answers]
+    >>> once = NewEvent("row", {"x": 1.0}, 2.0, "a")
+    >>> [answer.seq for answer in plan_append([once, once, NewEvent("row", {"x": 1.0}, 2.0)], {}, 10).answers]
     [11, 11, 12]
     """
-    standing = dict(known)
-    placing = Placing([], [], [])
-    for draft in drafts:
-        if draft.event_id is None:
-            _add(placing, head, draft.kind, draft.features, draft.target, draft)
+    known = dict(known)
+    plan = AppendPlan([], [], [])
+    for new in new_events:
+        if new.event_id is None:
+            _add(plan, head, new.kind, new.features, new.target, new)
         else:
-            before = standing.get(draft.event_id, Known())
-            standing[draft.event_id] = _place_known(placing, head, draft, before)
-    return placing
+            before = known.get(new.event_id, KnownEvent())
+            known[new.event_id] = _plan_with_id(plan, head, new, before)
+    return plan
 
 
-def _place_known(placing: Placing, head: int, draft: NewEvent, before: Known) -> Known:
-    """Places a draft that has an id, given what its id holds before; returns what it holds after."""
-    clash = _clash(draft, before)
-    if clash:
-        placing.answers.append(
+def _plan_with_id(plan: AppendPlan, head: int, new: NewEvent, before: KnownEvent) -> KnownEvent:
+    """Plans an event that has an id, given what its id holds before; returns what it holds after."""
+    conflict = _conflict(new, before)
+    if conflict:
+        plan.answers.append(
             EventConflictError(
-                f"The id {draft.event_id!r} was used before with another {clash}.",
+                f"The id {new.event_id!r} was used before with another {conflict}.",
                 "Send the same content again, or give the new row an id of its own.",
             )
         )
         return before
-    adds_features = draft.features is not None and before.features_seq is None
-    adds_target = draft.target is not None and before.target_seq is None
+    adds_features = new.features is not None and before.features_seq is None
+    adds_target = new.target is not None and before.target_seq is None
     if not adds_features and not adds_target:
-        seq = before.features_seq if draft.features is not None else before.target_seq
-        assert seq is not None  # noqa: S101 (a draft has features or a target, and neither is new)
-        placing.answers.append(Placed(seq, before.features_seq if draft.features is not None else None, is_new=False))
+        seq = before.features_seq if new.features is not None else before.target_seq
+        assert seq is not None  # noqa: S101 (an event has features or a target, and neither is new)
+        plan.answers.append(Appended(seq, before.features_seq if new.features is not None else None, is_new=False))
         return before
     if adds_features and adds_target:
-        seq = _add(placing, head, "row", draft.features, draft.target, draft)
-        return Known(seq, draft.features, seq, draft.target)
+        seq = _add(plan, head, "row", new.features, new.target, new)
+        return KnownEvent(seq, new.features, seq, new.target)
+    # One half is new: its event carries the other half as well, so a learner needs no look back into the log.
     if adds_features:
-        seq = _add(placing, head, "predict", draft.features, before.target, draft, ref_seq=before.target_seq)
-        return replace(before, features_seq=seq, features=draft.features)
-    seq = _add(placing, head, "label", before.features, draft.target, draft, ref_seq=before.features_seq)
-    return replace(before, target_seq=seq, target=draft.target)
+        seq = _add(plan, head, "predict", new.features, before.target, new, ref_seq=before.target_seq)
+        return replace(before, features_seq=seq, features=new.features)
+    seq = _add(plan, head, "label", before.features, new.target, new, ref_seq=before.features_seq)
+    return replace(before, target_seq=seq, target=new.target)
 
 
 def _add(
-    placing: Placing,
+    plan: AppendPlan,
     head: int,
     kind: Kind,
     features: FeatureRow | None,
     target: float | None,
-    draft: NewEvent,
+    new: NewEvent,
     ref_seq: int | None = None,
 ) -> int:
-    """Adds the event that a draft becomes, with the other half of its row where that came before."""
-    seq = head + len(placing.events) + 1
+    """Adds a numbered event to the plan, with the other half of its row where that came before."""
+    seq = head + len(plan.events) + 1
     if kind == "label":
-        said_at = None if draft.features is None else ref_seq
+        predicted_at = None if new.features is None else ref_seq
     else:
-        said_at = seq if kind in ("row", "predict") else None
-    placing.events.append(Event(seq, kind, features, target, draft.series_id, ref_seq))
-    placing.event_ids.append(draft.event_id)
-    placing.answers.append(Placed(seq, said_at, is_new=True))
+        predicted_at = seq if kind in ("row", "predict") else None
+    plan.events.append(Event(seq, kind, features, target, new.series_id, ref_seq))
+    plan.event_ids.append(new.event_id)
+    plan.answers.append(Appended(seq, predicted_at, is_new=True))
     return seq
 
 
-def _clash(draft: NewEvent, before: Known) -> str:
+def _conflict(new: NewEvent, before: KnownEvent) -> str:
     """Which half of the row the id holds with other content; empty for none."""
-    if draft.features is not None and before.features is not None and draft.features != before.features:
+    if new.features is not None and before.features is not None and new.features != before.features:
         return "set of features"
-    if draft.target is not None and before.target is not None and draft.target != before.target:
+    if new.target is not None and before.target is not None and new.target != before.target:
         return "target"
     return ""
 
 
-def known_by_id(rows: Iterable[tuple[str, int, FeatureRow | None, float | None]]) -> dict[str, Known]:
+def known_by_id(rows: Iterable[tuple[str, int, FeatureRow | None, float | None]]) -> dict[str, KnownEvent]:
     """Puts together what a log holds of ids, from (event_id, seq, features, target)."""
-    found: dict[str, Known] = {}
+    found: dict[str, KnownEvent] = {}
     for event_id, seq, features, target in rows:
-        held = found.get(event_id, Known())
+        held = found.get(event_id, KnownEvent())
         if features is not None:
             held = replace(held, features_seq=seq, features=features)
         if target is not None:

@@ -1,4 +1,4 @@
-"""Rows that may not enter the log: kept with the reason, to be looked at, and released by a person."""
+"""Rows that validation refused: kept with the reason, until a person looks at them and maybe releases them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from core.db.engine import reachable
+from core.db.engine import fetch_all, fetch_one, transaction
 from core.db.event_tables import quarantined_events
 from core.errors import BusyError, NotFoundError
 from features.arrays import FeatureRow
@@ -16,7 +16,7 @@ from training.event_log.validation import Rejection
 
 @dataclass(frozen=True)
 class RejectedEvent:
-    """A refused row as it is stored. `seq` is its place in the log, once released."""
+    """A refused row as it is stored. `seq` is its number in the log, once released."""
 
     id: int
     log: str
@@ -34,29 +34,30 @@ class RejectedEvent:
     seq: int | None
 
     @property
-    def draft(self) -> NewEvent:
-        """The row as it would enter the log. FeatureRow that came as whole numbers are numbers all the same."""
+    def event(self) -> NewEvent:
+        """The row as it would enter the log."""
+        # JSON has no floats apart: 1.0 was stored as 1.
         features = None if self.features is None else {name: float(value) for name, value in self.features.items()}
         return NewEvent(self.kind, features, self.target, self.event_id, self.series_id)  # type: ignore[arg-type]
 
 
-def keep(engine: sa.Engine, log: str, refused: Sequence[tuple[NewEvent, Rejection]]) -> None:
-    """Stores refused rows; one that waits under its id already is not stored again."""
-    with reachable(), engine.begin() as connection:
-        waiting = _waiting(connection, log, [draft.event_id for draft, _ in refused if draft.event_id is not None])
+def add(engine: sa.Engine, log: str, refused: Sequence[tuple[NewEvent, Rejection]]) -> None:
+    """Stores refused rows; one that was sent again under its id, and waits already, is stored once."""
+    with transaction(engine) as connection:
+        waiting = _waiting(connection, log, [event.event_id for event, _ in refused if event.event_id is not None])
         rows = [
             {
                 "log": log,
-                "kind": draft.kind,
-                "event_id": draft.event_id,
-                "series_id": draft.series_id,
-                "features": draft.features,
-                "target": draft.target,
-                "reason": refusal.reason,
-                "detail": refusal.detail,
+                "kind": event.kind,
+                "event_id": event.event_id,
+                "series_id": event.series_id,
+                "features": event.features,
+                "target": event.target,
+                "reason": rejection.reason,
+                "detail": rejection.detail,
             }
-            for draft, refusal in refused
-            if draft not in waiting
+            for event, rejection in refused
+            if event not in waiting
         ]
         if rows:
             connection.execute(sa.insert(quarantined_events), rows)
@@ -70,7 +71,7 @@ def _waiting(connection: sa.Connection, log: str, ids: Sequence[str]) -> list[Ne
     statement = sa.select(quarantined_events).where(
         columns.log == log, columns.event_id.in_(ids), columns.released_at.is_(None)
     )
-    return [RejectedEvent(**row).draft for row in connection.execute(statement).mappings()]
+    return [RejectedEvent(**row).event for row in connection.execute(statement).mappings()]
 
 
 def listed(engine: sa.Engine, log: str, *, waiting_only: bool = True, limit: int = 100) -> list[RejectedEvent]:
@@ -78,21 +79,25 @@ def listed(engine: sa.Engine, log: str, *, waiting_only: bool = True, limit: int
     statement = sa.select(quarantined_events).where(quarantined_events.c.log == log)
     if waiting_only:
         statement = statement.where(quarantined_events.c.released_at.is_(None))
-    with reachable(), engine.connect() as connection:
-        rows = connection.execute(statement.order_by(quarantined_events.c.id.desc()).limit(limit)).mappings().all()
-    return [RejectedEvent(**row) for row in rows]
+    rows = fetch_all(engine, statement.order_by(quarantined_events.c.id.desc()).limit(limit))
+    return [RejectedEvent(**row._mapping) for row in rows]
 
 
 def find(engine: sa.Engine, log: str, number: int) -> RejectedEvent:
-    """One refused row. Raises NotFoundError when there is none, BusyError when it was released before."""
+    """One refused row.
+
+    Raises:
+        NotFoundError: there is none of this number.
+        BusyError: it was released before.
+
+    """
     statement = sa.select(quarantined_events).where(quarantined_events.c.log == log, quarantined_events.c.id == number)
-    with reachable(), engine.connect() as connection:
-        row = connection.execute(statement).mappings().one_or_none()
+    row = fetch_one(engine, statement)
     if row is None:
         raise NotFoundError(f"No row {number} is in the quarantine of {log}.", "The list names those that are.")
-    if row["released_at"] is not None:
-        raise BusyError(f"Row {number} was released before, as event {row['seq']}.", "Nothing is left to do.")
-    return RejectedEvent(**row)
+    if row.released_at is not None:
+        raise BusyError(f"Row {number} was released before, as event {row.seq}.", "Nothing is left to do.")
+    return RejectedEvent(**row._mapping)
 
 
 def release(connection: sa.Connection, number: int, seq: int, *, who: str, why: str) -> None:

@@ -1,7 +1,7 @@
-"""The event log in Postgres: appended in groups, one order per log without a gap, read in blocks.
+"""The event log in Postgres: appended in groups, in one order per log without a gap, read in blocks.
 
-A group costs one transaction, however many writers share it: it takes the log's lock, looks at what is known of its
-ids, numbers what is new, and ends in one COMMIT with one NOTIFY. The lock is held by the transaction, so a number is
+A group costs one transaction, however many writers share it: it takes the log's lock, looks up its ids, numbers what
+is new, and ends in one COMMIT with one NOTIFY. The lock is held by the transaction, so a number is
 visible exactly when all smaller ones are.
 """
 
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from core.error_translation import translate
 from features.arrays import FeatureRow
 from training.event_log.events import Event, NewEvent
-from training.event_log.idempotency import Placing, known_by_id, place
+from training.event_log.idempotency import AppendPlan, known_by_id, plan_append
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 (psycopg2 names its class so)
@@ -79,7 +79,7 @@ COPY (
 
 @dataclass(frozen=True)
 class LearnerKey:
-    """Whose learner: a contender, as declared, on a log."""
+    """The key of a learner: a contender, as declared, on a log."""
 
     log: str
     contender: str
@@ -94,7 +94,7 @@ _decode_known = msgspec.json.Decoder(list[tuple[str, int, FeatureRow | None, flo
 class PinnedConnection:
     """A connection of its own, opened when first used and again after Postgres went away. For one thread at a time.
 
-    `opened` counts how often: after the last time, whatever stands behind the connection has not been exchanged.
+    `opened` counts how often: while it does not change, the connection leads to the same database as before.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -103,11 +103,10 @@ class PinnedConnection:
         self._pooled: sa.Connection | None = None
 
     @contextmanager
-    def talk(self) -> Iterator["Connection"]:
+    def use(self) -> Iterator["Connection"]:
         """The connection: psycopg2's own, each statement a transaction unless it says otherwise.
 
-        Raises DatabaseUnreachableError for whatever says that Postgres is not there. After any error the connection is
-        thrown away, for it may stand in the middle of a transaction.
+        Raises DatabaseUnreachableError for any error that means that Postgres is not there.
         """
         try:
             if self._pooled is None:
@@ -119,7 +118,7 @@ class PinnedConnection:
             self._discard()
             raise translate(error) or error from error
         except BaseException:
-            self._discard()
+            self._discard()  # it may be in the middle of a transaction
             raise
 
     def close(self) -> None:
@@ -136,49 +135,49 @@ class PinnedConnection:
 
 @contextmanager
 def session(engine: sa.Engine) -> Iterator["Connection"]:
-    """A connection for `append` and `read`, for as long as the block runs; see `Line.talk`."""
-    line = PinnedConnection(engine)
+    """A connection for `append` and `read`, for as long as the block runs; see `PinnedConnection.use`."""
+    pinned = PinnedConnection(engine)
     try:
-        with line.talk() as connection:
+        with pinned.use() as connection:
             yield connection
     finally:
-        line.close()
+        pinned.close()
 
 
-def append(connection: "Connection", log: str, drafts: Sequence[NewEvent]) -> Placing:
+def append(connection: "Connection", log: str, new_events: Sequence[NewEvent]) -> AppendPlan:
     """Appends what is new of a group, all of it or nothing, and returns once it is committed."""
-    return prepare(connection, log, drafts)()
+    return prepare(connection, log, new_events)()
 
 
-def prepare(connection: "Connection", log: str, drafts: Sequence[NewEvent]) -> Callable[[], Placing]:
-    """The same in two steps, this one and a call of what it returns: all that is left then is to wait for Postgres.
+def prepare(connection: "Connection", log: str, new_events: Sequence[NewEvent]) -> Callable[[], AppendPlan]:
+    """Prepares to append a group, and returns the call that commits it: all that it does is wait for Postgres.
 
-    Where drafts have ids, it has taken the log's lock and looked them up.
+    Where events have ids, the log's lock is taken and the ids are looked up before this returns.
     """
     cursor = connection.cursor()
-    ids = [draft.event_id for draft in drafts if draft.event_id is not None]
+    ids = [event.event_id for event in new_events if event.event_id is not None]
     if not ids:
-        statement = cursor.mogrify(_LOCK + _INSERT, {"log": log, **_columns_of_new(drafts)})
+        statement = cursor.mogrify(_LOCK + _INSERT, {"log": log, **_columns_of_new(new_events)})
 
-        def commit() -> Placing:
+        def commit() -> AppendPlan:
             cursor.execute(statement)
             ((newest,),) = cursor.fetchall()
-            return place(drafts, {}, newest - len(drafts))
+            return plan_append(new_events, {}, newest - len(new_events))
 
         return commit
 
     cursor.execute(_LOCK + _HEAD_AND_KNOWN, {"log": log, "ids": ids})
     ((head, known),) = cursor.fetchall()
-    placing = place(drafts, known_by_id(_decode_known(known or "[]")), head)
-    statement = b"ROLLBACK"
-    if placing.events:
-        statement = cursor.mogrify(_INSERT, {"log": log, **_columns_of_placed(placing)})
+    plan = plan_append(new_events, known_by_id(_decode_known(known or "[]")), head)
+    statement = b"ROLLBACK"  # of a group without anything new: it ends the transaction and gives the lock back
+    if plan.events:
+        statement = cursor.mogrify(_INSERT, {"log": log, **_columns_of_plan(plan)})
 
-    def commit_placed() -> Placing:
+    def commit_plan() -> AppendPlan:
         cursor.execute(statement)
-        return placing
+        return plan
 
-    return commit_placed
+    return commit_plan
 
 
 def head(connection: "Connection", log: str) -> int:
@@ -189,24 +188,24 @@ def head(connection: "Connection", log: str) -> int:
     return newest
 
 
-def holding(connection: "Connection", log: str, drafts: Sequence[NewEvent]) -> list[bool]:
-    """Of each draft: whether the log has all that it brings under its id, be it with the same content or with other."""
-    ids = [draft.event_id for draft in drafts if draft.event_id is not None]
+def holding(connection: "Connection", log: str, new_events: Sequence[NewEvent]) -> list[bool]:
+    """Of each event: whether the log has all of its halves under its id, with the same content or with other."""
+    ids = [event.event_id for event in new_events if event.event_id is not None]
     if not ids:
-        return [False] * len(drafts)
+        return [False] * len(new_events)
     with connection.cursor() as cursor:
         cursor.execute(_KNOWN, {"log": log, "ids": ids})
         known = known_by_id(_decode_known(cursor.fetchall()[0][0] or "[]"))
     return [
-        (found := known.get(draft.event_id or "")) is not None
-        and (draft.features is None or found.features is not None)
-        and (draft.target is None or found.target is not None)
-        for draft in drafts
+        (found := known.get(event.event_id or "")) is not None
+        and (event.features is None or found.features is not None)
+        and (event.target is None or found.target is not None)
+        for event in new_events
     ]
 
 
 def read(connection: "Connection", key: LearnerKey, after: int, until: int) -> list[Event]:
-    """The events with `after < seq <= until`, in order; `said` is what the key's contender predicted, where stored."""
+    """The events with `after < seq <= until`, in order; `predicted` by the key's contender where that is stored."""
     text = io.BytesIO()
     with connection.cursor() as cursor:
         parameters = {"after": after, "until": until, **vars(key)}
@@ -214,11 +213,11 @@ def read(connection: "Connection", key: LearnerKey, after: int, until: int) -> l
     return _decode_lines(b"[" + text.getvalue()[:-1].replace(b"\n", b",") + b"]")
 
 
-def blocks(line: PinnedConnection, key: LearnerKey, after: int, until: int) -> Iterator[list[Event]]:
-    """The same, however many they are, block by block; while one is used the next is read."""
+def blocks(pinned: PinnedConnection, key: LearnerKey, after: int, until: int) -> Iterator[list[Event]]:
+    """The events with `after < seq <= until`, block by block; while one is used the next is read."""
 
     def block(begin: int) -> list[Event]:
-        with line.talk() as connection:
+        with pinned.use() as connection:
             return read(connection, key, begin, min(until, begin + BLOCK))
 
     if until - after <= BLOCK:
@@ -234,29 +233,33 @@ def blocks(line: PinnedConnection, key: LearnerKey, after: int, until: int) -> I
         yield coming.result()
 
 
-def replay(line: PinnedConnection, key: LearnerKey, after: int, until: int) -> Iterator[Event]:
-    """The same, one by one."""
-    return chain.from_iterable(blocks(line, key, after, until))
+def replay(pinned: PinnedConnection, key: LearnerKey, after: int, until: int) -> Iterator[Event]:
+    """The events with `after < seq <= until`, one by one, read as `blocks` does."""
+    return chain.from_iterable(blocks(pinned, key, after, until))
 
 
-def _columns_of_new(drafts: Sequence[NewEvent]) -> dict[str, str]:
-    """Drafts that become events as they are: none of them has an id."""
+def _columns_of_new(new_events: Sequence[NewEvent]) -> dict[str, str]:
+    """The columns of events of which none has an id: they are written as they come.
+
+    Each column is a text with a line of JSON for each row. A line that is `null` is NULL, and so is every line of a
+    column that ends before the others.
+    """
     return {
-        "kinds": "\n".join([draft.kind for draft in drafts]),
+        "kinds": "\n".join([event.kind for event in new_events]),
         "event_ids": "",
-        "series_ids": _sparse([draft.series_id for draft in drafts]),
-        "features": _lines([draft.features for draft in drafts]),
-        "targets": _lines([draft.target for draft in drafts]),
+        "series_ids": _sparse([event.series_id for event in new_events]),
+        "features": _lines([event.features for event in new_events]),
+        "targets": _lines([event.target for event in new_events]),
         "ref_seqs": "",
     }
 
 
-def _columns_of_placed(placing: Placing) -> dict[str, str]:
-    """What is to be written of a group. Of a row in two halves each event holds its own."""
-    events = placing.events
+def _columns_of_plan(plan: AppendPlan) -> dict[str, str]:
+    """The columns of a planned group. Of a row in two halves each event stores its own."""
+    events = plan.events
     return {
         "kinds": "\n".join([event.kind for event in events]),
-        "event_ids": _lines(placing.event_ids),
+        "event_ids": _lines(plan.event_ids),
         "series_ids": _sparse([event.series_id for event in events]),
         "features": _lines([None if event.kind == "label" else event.features for event in events]),
         "targets": _lines([None if event.kind == "predict" else event.target for event in events]),

@@ -1,4 +1,4 @@
-"""Learners of tasks with a stored source: the incremental models of rows, behind the protocol of those of events."""
+"""New learners: of tasks with a stored source (`stored_…`) and of tasks whose rows are pushed (`pushed_…`)."""
 
 import math
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from training.models.online import forecast_recursively
 from training.models.task_check import chosen, procedure
 
 
-class RowModel:
-    """A model of rows, fed with the features of events. It says what the model says, to the bit; None for NaN."""
+class StoredModel:
+    """A model of a task with a stored source, which takes arrays, fed with the features of events; None for NaN."""
 
     def __init__(self, model: Incremental, shape: Shape) -> None:
         self.model = model
@@ -36,7 +36,7 @@ class RowModel:
         self.model.learn(self._row(features)[0], target)
 
     def forecast(self, features: FeatureRow, series: str, steps: int) -> list[float | None]:
-        """Values by recursion; of a direction the same P(UP) for every step, for it has no next value to go on from."""
+        """Values by recursion; of a direction the same P(UP) for every step, for a class is no lag of the next."""
         if self.shape.target == "direction":
             return [self.predict(features, series)] * steps
         return forecast_recursively(self, features, series, steps)
@@ -46,12 +46,12 @@ class RowModel:
 
 
 def learns(task: Task, contender: str) -> bool:
-    """Whether a contender learns row by row: all do but those that are refitted."""
+    """Whether a contender learns row by row: all but those that are refitted."""
     return task.contenders[contender].kind != "batch"
 
 
 def stored_learner_key(task: Task, series: str, contender: str) -> LearnerKey:
-    """Whose learner it is: the contender's, as it is declared now, on the log of the series."""
+    """The key of a contender's learner, as it is declared now, on the log of the series."""
     return LearnerKey(dataset_log.name(task, series), contender, task.contender_hash(contender))
 
 
@@ -61,50 +61,50 @@ def stored_learner_factory(task: Task, contender: str) -> Callable[[], Learner]:
     def begin() -> Learner:
         model = make(task, contender)
         assert not isinstance(model, Batch), contender  # noqa: S101 (`learns`)
-        return Learner(RowModel(model, shape(task, contender)), "binary" if task.is_classification else "value")
+        return Learner(StoredModel(model, shape(task, contender)), "binary" if task.is_classification else "value")
 
     return begin
 
 
-def row_model(learner: Learner) -> RowModel:
-    """The model of a learner that `fresh` has made."""
-    assert isinstance(learner.model, RowModel), "a learner of rows"  # noqa: S101
+def stored_model(learner: Learner) -> StoredModel:
+    """The model of a learner that `stored_learner_factory` made."""
+    assert isinstance(learner.model, StoredModel), "a learner of rows"  # noqa: S101
     return learner.model
 
 
 def canonical(learner: Learner) -> bytes:
-    """A learner's bytes after a round trip: one that was resumed has those of one that was not."""
-    return Learner.thaw(learner.freeze()).freeze()
+    """A learner's bytes after a round trip, for the reason that `serialize` of `models/base.py` has."""
+    return Learner.deserialize(learner.serialize()).serialize()
 
 
 def pushed_learner_key(task: PushedTask, contender: str) -> LearnerKey:
-    """Whose learner it is: the contender's, as it is declared now."""
+    """The key of a contender's learner, as it is declared now."""
     return LearnerKey(task.name, contender, task.contender_hash(contender))
 
 
-def task_declaring(task: PushedTask, wanted: LearnerKey) -> PushedTask | None:
-    """The task with the contender declared as the key has it; None when it is declared otherwise, or no more."""
+def task_declaring(task: PushedTask, key: LearnerKey) -> PushedTask | None:
+    """The task with the contender declared as the key has it; None when it is declared otherwise, or not at all."""
     with suppress(ConfigurationError):
-        task, _ = chosen(task, wanted.contender)
-    is_so = wanted.contender in task.contenders and pushed_learner_key(task, wanted.contender) == wanted
+        task, _ = chosen(task, key.contender)
+    is_so = key.contender in task.contenders and pushed_learner_key(task, key.contender) == key
     return task if is_so else None
 
 
-def pushed_learner_factory(task: PushedTask, wanted: LearnerKey) -> Callable[[], Learner]:
+def pushed_learner_factory(task: PushedTask, key: LearnerKey) -> Callable[[], Learner]:
     """Makes learners that have learned nothing.
 
-    The call raises ConfigurationError when the contender is no longer declared as the key has it.
+    The call of what is returned raises ConfigurationError when the contender is no longer declared as the key has it.
     """
 
     def make() -> Learner:
-        declared = task_declaring(task, wanted)
+        declared = task_declaring(task, key)
         if declared is None:
             raise ConfigurationError(
-                f"{wanted.contender} of {wanted.log} is no longer declared as when it learned, and its checkpoint is "
+                f"{key.contender} of {key.log} is no longer declared as when it learned, and its checkpoint is "
                 "of other libraries.",
                 "Restore that declaration, or go back to the libraries that it was made with.",
             )
-        outcome, seed = task.target.kind, declared.contenders[wanted.contender].seed
-        return Learner(procedure(declared, wanted.contender).online(outcome, seed), outcome)
+        outcome, seed = task.target.kind, declared.contenders[key.contender].seed
+        return Learner(procedure(declared, key.contender).online(outcome, seed), outcome)
 
     return make

@@ -1,4 +1,4 @@
-"""Group commit: whatever the requests of one process bring at once goes into the log in one transaction."""
+"""Group commit: the events that the requests of one process bring at the same time become one transaction."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,16 +11,16 @@ import msgspec
 import sqlalchemy as sa
 
 from training.event_log import store as event_log
-from training.event_log.events import EventConflictError, NewEvent, Placed
-from training.event_log.idempotency import Placing
-from training.learners.running_learner import LiveLearner
+from training.event_log.events import Appended, EventConflictError, NewEvent
+from training.event_log.idempotency import AppendPlan
+from training.learners.running_learner import RunningLearner
 
-MOST_DRAFTS = 5_000
-"""Drafts of one group: what waits beyond that makes the next."""
+MOST_EVENTS = 5_000
+"""Events of one group; the rest of those that wait make the next."""
 
 
 class Ack(msgspec.Struct, frozen=True, gc=False):
-    """A draft that is committed, learned, and answered: its number, and what was predicted at its features.
+    """A new event that is committed and learned: its number, and the prediction for its features.
 
     `prediction` is None where there was none yet, and for a label; `is_new` is False for what was sent before.
     """
@@ -34,63 +34,66 @@ Answer = Ack | EventConflictError
 
 
 def _held() -> threading.Lock:
-    """A lock that is held: whoever acquires it waits until another thread releases it. An Event costs ten of them."""
-    lock = threading.Lock()
+    """A lock that is held: a thread that acquires it waits until another one releases it."""
+    lock = threading.Lock()  # in place of a threading.Event, which costs ten times as much
     lock.acquire()
     return lock
 
 
 @dataclass(eq=False, slots=True)
 class _Ticket:
-    drafts: Sequence[NewEvent]
+    events: Sequence[NewEvent]
     answers: list[Answer] = field(default_factory=list)
     failure: Exception | None = None
-    called: threading.Lock = field(default_factory=_held)
+    done: threading.Lock = field(default_factory=_held)
 
 
-_Committed = tuple[list[_Ticket], Placing]
+_Committed = tuple[list[_Ticket], AppendPlan]
 
 
 class GroupCommitter:
-    """The way into one log for the threads of one process; its learner goes along.
+    """Appends to one log for the threads of one process, and keeps its learner at the log's head.
 
-    They leave their drafts and sleep. One thread takes all that wait, sends them to Postgres in one transaction, and
-    while Postgres is at it learns the group that was committed before, and wakes those who brought it. The same thread
-    does both, for with two of them each would wait for the interpreter just when Postgres waits for work.
+    Threads leave their events and sleep. One thread of its own takes all that wait and sends them to Postgres in one
+    transaction; while Postgres works, it learns the group committed before, and wakes the threads that brought it.
     """
 
-    def __init__(self, engine: sa.Engine, live: LiveLearner) -> None:
-        self.live = live
-        self._line = event_log.PinnedConnection(engine)
+    # One thread commits and learns: two would each wait for the interpreter just when Postgres waits for work.
+
+    def __init__(self, engine: sa.Engine, running: RunningLearner) -> None:
+        self.running = running
+        self._connection = event_log.PinnedConnection(engine)
         self._checked = 0
         self._waiting: SimpleQueue[_Ticket | None] = SimpleQueue()
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def take(self, drafts: Sequence[NewEvent]) -> list[Answer]:
-        """Commits the drafts, learns them, and answers each, in order.
+    def submit(self, events: Sequence[NewEvent]) -> list[Answer]:
+        """Commits the events, learns them, and answers each, in order.
 
-        Raises DatabaseUnreachableError when Postgres does not answer: then they may be in the log or not, and whoever
-        sends them again under the same ids gets them in once.
+        Raises:
+            DatabaseUnreachableError: Postgres does not answer. The events may be in the log or not; sent again under
+                the same ids they are appended once.
+
         """
-        if not drafts:
+        if not events:
             return []
-        ticket = _Ticket(drafts)
+        ticket = _Ticket(events)
         with self._mutex:
             self._waiting.put(ticket)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
                 self._thread.start()
-        ticket.called.acquire()
+        ticket.done.acquire()
         if ticket.failure is not None:
             raise ticket.failure
         return ticket.answers
 
     def close(self, seconds: float = 5.0) -> None:
-        """Gives its connection and its threads back, once what waits is answered. A later `take` borrows them.
+        """Gives its connection and its threads back, once what waits is answered. A later `submit` starts them again.
 
-        It waits at most `seconds` for that: Postgres may be silent.
+        It waits at most `seconds` for that, since Postgres may not answer.
         """
         with self._mutex:
             self._is_closed = True
@@ -102,31 +105,31 @@ class GroupCommitter:
 
     def _run(self) -> None:
         committed: _Committed | None = None
-        with ThreadPoolExecutor(1, thread_name_prefix="intake-commit") as sender:
+        with ThreadPoolExecutor(1, thread_name_prefix="group-commit-send") as sender:
             while not (self._is_closed and committed is None and self._is_released()):
                 tickets = self._gather(is_patient=committed is None and not self._is_closed)
-                self.live.is_fed = True
+                self.running.is_committing = True
                 committed = self._go_on(sender, [ticket for ticket in tickets if ticket is not None], committed)
-                self.live.is_fed = committed is not None
+                self.running.is_committing = committed is not None
 
     def _gather(self, *, is_patient: bool) -> list[_Ticket | None]:
-        """What waits, None among it where somebody closes. The patient wait until something does."""
+        """The tickets that wait, with None among them after `close`; with `is_patient` it waits for the first."""
         tickets: list[_Ticket | None] = []
-        drafts = 0
+        events = 0
         with suppress(Empty):
-            while drafts < MOST_DRAFTS:
+            while events < MOST_EVENTS:
                 ticket = self._waiting.get(is_patient and not tickets)
                 tickets.append(ticket)
-                drafts += 0 if ticket is None else len(ticket.drafts)
+                events += 0 if ticket is None else len(ticket.events)
         return tickets
 
     def _is_released(self) -> bool:
-        """Whether nothing waits any more: then the next `take` has a thread of its own."""
+        """Whether nothing waits any more: then the connection is closed, and the next `submit` starts a thread."""
         with self._mutex:
             if not self._waiting.empty():
                 return False
             try:
-                self._line.close()
+                self._connection.close()
             finally:
                 self._thread = None
         return True
@@ -135,53 +138,55 @@ class GroupCommitter:
         self, sender: ThreadPoolExecutor, group: list[_Ticket], committed: _Committed | None
     ) -> _Committed | None:
         """Commits a group while the one before is learned."""
-        placing = None
+        plan = None
         try:
             if group:
-                with self._line.talk() as connection:
-                    if self._line.opened != self._checked:
-                        with self.live.lock:
-                            self.live.check(connection)
-                        self._checked = self._line.opened
-                    commit = event_log.prepare(connection, self.live.key.log, _drafts(group))
+                with self._connection.use() as connection:
+                    if self._connection.opened != self._checked:  # another database, maybe: see `check`
+                        with self.running.lock:
+                            self.running.check(connection)
+                        self._checked = self._connection.opened
+                    commit = event_log.prepare(connection, self.running.key.log, _events(group))
                     if committed is None:
-                        placing = commit()
+                        plan = commit()
                     else:
                         sent = _send(sender, commit)
                         self._learn(*committed)
                         committed = None
-                        placing = sent.result()
-        except Exception as failure:  # noqa: BLE001 (each thread that waits is told, and raises it itself)
-            placing = None
+                        plan = sent.result()
+        except Exception as failure:  # noqa: BLE001 (each thread that waits raises it itself)
+            plan = None
             _fail(group, failure)
         if committed is not None:
             self._learn(*committed)
-        return None if placing is None else (group, placing)
+        return None if plan is None else (group, plan)
 
-    def _learn(self, group: list[_Ticket], placing: Placing) -> None:
+    def _learn(self, group: list[_Ticket], plan: AppendPlan) -> None:
         try:
-            with self.live.lock:
-                self.live.take(placing.events)
-                said = self.live.said([placed.said_at for placed in placing.answers if isinstance(placed, Placed)])
+            with self.running.lock:
+                self.running.apply_committed(plan.events)
+                predictions = self.running.predictions(
+                    [answer.predicted_at for answer in plan.answers if isinstance(answer, Appended)]
+                )
                 answers: list[Answer] = [
-                    Ack(placed.seq, next(said), placed.is_new) if isinstance(placed, Placed) else placed
-                    for placed in placing.answers
+                    Ack(answer.seq, next(predictions), answer.is_new) if isinstance(answer, Appended) else answer
+                    for answer in plan.answers
                 ]
         except Exception as failure:  # noqa: BLE001 (as above)
             _fail(group, failure)
             return
         begin = 0
         for ticket in group:
-            ticket.answers = answers[begin : begin + len(ticket.drafts)]
-            begin += len(ticket.drafts)
-            ticket.called.release()
+            ticket.answers = answers[begin : begin + len(ticket.events)]
+            begin += len(ticket.events)
+            ticket.done.release()
 
 
-def _send(sender: ThreadPoolExecutor, commit: Callable[[], Placing]) -> Future[Placing]:
+def _send(sender: ThreadPoolExecutor, commit: Callable[[], AppendPlan]) -> Future[AppendPlan]:
     """Starts a commit on another thread, and returns when that one waits for Postgres."""
     begun = _held()
 
-    def go() -> Placing:
+    def go() -> AppendPlan:
         begun.release()
         return commit()
 
@@ -190,11 +195,11 @@ def _send(sender: ThreadPoolExecutor, commit: Callable[[], Placing]) -> Future[P
     return sent
 
 
-def _drafts(group: list[_Ticket]) -> list[NewEvent]:
-    return [draft for ticket in group for draft in ticket.drafts]
+def _events(group: list[_Ticket]) -> list[NewEvent]:
+    return [event for ticket in group for event in ticket.events]
 
 
 def _fail(group: list[_Ticket], failure: Exception) -> None:
     for ticket in group:
         ticket.failure = failure
-        ticket.called.release()
+        ticket.done.release()

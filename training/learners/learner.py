@@ -1,7 +1,7 @@
-"""A learner: a model, its scores, and the place in the event log up to which both have come.
+"""A learner: a model, its scores, and the number of the last event of the log that both have had.
 
-It is a function of the log alone: whoever applies the same events in the same order holds the same learner, to the
-bit. Of each row it predicts, then scores, then learns.
+It is a function of the log alone: the same events in the same order give the same learner, to the bit. Of each row it
+predicts, then scores, then learns.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,24 +17,27 @@ from training.models.online import DEFAULT_SERIES, Online, TargetKind
 _SCORES: dict[str, type[RegressionScores] | type[BinaryScores]] = {"value": RegressionScores, "binary": BinaryScores}
 
 Reread = Callable[[int, int], Iterable[Event]]
-"""Reads events again: those after the first number, up to and with the second."""
-
+"""Reads events once more: those after the first number, up to and with the second."""
 
 MODEL_FAULTS = (ArithmeticError, LookupError, TypeError, ValueError)
-"""What a model may raise at a row that it cannot take. The row stays in the log; every replica passes over it alike."""
+"""What a model may raise at a row that it cannot take. The row stays in the log, and every replica skips it."""
 
 
 class GapError(Exception):
-    """An event that does not follow the last one applied: the caller has to read what lies between."""
+    """An event that does not follow the last one applied: the caller has to read those in between."""
 
 
 class Learner:
     """One contender on one log, after the event `seq`.
 
-    `said` holds, by event, what was predicted since the newest checkpoint that the caller knows of; what is older is
-    in the database. While learning is paused (`paused_at`) rows are predicted and scored; when it is resumed, what
-    came in between is learned, in order. A row at which the model itself fails is counted in `rows_refused`, and
-    `trouble` says how it failed last.
+    While learning is paused rows are predicted and scored; when it is resumed, those in between are learned, in order.
+
+    Attributes:
+        predictions: by event, those since the newest checkpoint; older ones are in the database.
+        paused_at: the event that paused learning; None while it is not paused.
+        stats: running statistics of the rows learned, for the outlier guard.
+        rows_refused: rows at which the model itself failed; `trouble` is the error of the last.
+
     """
 
     def __init__(self, model: Online, outcome: TargetKind) -> None:
@@ -45,13 +48,13 @@ class Learner:
         self.rows_refused = 0
         self.trouble = ""
         self.paused_at: int | None = None
-        self.ranges = RunningStats()
+        self.stats = RunningStats()
         self.scores: dict[str, Scores] = {}
-        self.said: dict[int, float | None] = {}
+        self.predictions: dict[int, float | None] = {}
 
     def apply(self, events: Iterable[Event], reread: Reread) -> None:
-        """Goes through events in order; those applied before are passed over. Raises GapError at a missing one."""
-        said = self.said
+        """Goes through events in order; those applied before are skipped. Raises GapError at a missing one."""
+        predictions = self.predictions
         for event in events:
             seq = event.seq
             if seq <= self.seq:
@@ -61,13 +64,13 @@ class Learner:
             features, target = event.features, event.target
             if features is None:
                 if event.kind in ("pause", "resume"):
-                    self._turn(event, reread)
+                    self._pause_or_resume(event, reread)
             else:
                 series = event.series_id or DEFAULT_SERIES
                 if event.kind == "label":
-                    self._score(series, said.get(event.ref_seq or 0, event.said), target)
+                    self._score(series, predictions.get(event.ref_seq or 0, event.predicted), target)
                 else:
-                    said[seq] = value = self.ask(features, series)
+                    predictions[seq] = value = self.predict(features, series)
                     if event.kind == "row":
                         self._score(series, value, target)
                 if target is not None and self.paused_at is None:
@@ -81,33 +84,33 @@ class Learner:
             if features is not None and target is not None:
                 self._learn(features, target, event.series_id or DEFAULT_SERIES)
 
-    def forget_said(self, through: int) -> None:
-        """Drops what was said up to an event: it is stored."""
-        self.said = {seq: value for seq, value in self.said.items() if seq > through}
+    def forget_predictions(self, through: int) -> None:
+        """Drops the predictions up to an event, once they are stored."""
+        self.predictions = {seq: value for seq, value in self.predictions.items() if seq > through}
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """The figures of every series."""
+        """The metrics of every series."""
         return {series: scores.report() for series, scores in self.scores.items()}
 
     def empty_report(self) -> dict[str, Any]:
-        """The figures of a series that has none."""
+        """The metrics of a series without a scored row."""
         return _SCORES[self.outcome]().report()
 
-    def freeze(self) -> bytes:
-        """Bytes for `thaw`: the learner without what it said."""
-        held = {name: value for name, value in vars(self).items() if name != "said"}
+    def serialize(self) -> bytes:
+        """Bytes for `deserialize`: the learner without its predictions, which are stored as rows."""
+        held = {name: value for name, value in vars(self).items() if name != "predictions"}
         return dumps(held)
 
     @classmethod
-    def thaw(cls, content: bytes) -> "Learner":
-        """The learner whose bytes these are. It unpickles: check digest and stamp first."""
+    def deserialize(cls, content: bytes) -> "Learner":
+        """The learner of these bytes. It unpickles: check digest and environment fingerprint first."""
         held = deserialize(content)
         learner = cls(held["model"], held["outcome"])
         vars(learner).update(held)
         return learner
 
-    def ask(self, features: FeatureRow, series: str) -> float | None:
-        """What the model says of a row, None where it fails at it. Nothing is kept of it."""
+    def predict(self, features: FeatureRow, series: str) -> float | None:
+        """The model's prediction of a row, None where it fails at it. Nothing is kept of it."""
         try:
             return self.model.predict(features, series)
         except MODEL_FAULTS:
@@ -121,18 +124,18 @@ class Learner:
             self.trouble = f"{type(fault).__name__}: {fault}"
         else:
             self.rows_learned += 1
-            self.ranges.learn(features, target)
+            self.stats.learn(features, target)
 
-    def _score(self, series: str, said: float | None, target: float | None) -> None:
-        if said is None or target is None:
+    def _score(self, series: str, predicted: float | None, target: float | None) -> None:
+        if predicted is None or target is None:
             return
         scores = self.scores.get(series)
         if scores is None:
             scores = self.scores[series] = _SCORES[self.outcome]()
-        scores.add(said, target)
+        scores.add(predicted, target)
 
-    def _turn(self, event: Event, reread: Reread) -> None:
-        """Pauses learning, or resumes it and learns what came meanwhile."""
+    def _pause_or_resume(self, event: Event, reread: Reread) -> None:
+        """Pauses learning, or resumes it and learns the rows in between."""
         if event.kind == "pause":
             self.paused_at = event.seq if self.paused_at is None else self.paused_at
         elif self.paused_at is not None:

@@ -1,4 +1,4 @@
-"""A learner kept at the head of its log, for the threads of one process: restored, caught up, asked."""
+"""A learner kept at the head of its log, shared by the threads of one process."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 (psycopg2 names its class so)
 
 
-class LiveLearner:
-    """One contender's learner on one log. Everything that touches the learner holds `lock`."""
+class RunningLearner:
+    """One contender's learner on one log. Everything that reads or changes the learner holds `lock`."""
 
-    def __init__(self, engine: sa.Engine, key: LearnerKey, fresh: Callable[[], Learner]) -> None:
+    def __init__(self, engine: sa.Engine, key: LearnerKey, make_learner: Callable[[], Learner]) -> None:
         self.key = key
         self.lock = threading.Lock()
-        self.is_fed = False
-        """Whether a group is on its way into the log from here: whoever brings it comes up to it."""
+        self.is_committing = False
+        """Whether a group of this process is on its way into the log: its committer applies it, no follower has to."""
         self._engine = engine
-        self._fresh = fresh
-        self._line = event_log.PinnedConnection(engine)
+        self._make_learner = make_learner
+        self._connection = event_log.PinnedConnection(engine)
         self._checked = 0
         self._newest: Event | None = None
         self._restoring = threading.Lock()
@@ -38,16 +38,16 @@ class LiveLearner:
 
     @property
     def learner(self) -> Learner:
-        """The learner; restored from the newest checkpoint when it is first needed, once, while others wait."""
+        """The learner; restored from the newest checkpoint when it is first needed."""
         if self._learner is None:
-            with self._restoring:
+            with self._restoring:  # one thread restores, the others wait for it
                 if self._learner is None:
-                    self._learner = checkpoints.restore(self._engine, self.key, self._fresh)
+                    self._learner = checkpoints.restore(self._engine, self.key, self._make_learner)
         return self._learner
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the learner stands in memory."""
+        """Whether the learner is in memory."""
         return self._learner is not None
 
     @contextmanager
@@ -58,8 +58,8 @@ class LiveLearner:
             yield self.learner
 
     def follow(self, head: int | None) -> None:
-        """Comes up to an event that somebody committed; None: to the newest there is."""
-        if self.is_fed or (head is not None and self._learner is not None and self._learner.seq >= head):
+        """Applies what was committed up to the event `head`; None: up to the newest there is."""
+        if self.is_committing or (head is not None and self._learner is not None and self._learner.seq >= head):
             return
         with self.lock:
             if head is None:
@@ -68,19 +68,19 @@ class LiveLearner:
                 self.read_up_to(head)
 
     @contextmanager
-    def as_logged(self) -> Iterator[Learner]:
-        """The learner as far as it has come, once it is known that the log holds what it has learned."""
+    def verified(self) -> Iterator[Learner]:
+        """The learner as it is, once it is known that the log has what it learned, for as long as the block runs."""
         with self.lock:
-            self._look()
+            self._head()
             yield self.learner
 
     def catch_up(self) -> None:
         """Reads and applies what was committed since. Holds `lock`."""
-        self.read_up_to(self._look())
+        self.read_up_to(self._head())
 
-    def _look(self) -> int:
-        """The newest event of the log; a learner that is not of this log is let go."""
-        with self._line.talk() as connection:
+    def _head(self) -> int:
+        """The number of the newest event; a learner that is not of this log is dropped."""
+        with self._connection.use() as connection:
             head = event_log.head(connection, self.key.log)
             self._check_once(connection)
         if head < self.learner.seq:
@@ -88,16 +88,16 @@ class LiveLearner:
         return head
 
     def _check_once(self, connection: "Connection") -> None:
-        if self._line.opened != self._checked:
+        if self._connection.opened != self._checked:
             self.check(connection)
-            self._checked = self._line.opened
+            self._checked = self._connection.opened
 
     def check(self, connection: "Connection") -> None:
-        """Lets the learner go when the log does not hold what it has learned. Holds `lock`.
+        """Drops the learner when the log does not hold what it has learned. Holds `lock`.
 
-        To be asked whenever a connection was opened anew, before anything else is done with it: the database may be
-        another one than before, a backup that was put back and has gone on from there.
+        To be called with each newly opened connection before it is used for anything else.
         """
+        # The database may be another one than before: a backup that was restored, and has gone on from there.
         learner = self._learner
         if learner is None or not learner.seq:
             return
@@ -111,45 +111,48 @@ class LiveLearner:
     def read_up_to(self, head: int) -> None:
         """Reads and applies the events up to a number, in blocks. Holds `lock`."""
         if self._learner is not None and self._learner.seq < head:
-            with self._line.talk() as connection:
+            with self._connection.use() as connection:
                 self._check_once(connection)
         learner = self.learner
-        for events in event_log.blocks(self._line, self.key, learner.seq, head):
+        for events in event_log.blocks(self._connection, self.key, learner.seq, head):
             self._apply(learner, events)
 
-    def take(self, events: Sequence[Event]) -> None:
-        """Applies events just committed; reads from the log when others came before them. Holds `lock`."""
+    def apply_committed(self, events: Sequence[Event]) -> None:
+        """Applies events just committed; reads the log when another process committed before them. Holds `lock`."""
         if not events:
             return
         learner = self.learner
-        belongs_to_older = any(event.ref_seq is not None and event.ref_seq not in learner.said for event in events)
+        belongs_to_older = any(
+            event.ref_seq is not None and event.ref_seq not in learner.predictions for event in events
+        )
+        # The prediction that a late label is scored with has left the memory: the log's read brings it along.
         if not belongs_to_older:
             with suppress(GapError):
                 self._apply(learner, events)
         self.read_up_to(events[-1].seq)
 
-    def said(self, places: Iterable[int | None]) -> Iterator[float | None]:
-        """What was predicted at events with features, from memory or from the database; None at None. Holds `lock`."""
-        held = self.learner.said
-        for seq in places:
+    def predictions(self, seqs: Iterable[int | None]) -> Iterator[float | None]:
+        """The predictions of events with features, from memory or the database; None for None. Holds `lock`."""
+        held = self.learner.predictions
+        for seq in seqs:
             if seq is None:
                 yield None
             elif seq in held:
                 yield held[seq]
             else:
-                yield self._said_before(seq)
+                yield self._earlier_prediction(seq)
 
-    def _said_before(self, seq: int) -> float | None:
+    def _earlier_prediction(self, seq: int) -> float | None:
         learner = self.learner
         if seq > learner.seq:
             self.read_up_to(seq)
-            return learner.said.get(seq)
+            return learner.predictions.get(seq)
         return checkpoints.stored_prediction(self._engine, self.key, seq)
 
     def predict(self, features: FeatureRow, series: str | None) -> float | None:
-        """What the learner says of a row now; nothing is kept of it."""
+        """The learner's prediction of a row now; nothing is kept of it."""
         with self.lock:
-            return self.learner.ask(features, series or DEFAULT_SERIES)
+            return self.learner.predict(features, series or DEFAULT_SERIES)
 
     def forecast(self, features: FeatureRow, series: str | None, steps: int) -> list[float | None]:
         """The next `steps` values."""
@@ -158,27 +161,29 @@ class LiveLearner:
 
     def close(self) -> None:
         """Gives its connection back."""
-        self._line.close()
+        self._connection.close()
 
     def _apply(self, learner: Learner, events: Sequence[Event]) -> None:
-        """Applies events. A learner that failed in the middle of one is let go, and restored when it is next needed."""
+        """Applies events."""
         try:
             learner.apply(events, self._reread)
             self._newest = events[-1] if events else self._newest
         except GapError:
             raise
         except BaseException:
-            self._learner = None
+            self._learner = None  # it may have learned half an event: it is restored when it is next needed
             raise
 
     def _reread(self, after: int, until: int) -> Iterator[Event]:
-        line = event_log.PinnedConnection(self._engine)  # its own: the other one may be reading ahead
+        connection = event_log.PinnedConnection(self._engine)  # its own: the other one may be reading ahead
         try:
-            yield from event_log.replay(line, self.key, after, until)
+            yield from event_log.replay(connection, self.key, after, until)
         finally:
-            line.close()
+            connection.close()
 
 
 def _is_same(one: Event, other: Event | None) -> bool:
-    """Whether two events are the same but for what was said of them."""
-    return other is not None and msgspec.structs.replace(one, said=None) == msgspec.structs.replace(other, said=None)
+    """Whether two events are equal, apart from what was predicted at them."""
+    if other is None:
+        return False
+    return msgspec.structs.replace(one, predicted=None) == msgspec.structs.replace(other, predicted=None)

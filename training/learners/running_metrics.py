@@ -1,4 +1,4 @@
-"""How well a learner predicted, row by row as the labels came: the figures of each series, in the log's order."""
+"""Prediction metrics of a learner, updated row by row as the labels come, for each series in the log's order."""
 
 import math
 from collections import deque
@@ -9,14 +9,14 @@ _CLIP = 1e-15
 
 
 class Scores(Protocol):
-    """The figures of one series."""
+    """The metrics of one series."""
 
-    def add(self, said: float, target: float) -> None:
-        """A prediction, and what came true of it."""
+    def add(self, predicted: float, target: float) -> None:
+        """Takes a prediction and its target."""
         ...
 
     def report(self) -> dict[str, Any]:
-        """The figures by name; a figure without rows is None, and so is one that no float can hold."""
+        """The metrics by name; None for one without rows, or one that no float can hold."""
         ...
 
 
@@ -31,19 +31,19 @@ class RegressionScores:
         self.relative_count = 0
         self.recent: deque[tuple[float, float]] = deque(maxlen=WINDOWS[-1])
 
-    def add(self, said: float, target: float) -> None:
+    def add(self, predicted: float, target: float) -> None:
         """MAPE leaves out targets of zero."""
-        error = abs(said - target)
+        error = abs(predicted - target)
         self.count += 1
         self.absolute += error
         self.squared += error * error
         if target:
             self.relative += error / abs(target)
             self.relative_count += 1
-        self.recent.append((said, target))
+        self.recent.append((predicted, target))
 
     def report(self) -> dict[str, Any]:
-        """The names that clients of such services know."""
+        """By the names that clients of online learning services use."""
         rows = list(self.recent)
         figures = {
             "count": self.count,
@@ -51,7 +51,7 @@ class RegressionScores:
         }
         for window in WINDOWS:
             last = rows[-window:]
-            errors = [abs(said - target) for said, target in last]
+            errors = [abs(predicted - target) for predicted, target in last]
             shares = [error / abs(target) for error, (_, target) in zip(errors, last, strict=True) if target]
             figures |= _means(
                 len(last), sum(errors), sum(error * error for error in errors), sum(shares), len(shares), f"_{window}"
@@ -66,20 +66,20 @@ class BinaryScores:
         self.count = 0
         self.right = 0
         self.log_loss = 0.0
-        self.said_of = ([0] * 101, [0] * 101)
+        self.by_threshold = ([0] * 101, [0] * 101)
         self.recent: deque[tuple[float, float]] = deque(maxlen=WINDOWS[-1])
 
-    def add(self, said: float, target: float) -> None:
-        """`said` is P(1)."""
+    def add(self, predicted: float, target: float) -> None:
+        """`predicted` is P(1)."""
         is_one = target > 0.5
         self.count += 1
-        self.right += (said >= 0.5) == is_one
-        self.log_loss += _log_loss(said, is_one)
-        self.said_of[is_one][int(min(max(said, 0.0), 1.0) * 100)] += 1
-        self.recent.append((said, target))
+        self.right += (predicted >= 0.5) == is_one
+        self.log_loss += _log_loss(predicted, is_one)
+        self.by_threshold[is_one][int(min(max(predicted, 0.0), 1.0) * 100)] += 1
+        self.recent.append((predicted, target))
 
     def report(self) -> dict[str, Any]:
-        """Count, accuracy, log_loss, roc_auc; the first two figures also over the last 5, 10 and 20 rows."""
+        """Count, accuracy, log_loss, roc_auc; accuracy and log loss also over the last 5, 10 and 20 rows."""
         rows = list(self.recent)
         figures: dict[str, Any] = {
             "count": self.count,
@@ -90,16 +90,16 @@ class BinaryScores:
         for window in WINDOWS:
             last = rows[-window:]
             figures[f"accuracy_{window}"] = _mean(
-                sum((said >= 0.5) == (target > 0.5) for said, target in last), len(last)
+                sum((predicted >= 0.5) == (target > 0.5) for predicted, target in last), len(last)
             )
             figures[f"log_loss_{window}"] = _mean(
-                sum(_log_loss(said, target > 0.5) for said, target in last), len(last)
+                sum(_log_loss(predicted, target > 0.5) for predicted, target in last), len(last)
             )
         return figures | _last(rows)
 
     def _area(self) -> float | None:
-        """P(a 1 was given more than a 0), ties counting half: the Mann-Whitney statistic over the steps."""
-        zeros, ones = self.said_of
+        """P(a 1 was predicted higher than a 0), ties counting half: the Mann-Whitney statistic over the steps."""
+        zeros, ones = self.by_threshold
         pairs = sum(zeros) * sum(ones)
         below = won = 0.0
         for zero, one in zip(zeros, ones, strict=True):
@@ -123,13 +123,13 @@ def _means(
 def _last(rows: list[tuple[float, float]]) -> dict[str, float | None]:
     if not rows:
         return {"last_prediction": None, "last_actual": None, "last_error": None}
-    said, target = rows[-1]
-    return {"last_prediction": said, "last_actual": target, "last_error": _mean(target - said, 1)}
+    predicted, target = rows[-1]
+    return {"last_prediction": predicted, "last_actual": target, "last_error": _mean(target - predicted, 1)}
 
 
 def _mean(total: float, count: int) -> float | None:
     return total / count if count and math.isfinite(total) else None
 
 
-def _log_loss(said: float, is_one: bool) -> float:
-    return -math.log(max(said if is_one else 1 - said, _CLIP))
+def _log_loss(predicted: float, is_one: bool) -> float:
+    return -math.log(max(predicted if is_one else 1 - predicted, _CLIP))

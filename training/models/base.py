@@ -80,6 +80,7 @@ _RENAMED_MODULES: Final[dict[str, str]] = {
 """Where the classes are today that stored pickles name by a module of an earlier release (only those that occur)."""
 _RENAMED_CLASSES: Final[dict[tuple[str, str], tuple[str, str]]] = {
     ("training.admission", "Ranges"): ("training.event_log.validation", "RunningStats"),
+    ("training.row_learners", "RowModel"): ("training.learners.factory", "StoredModel"),
 }
 """The same of single classes that were renamed, or moved on their own, by the module and the name in the pickle."""
 

@@ -139,7 +139,7 @@ def _golden(engine: sa.Engine, asked: PendingRegistration, learner: Learner) -> 
     return {
         "rows": [features for features, _ in rows],
         "series": [series for _, series in rows],
-        "expected": [learner.ask(features, series) for features, series in rows],
+        "expected": [learner.predict(features, series) for features, series in rows],
     }
 
 
@@ -150,7 +150,7 @@ def _params(task: PushedTask, asked: PendingRegistration, learner: Learner) -> d
     if declared is not None:
         named = declared.contenders[asked.key.contender].model_dump(mode="json")
         told |= {f"parameters.{name}": value for name, value in named.pop("parameters").items()} | named
-    features = ", ".join(name for name in learner.ranges.of if name.isprintable())
+    features = ", ".join(name for name in learner.stats.moments if name.isprintable())
     told |= {"last_event_id": asked.last_seq, "rows_trained": learner.rows_learned, "features": features}
     return {name: str(value)[:_MOST_CHARACTERS] for name, value in told.items() if value is not None}
 

@@ -56,7 +56,7 @@ class TrainingSession:
         self.labels = outcomes.of_dataset(dataset)
         if self.is_due:
             for learner in self.learners.values():
-                learner.forget_said(learner.seq)
+                learner.forget_predictions(learner.seq)
         self.nights += 1
 
     def replays(self, appended: Sequence[NewEvent]) -> dict[str, LearnerReplay]:

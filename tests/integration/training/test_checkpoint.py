@@ -18,7 +18,7 @@ def world(settings_with_mlflow: Settings, engine: sa.Engine) -> PushedWorld:
 
 def send(world: PushedWorld, count: int = 7) -> None:
     """Rows are learned; no worker has stored them yet."""
-    world.loaded.committer.take(rows(0, count))
+    world.loaded.committer.submit(rows(0, count))
 
 
 def test_what_was_learned_since_the_last_checkpoint_is_stored_and_becomes_a_version(world: PushedWorld) -> None:

@@ -70,7 +70,7 @@ def test_a_session_in_which_nothing_was_learned_has_no_version(world: PushedWorl
     world.version(5)
     world.day += 1
 
-    world.loaded.committer.take([NewEvent("predict", {"in_1": 1.0})])
+    world.loaded.committer.submit([NewEvent("predict", {"in_1": 1.0})])
     world.learn(0)
 
     assert len(world.outbox()) == 1
@@ -104,7 +104,7 @@ def test_the_registered_model_predicts_as_the_learner_did_to_the_bit(
 
     said = load(world, monkeypatch).predict(pd.DataFrame(asked, columns=["in_1", "in_2", "in_3"]))
 
-    assert said.tolist() == [learner.ask(row, "default") for row in asked]
+    assert said.tolist() == [learner.predict(row, "default") for row in asked]
 
 
 def test_a_binary_task_with_declared_features_has_a_signature_and_says_p_of_1(
@@ -118,7 +118,7 @@ def test_a_binary_task_with_declared_features_has_a_signature_and_says_p_of_1(
         others="refuse",
     )
     world = PushedWorld(settings_with_mlflow, engine, task)
-    world.loaded.committer.take([NewEvent("row", {"in_1": n % 7.0}, float(n % 7 > 3)) for n in range(50)])
+    world.loaded.committer.submit([NewEvent("row", {"in_1": n % 7.0}, float(n % 7 > 3)) for n in range(50)])
     _, learner = world.version(0)
 
     model = load(world, monkeypatch)
@@ -127,7 +127,7 @@ def test_a_binary_task_with_declared_features_has_a_signature_and_says_p_of_1(
         ("in_1", True), ("in_2", False), ("series_id", False),
     ]  # fmt: skip
     said = model.predict(pd.DataFrame([{"in_1": 6.0}, {"in_1": 0.0}])).tolist()
-    assert said == [learner.ask({"in_1": 6.0}, "default"), learner.ask({"in_1": 0.0}, "default")]
+    assert said == [learner.predict({"in_1": 6.0}, "default"), learner.predict({"in_1": 0.0}, "default")]
     assert said[1] < 0.5 < said[0]
 
 
@@ -136,12 +136,12 @@ def test_a_model_that_says_nothing_yet_says_nan(
 ) -> None:
     task = a_pushed_task(contenders={"hw": OnlineContender(procedure="holt_winters")}, serves="hw")
     world = PushedWorld(settings_with_mlflow, engine, task)
-    world.loaded.committer.take([NewEvent("row", {}, 100.0 + n % 12, series_id="airline") for n in range(60)])
+    world.loaded.committer.submit([NewEvent("row", {}, 100.0 + n % 12, series_id="airline") for n in range(60)])
     _, learner = world.version(0)
 
     said = load(world, monkeypatch).predict(pd.DataFrame({"series_id": ["airline", "other"]}))
 
-    assert said[0] == learner.ask({}, "airline")
+    assert said[0] == learner.predict({}, "airline")
     assert math.isnan(said[1])
 
 
@@ -232,7 +232,7 @@ def test_a_checkpoint_of_other_libraries_is_rebuilt_and_registered(world: Pushed
 
     (version,) = world.register().versions
 
-    assert version.golden["expected"][0] == pytest.approx(world.loaded.running.learner.ask(features(19), "default"))
+    assert version.golden["expected"][0] == pytest.approx(world.loaded.running.learner.predict(features(19), "default"))
 
 
 def test_a_champion_moved_by_hand_stays_until_it_is_released(world: PushedWorld) -> None:

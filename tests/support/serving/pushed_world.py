@@ -108,7 +108,7 @@ class PushedWorld:
 
     def learn(self, count: int) -> None:
         """Learns so many rows, and writes a checkpoint."""
-        self.loaded.committer.take(rows(self.learned, count))
+        self.loaded.committer.submit(rows(self.learned, count))
         self.learned += count
         Checkpointer(self.engine, self.tasks, self.clock).look()
 
@@ -121,7 +121,7 @@ class PushedWorld:
         self.day += 1
         self.learn(count)
         (version,) = self.register().versions
-        return version.version, Learner.thaw(self.loaded.running.learner.freeze())
+        return version.version, Learner.deserialize(self.loaded.running.learner.serialize())
 
     def champion(self) -> int | None:
         """Where MLflow says that the alias stands."""

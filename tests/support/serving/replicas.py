@@ -13,7 +13,7 @@ from training.learners import checkpoints
 from training.learners.checkpoints import CheckpointData
 from training.learners.group_commit import GroupCommitter
 from training.learners.learner import Learner
-from training.learners.running_learner import LiveLearner
+from training.learners.running_learner import RunningLearner
 from training.models.online import Regressor
 
 KEY = LearnerKey("live", "linear", "0" * 16)
@@ -29,9 +29,9 @@ def replicas(engine: sa.Engine) -> Iterator[Callable[[], GroupCommitter]]:
     with ExitStack() as opened:
 
         def make() -> GroupCommitter:
-            intake = GroupCommitter(engine, LiveLearner(engine, KEY, fresh))
-            opened.callback(intake.close)
-            return intake
+            committer = GroupCommitter(engine, RunningLearner(engine, KEY, fresh))
+            opened.callback(committer.close)
+            return committer
 
         yield make
 
@@ -40,18 +40,18 @@ def row(i: int, **changes: object) -> NewEvent:
     return NewEvent("row", {"in_1": float(i % 7), "in_2": float(i % 5)}, float(i % 7 * 2 + i % 5), **changes)  # type: ignore[arg-type]
 
 
-def checkpoint(engine: sa.Engine, live: LiveLearner) -> None:
+def checkpoint(engine: sa.Engine, live: RunningLearner) -> None:
     with live.at_head() as learner:
         frozen = CheckpointData.of(learner)
     with engine.begin() as connection:
         checkpoints.write(connection, KEY, frozen)
     with live.lock:
-        live.learner.forget_said(frozen.seq)
+        live.learner.forget_predictions(frozen.seq)
 
 
 def image(learner: Learner) -> bytes:
     """The learner's bytes after a round trip, in which equal learners are equal."""
-    return Learner.thaw(learner.freeze()).freeze()
+    return Learner.deserialize(learner.serialize()).serialize()
 
 
 def straight(engine: sa.Engine) -> Learner:

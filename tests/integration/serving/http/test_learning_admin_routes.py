@@ -167,7 +167,7 @@ def test_a_learner_that_was_loaded_again_leaves_neither_a_thread_nor_a_connectio
     at.post(f"{LIVE}/reload")
 
     wait_for(lambda: before() is None)  # and a connection goes back with who holds it
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("intake")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("group-commit")]
 
 
 def test_a_reload_loads_and_checks_a_champion_that_has_not_changed(

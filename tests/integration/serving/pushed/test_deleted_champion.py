@@ -65,7 +65,7 @@ def test_the_pinned_version_of_a_pushed_task_answers_on_when_it_is_deleted(
 
     served = world.loaded.served()
     assert (served.mode, served.version) == ("frozen", pinned)
-    assert served.predictor.predict({"in_1": 4.4}, None) == then.ask({"in_1": 4.4}, "default")
+    assert served.predictor.predict({"in_1": 4.4}, None) == then.predict({"in_1": 4.4}, "default")
     made = roll_back(engine, world.settings, world.task.name, world.clock, to=newest, who="me", why="test")
     assert made.version == newest
     world.poller.poll()

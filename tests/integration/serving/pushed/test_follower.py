@@ -46,7 +46,7 @@ def test_on_the_newest_version_the_live_learner_answers(world: PushedWorld) -> N
     world.poller.poll()
 
     assert says(world) == ("live", version, world.loaded.running.predict(ASKED, None))
-    assert world.loaded.running.predict(ASKED, None) != then.ask(ASKED, "default")
+    assert world.loaded.running.predict(ASKED, None) != then.predict(ASKED, "default")
     assert world.loaded.served().last_event_id == 20
 
 
@@ -57,7 +57,7 @@ def test_on_an_older_version_that_one_answers_until_the_alias_is_back(world: Pus
     world.move_by_hand(first)
     world.poller.poll()
     world.learn(10)
-    assert says(world) == ("frozen", first, then.ask(ASKED, "default"))
+    assert says(world) == ("frozen", first, then.predict(ASKED, "default"))
     assert world.loaded.served().last_event_id == 10
 
     world.move_by_hand(second)
@@ -96,7 +96,7 @@ def test_a_pinned_version_answers_frozen_from_the_next_version_on(world: PushedW
 
     world.poller.poll()
 
-    assert says(world) == ("frozen", pinned, then.ask(ASKED, "default"))
+    assert says(world) == ("frozen", pinned, then.predict(ASKED, "default"))
 
 
 def test_while_mlflow_is_away_who_answered_answers_on_and_after_a_restart_too(world: PushedWorld) -> None:
@@ -105,7 +105,7 @@ def test_while_mlflow_is_away_who_answered_answers_on_and_after_a_restart_too(wo
     world.move_by_hand(first)
     world.poller.poll()
     world.register()  # writes down the move that it finds
-    frozen = ("frozen", first, then.ask(ASKED, "default"))
+    frozen = ("frozen", first, then.predict(ASKED, "default"))
 
     world.start_polling(mlflow_url=AWAY).poll()
     assert says(world) == frozen
@@ -151,7 +151,7 @@ def test_the_contender_that_is_to_learn_answers_before_it_has_a_version_unless_a
 
     world.move_by_hand(of_linear)
     world.poller.poll()
-    assert says(world) == ("frozen", of_linear, then.ask(ASKED, "default"))
+    assert says(world) == ("frozen", of_linear, then.predict(ASKED, "default"))
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_the_predictions_of_a_frozen_champion_do_not_enter_the_scores(world: Pus
     world.poller.poll()
 
     said = world.loaded.running.predict(ASKED, None)
-    world.loaded.committer.take([NewEvent("predict", ASKED, None, "a")])
-    world.loaded.committer.take([NewEvent("label", None, 2.5, "a")])
+    world.loaded.committer.submit([NewEvent("predict", ASKED, None, "a")])
+    world.loaded.committer.submit([NewEvent("label", None, 2.5, "a")])
 
     assert world.loaded.running.learner.report()["default"]["last_prediction"] == said

@@ -7,13 +7,13 @@ import sqlalchemy as sa
 
 from core.errors import DatabaseUnreachableError
 from training.event_log import store as event_log
-from training.event_log.events import EventConflictError, NewEvent, Placed
+from training.event_log.events import Appended, EventConflictError, NewEvent
 from training.event_log.store import LearnerKey
 
 KEY = LearnerKey("live", "linear", "0" * 16)
 
 
-def append(engine: sa.Engine, *drafts: NewEvent, log: str = "live") -> list[Placed | EventConflictError]:
+def append(engine: sa.Engine, *drafts: NewEvent, log: str = "live") -> list[Appended | EventConflictError]:
     with event_log.session(engine) as connection:
         return event_log.append(connection, log, drafts).answers
 
@@ -47,8 +47,8 @@ def test_a_row_sent_twice_stands_in_the_log_once(engine: sa.Engine) -> None:
     again = append(engine, *rows(4))
 
     assert again == [
-        *(Placed(a.seq, a.said_at, is_new=False) for a in first if isinstance(a, Placed)),
-        Placed(4, 4, True),
+        *(Appended(a.seq, a.predicted_at, is_new=False) for a in first if isinstance(a, Appended)),
+        Appended(4, 4, True),
     ]
 
 
@@ -58,7 +58,7 @@ def test_an_id_with_other_content_is_a_conflict_and_costs_the_rest_of_the_group_
     other, fine = append(engine, NewEvent("row", {"in_1": 7.0}, 0.0, "e0"), NewEvent("row", {"in_1": 1.0}, 0.0, "new"))
 
     assert isinstance(other, EventConflictError)
-    assert fine == Placed(2, 2, is_new=True)
+    assert fine == Appended(2, 2, is_new=True)
 
 
 @pytest.mark.parametrize("order", [("predict", "label"), ("label", "predict")])
@@ -96,19 +96,19 @@ def test_many_writers_at_once_leave_no_gap_and_no_double(engine: sa.Engine) -> N
 def test_logs_are_apart(engine: sa.Engine) -> None:
     append(engine, *rows(2))
 
-    assert append(engine, *rows(1), log="spy/SPY") == [Placed(1, 1, is_new=True)]
+    assert append(engine, *rows(1), log="spy/SPY") == [Appended(1, 1, is_new=True)]
     with event_log.session(engine) as connection:
         assert (event_log.head(connection, "live"), event_log.head(connection, "spy/SPY")) == (2, 1)
 
 
 def test_a_lost_connection_is_told_as_an_unreachable_database(engine: sa.Engine) -> None:
     line = event_log.PinnedConnection(engine)
-    with line.talk() as connection, engine.connect() as other:
+    with line.use() as connection, engine.connect() as other:
         other.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": connection.info.backend_pid})
 
-    with pytest.raises(DatabaseUnreachableError), line.talk() as connection:
+    with pytest.raises(DatabaseUnreachableError), line.use() as connection:
         event_log.append(connection, "live", rows(1))
 
-    with line.talk() as connection:
-        assert event_log.append(connection, "live", rows(1)).answers == [Placed(1, 1, is_new=True)]
+    with line.use() as connection:
+        assert event_log.append(connection, "live", rows(1)).answers == [Appended(1, 1, is_new=True)]
     line.close()

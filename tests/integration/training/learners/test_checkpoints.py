@@ -24,18 +24,18 @@ def test_a_replica_that_starts_from_a_checkpoint_is_the_one_that_never_stopped(
     engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
     first = replica()
-    first.take([row(i, event_id=str(i)) for i in range(40)])
-    checkpoint(engine, first.live)
-    first.take([row(i, event_id=str(i)) for i in range(40, 60)])
+    first.submit([row(i, event_id=str(i)) for i in range(40)])
+    checkpoint(engine, first.running)
+    first.submit([row(i, event_id=str(i)) for i in range(40, 60)])
 
     second = replica()
 
-    with second.live.at_head() as learner:
+    with second.running.at_head() as learner:
         assert image(learner) == image(straight(engine))
-    again = second.take([row(5, event_id="5"), row(55, event_id="55")])
+    again = second.submit([row(5, event_id="5"), row(55, event_id="55")])
     assert [answer.prediction for answer in again if isinstance(answer, Ack)] == [
-        straight(engine).said[6],
-        straight(engine).said[56],
+        straight(engine).predictions[6],
+        straight(engine).predictions[56],
     ]
     assert not any(answer.is_new for answer in again if isinstance(answer, Ack))
 
@@ -43,19 +43,19 @@ def test_a_replica_that_starts_from_a_checkpoint_is_the_one_that_never_stopped(
 def test_what_was_said_is_found_again_in_whatever_block_of_whichever_checkpoint(
     engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
-    intake = replica()
+    committer = replica()
     asked = [NewEvent("predict", {"in_1": float(i)}, None, str(i)) for i in range(300)]
     for begin in range(0, 300, 60):
-        intake.take([row(begin), *asked[begin : begin + 60]])
-        checkpoint(engine, intake.live)
-    said = straight(engine).said
+        committer.submit([row(begin), *asked[begin : begin + 60]])
+        checkpoint(engine, committer.running)
+    said = straight(engine).predictions
     assert all(store.stored_prediction(engine, KEY, seq) == value for seq, value in said.items())
 
     other = replica()
-    other.take([NewEvent("label", None, float(i), str(i)) for i in range(300)])
+    other.submit([NewEvent("label", None, float(i), str(i)) for i in range(300)])
 
-    assert other.live.learner.scores["default"].report()["count"] == 300 + 4
-    assert image(other.live.learner) == image(straight(engine))
+    assert other.running.learner.scores["default"].report()["count"] == 300 + 4
+    assert image(other.running.learner) == image(straight(engine))
     assert store.stored_prediction(engine, KEY, 1_000) is None
 
 
@@ -72,10 +72,10 @@ def test_a_backup_that_is_put_back_under_a_running_worker_takes_its_learner_back
     engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
     """What was learned of rows that are gone is forgotten, though the log has grown past them meanwhile."""
-    intake, follower = replica(), replica().live
-    intake.take([row(i) for i in range(20)])
-    checkpoint(engine, intake.live)
-    intake.take([row(i) for i in range(20, 50)])
+    committer, follower = replica(), replica().running
+    committer.submit([row(i) for i in range(20)])
+    checkpoint(engine, committer.running)
+    committer.submit([row(i) for i in range(20, 50)])
     follower.follow(50)
 
     with engine.begin() as connection:
@@ -86,51 +86,51 @@ def test_a_backup_that_is_put_back_under_a_running_worker_takes_its_learner_back
     answers: list[object] = []
     while not answers:
         with suppress(DatabaseUnreachableError):
-            answers = list(intake.take([row(3 * i) for i in range(60)]))
+            answers = list(committer.submit([row(3 * i) for i in range(60)]))
     with suppress(DatabaseUnreachableError):
         follower.follow(80)
     follower.follow(80)
 
-    said = straight(engine).said
+    said = straight(engine).predictions
     assert answers == [Ack(seq, said[seq], is_new=True) for seq in range(21, 81)]
-    assert image(intake.live.learner) == image(follower.learner) == image(straight(engine))
+    assert image(committer.running.learner) == image(follower.learner) == image(straight(engine))
 
 
 def test_a_checkpoint_of_other_libraries_is_rebuilt_by_replay(
     engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
-    intake = replica()
-    intake.take([row(i) for i in range(30)])
-    checkpoint(engine, intake.live)
+    committer = replica()
+    committer.submit([row(i) for i in range(30)])
+    checkpoint(engine, committer.running)
     with engine.begin() as connection:
         connection.execute(sa.update(checkpoints).values(stamp="python 2.7", state=b"not to be unpickled"))
 
-    learner = replica().live.learner
+    learner = replica().running.learner
 
-    assert (learner.seq, learner.rows_learned, learner.said) == (30, 30, {})
+    assert (learner.seq, learner.rows_learned, learner.predictions) == (30, 30, {})
     assert image(learner) == image(straight(engine))
 
 
 def test_a_replay_that_says_otherwise_is_refused(engine: sa.Engine, replica: Callable[[], GroupCommitter]) -> None:
-    intake = replica()
-    intake.take([row(i) for i in range(30)])
-    checkpoint(engine, intake.live)
+    committer = replica()
+    committer.submit([row(i) for i in range(30)])
+    checkpoint(engine, committer.running)
     with engine.begin() as connection:
         connection.execute(sa.update(checkpoints).values(stamp="python 2.7"))
         connection.execute(sa.text("UPDATE prediction_blocks SET said[20] = said[20] + 1e-6"))
 
     with pytest.raises(IntegrityError, match="event 20"):
-        _ = replica().live.learner
+        _ = replica().running.learner
 
 
 def test_a_checkpoint_that_was_changed_is_not_unpickled(
     engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
-    intake = replica()
-    intake.take([row(1)])
-    checkpoint(engine, intake.live)
+    committer = replica()
+    committer.submit([row(1)])
+    checkpoint(engine, committer.running)
     with engine.begin() as connection:
         connection.execute(sa.update(checkpoints).values(state=b"\x80\x05X\x00"))
 
     with pytest.raises(IntegrityError, match="not what was recorded"):
-        _ = replica().live.learner
+        _ = replica().running.learner

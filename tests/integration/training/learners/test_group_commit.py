@@ -25,7 +25,7 @@ def replica(engine: sa.Engine) -> Iterator[Callable[[], GroupCommitter]]:
 def test_an_answer_is_the_prediction_of_the_model_that_learned_all_rows_before(
     engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
-    answers = replica().take([row(i) for i in range(50)])
+    answers = replica().submit([row(i) for i in range(50)])
 
     by_hand = preprocessing.StandardScaler() | linear_model.LinearRegression()
     expected: list[float | None] = []
@@ -44,13 +44,13 @@ def test_replicas_that_take_rows_at_the_same_time_hold_the_same_model(
     def send(writer: int) -> None:
         chance = random.Random(writer)
         for i in range(25):
-            replicas[chance.randrange(3)].take([row(i, event_id=f"{writer}-{i}"), row(i, event_id=f"shared-{i}")])
+            replicas[chance.randrange(3)].submit([row(i, event_id=f"{writer}-{i}"), row(i, event_id=f"shared-{i}")])
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(send, range(6)))
 
-    for intake in replicas:
-        with intake.live.at_head() as learner:
+    for committer in replicas:
+        with committer.running.at_head() as learner:
             assert (learner.seq, learner.rows_learned) == (6 * 25 + 25, 6 * 25 + 25)
             assert image(learner) == image(straight(engine))
 
@@ -60,28 +60,28 @@ def test_replicas_that_take_rows_at_the_same_time_hold_the_same_model(
 def test_halves_sent_apart_are_learned_once_and_scored_only_when_predicted_first(
     engine: sa.Engine, replica: Callable[[], GroupCommitter], order: tuple[str, str], with_checkpoint: bool
 ) -> None:
-    intake = replica()
-    intake.take([row(i) for i in range(10)])
+    committer = replica()
+    committer.submit([row(i) for i in range(10)])
     halves = {"predict": NewEvent("predict", {"in_1": 3.0}, None, "a"), "label": NewEvent("label", None, 4.0, "a")}
-    scored_before = intake.live.learner.scores["default"].report()["count"]
+    scored_before = committer.running.learner.scores["default"].report()["count"]
 
-    intake.take([halves[order[0]]])
+    committer.submit([halves[order[0]]])
     if with_checkpoint:
-        checkpoint(engine, intake.live)
-        intake = replica()
-    intake.take([halves[order[1]]])
+        checkpoint(engine, committer.running)
+        committer = replica()
+    committer.submit([halves[order[1]]])
 
-    learner = intake.live.learner
+    learner = committer.running.learner
     assert learner.rows_learned == 11
     assert learner.scores["default"].report()["count"] == scored_before + (order[0] == "predict")
     assert image(learner) == image(straight(engine))
 
 
 def test_a_conflict_is_answered_alone(replica: Callable[[], GroupCommitter]) -> None:
-    intake = replica()
-    intake.take([row(1, event_id="a")])
+    committer = replica()
+    committer.submit([row(1, event_id="a")])
 
-    conflict, fine = intake.take([row(2, event_id="a"), row(2, event_id="b")])
+    conflict, fine = committer.submit([row(2, event_id="a"), row(2, event_id="b")])
 
     assert isinstance(conflict, EventConflictError)
     assert isinstance(fine, Ack)
@@ -90,66 +90,66 @@ def test_a_conflict_is_answered_alone(replica: Callable[[], GroupCommitter]) -> 
 def test_while_learning_is_paused_rows_are_predicted_and_when_it_goes_on_they_are_learned(
     engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
-    intake = replica()
-    intake.take([row(i) for i in range(10)])
-    intake.take([NewEvent("pause")])
-    frozen = intake.live.predict({"in_1": 1.0, "in_2": 1.0}, None)
-    intake.take([row(i) for i in range(10, 20)])
-    assert intake.live.predict({"in_1": 1.0, "in_2": 1.0}, None) == frozen
-    assert intake.live.learner.scores["default"].report()["count"] == 19
+    committer = replica()
+    committer.submit([row(i) for i in range(10)])
+    committer.submit([NewEvent("pause")])
+    frozen = committer.running.predict({"in_1": 1.0, "in_2": 1.0}, None)
+    committer.submit([row(i) for i in range(10, 20)])
+    assert committer.running.predict({"in_1": 1.0, "in_2": 1.0}, None) == frozen
+    assert committer.running.learner.scores["default"].report()["count"] == 19
 
-    checkpoint(engine, intake.live)
-    intake = replica()
-    intake.take([NewEvent("resume")])
+    checkpoint(engine, committer.running)
+    committer = replica()
+    committer.submit([NewEvent("resume")])
 
     plain = fresh()
     with event_log.session(engine) as connection:
         plain.replay(event_log.read(connection, KEY, 0, 100))
-    assert intake.live.learner.rows_learned == 20
-    assert intake.live.predict({"in_1": 1.0, "in_2": 1.0}, None) == plain.model.predict(
+    assert committer.running.learner.rows_learned == 20
+    assert committer.running.predict({"in_1": 1.0, "in_2": 1.0}, None) == plain.model.predict(
         {"in_1": 1.0, "in_2": 1.0}, "default"
     )
 
 
-def test_an_intake_that_was_closed_opens_for_whoever_comes_late(replica: Callable[[], GroupCommitter]) -> None:
-    intake = replica()
+def test_a_committer_that_was_closed_starts_again_with_the_next_event(replica: Callable[[], GroupCommitter]) -> None:
+    committer = replica()
     for i in range(3):
-        (answer,) = intake.take([row(i)])
-        intake.close()
+        (answer,) = committer.submit([row(i)])
+        committer.close()
         assert isinstance(answer, Ack)
         assert answer.seq == i + 1
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("intake")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("group-commit")]
 
 
-def test_an_intake_that_is_closed_while_rows_come_answers_all_of_them(replica: Callable[[], GroupCommitter]) -> None:
-    intake = replica()
+def test_a_committer_that_is_closed_while_rows_come_answers_all_of_them(replica: Callable[[], GroupCommitter]) -> None:
+    committer = replica()
 
     def send(_: int) -> int:
-        return sum(len(intake.take([row(i)])) for i in range(20))
+        return sum(len(committer.submit([row(i)])) for i in range(20))
 
     with ThreadPoolExecutor(8) as pool:
         sent = [pool.submit(send, writer) for writer in range(6)]
         while not all(one.done() for one in sent):
-            intake.close()
+            committer.close()
     assert [one.result() for one in sent] == [20] * 6
-    assert intake.live.learner.seq == 120
+    assert committer.running.learner.seq == 120
 
 
 def test_zeros_of_either_sign_leave_writer_and_reader_alike(
     engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
     (draft,) = read_rows(b'{"features": {"in_1": -0.0}, "target": -0.0}', "train").drafts
-    intake = replica()
+    committer = replica()
 
-    assert intake.take([]) == []
-    intake.take([draft, row(1)])
+    assert committer.submit([]) == []
+    committer.submit([draft, row(1)])
 
-    assert image(intake.live.learner) == image(straight(engine))
+    assert image(committer.running.learner) == image(straight(engine))
 
 
 def test_a_row_that_the_model_cannot_take_is_passed_over_and_told(replica: Callable[[], GroupCommitter]) -> None:
-    intake = replica()
+    committer = replica()
 
-    intake.take([NewEvent("row", {"in_1": 1e308}, 1e308), NewEvent("row", {"in_1": -1e308}, -1e308), row(3)])
+    committer.submit([NewEvent("row", {"in_1": 1e308}, 1e308), NewEvent("row", {"in_1": -1e308}, -1e308), row(3)])
 
-    assert intake.live.learner.seq == 3
+    assert committer.running.learner.seq == 3

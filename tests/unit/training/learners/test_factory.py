@@ -13,7 +13,7 @@ from features.arrays import History
 from features.dataset import Dataset
 from training.backtest.walk_forward import walk
 from training.event_log import dataset_log
-from training.learners.factory import RowModel, learns, row_model, stored_learner_factory, stored_learner_key
+from training.learners.factory import StoredModel, learns, stored_learner_factory, stored_learner_key, stored_model
 from training.models.base import Batch
 from training.models.catalog import make
 from training.models.online import DEFAULT_SERIES
@@ -100,9 +100,9 @@ def test_not_a_number_is_no_prediction_yet(chosen: tuple[Task, str], make_datase
     learner = stored_learner_factory(task, name)()
     history = History.of(make_dataset(task, 2))
     (features, _) = history.named(history.rows)
-    bare = row_model(learner).model.predict(history.rows[:1])[0]
+    bare = stored_model(learner).model.predict(history.rows[:1])[0]
 
-    said = learner.ask(features, DEFAULT_SERIES)
+    said = learner.predict(features, DEFAULT_SERIES)
 
     assert said == (None if np.isnan(bare) else bare)
 
@@ -112,7 +112,7 @@ def test_steps_follow_from_each_other(airline: Task, spy: Task, make_dataset: Ca
         walked = walk(task, name, make_dataset(task, ROWS), None)
         assert walked.learner is not None
         model = walked.learner.model
-        assert isinstance(model, RowModel)
+        assert isinstance(model, StoredModel)
         history = History.of(make_dataset(task, ROWS))
         features = history.named(history.rows)[-1]
 
@@ -148,7 +148,7 @@ def test_rows_go_into_a_log_after_its_newest_date_and_only_with_their_label(
     history = History.of(dataset)
     second = dataset.table["target_date"][1]
 
-    everything, rest = dataset_log.drafts(history, None), dataset_log.drafts(history, second)
+    everything, rest = dataset_log.new_events(history, None), dataset_log.new_events(history, second)
 
     assert [draft.event_id for draft in everything] == [str(second + timedelta(days=i - 1)) for i in range(4)]
     assert everything[2:] == rest
