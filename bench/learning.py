@@ -41,9 +41,9 @@ REPLAYED = 30_000
 
 
 def rows(count: int) -> list[tuple[FeatureRow, float]]:
-    chance = random.Random(7)
+    randoms = random.Random(7)
     return [
-        ({f"in_{lag}": chance.gauss(100, 10) for lag in range(1, FEATURES + 1)}, chance.gauss(100, 10))
+        ({f"in_{lag}": randoms.gauss(100, 10) for lag in range(1, FEATURES + 1)}, randoms.gauss(100, 10))
         for _ in range(count)
     ]
 
@@ -74,14 +74,14 @@ def over_http(console: Console, settings: Settings, rounds: int, seconds: int) -
     sent = [{"features": features, "target": target} for features, target in rows(LIST)]
     # Each single row another one: of a row that never changes the guard learns that every other is an outlier.
     one, many, bare = [json.dumps(row) for row in sent], [json.dumps(sent)], rows(REPLAYED)
-    asked = [("1 row, 16 connections", one, 16, 1), ("1 row, 1 connection", one, 1, 1)]
-    asked += [(f"{LIST} rows, 16 connections", many, 16, LIST), (f"{LIST} rows, 1 connection", many, 1, LIST)]
-    table = Table("workers", "asked", box=box.SIMPLE, show_edge=False, collapse_padding=True)
+    cases = [("1 row, 16 connections", one, 16, 1), ("1 row, 1 connection", one, 1, 1)]
+    cases += [(f"{LIST} rows, 16 connections", many, 16, LIST), (f"{LIST} rows, 1 connection", many, 1, LIST)]
+    table = Table("workers", "request", box=box.SIMPLE, show_edge=False, collapse_padding=True)
     for name in ("rows/s", "p50 ms", "p99 ms", "failed", "beside it", "ratio"):
         table.add_column(name, justify="right", overflow="fold")
     for workers in (1, 2):
         with api(settings, workers) as ours, toy(settings) as in_memory:
-            for what, bodies, connections, size in asked:
+            for what, bodies, connections, size in cases:
                 taken, floors = [], []
                 for _ in range(rounds):
                     is_single = size == 1
@@ -133,17 +133,17 @@ def replay(console: Console, settings: Settings) -> None:
     key = LearnerKey("bench-replay", "linear_regression", "0")
     with event_log.session(engine) as connection:
         data = rows(REPLAYED)
-        drafts = [NewEvent("row", features, target) for features, target in data]
+        events = [NewEvent("row", features, target) for features, target in data]
         for begin in range(0, REPLAYED, 5_000):
-            event_log.append(connection, key.log, drafts[begin : begin + 5_000])
-        line = event_log.PinnedConnection(engine)
+            event_log.append(connection, key.log, events[begin : begin + 5_000])
+        pinned = event_log.PinnedConnection(engine)
         for what, predicts in (("learn only", False), ("predict, score, learn", True)):
             ratios, rates = [], []
             for _ in range(7):
                 bare = bare_rate(data, predicts=predicts)
                 learner = Learner(declared("linear_regression", {}, "value").online("value", 7), "value")
                 started = time.perf_counter()
-                for block in event_log.blocks(line, key, 0, REPLAYED):
+                for block in event_log.blocks(pinned, key, 0, REPLAYED):
                     if predicts:
                         learner.apply(block, lambda *_: ())
                     else:
@@ -154,7 +154,7 @@ def replay(console: Console, settings: Settings) -> None:
                 f"replay from Postgres, {what}: {statistics.median(rates):,.0f} rows/s, "
                 f"{statistics.median(ratios):.2f} of a bare River loop over the same rows in memory"
             )
-        line.close()
+        pinned.close()
     engine.dispose()
 
 

@@ -3,7 +3,7 @@
     python bench/loop.py
 
 Each loop is one whole process, imports included, as `contender run` starts it, on services started here in a temporary
-folder; the operating system's own account of the finished process is printed. The services' start is told apart.
+folder; the operating system's account of the finished process is printed. The services' start has a line of its own.
 """
 
 import os
@@ -64,9 +64,7 @@ def main() -> None:
             mlflow.stop()
             postgres.stop()
     Console().print(table)
-    Console().print(
-        "Each row: `contender run` as one process. Yahoo is out of reach here, so spy stands on the sample."
-    )
+    Console().print("Each row: `contender run` as one process. Yahoo is out of reach here, so spy uses the sample.")
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ def make() -> FastAPI:
 
     @app.post("/predict_learn")
     async def predict_learn(row: Row) -> dict[str, float]:
-        said = model.predict_one(row.features)
+        predicted = model.predict_one(row.features)
         model.learn_one(row.features, row.target)
-        return {"prediction": said}
+        return {"prediction": predicted}
 
     return app
 

@@ -1,4 +1,4 @@
-"""The training job: every contender goes on from where it stands, and what is new is registered."""
+"""The training job: every contender walks on over the new rows, and the models that learned are registered."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from core.config.tasks import Task, digest
-from core.db.engine import connect
+from core.db.engine import open_engine
 from core.jobs import leases, run_keys
 from core.jobs.clock import Clock
 from core.jobs.context import JobContext
@@ -35,7 +35,7 @@ LEASE_WAIT_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What the training job did. `through`: the newest date with features; `rebuilt`: contenders walked anew."""
+    """What the training job did. `through`: the newest date with features; `rebuilt`: contenders whose models were."""
 
     series: str
     through: str
@@ -66,17 +66,20 @@ class TrainReport:
 def run(settings: Settings, task: Task, clock: Clock) -> TrainReport:
     """Walks every contender through the newest dataset and registers a version of each that learned something.
 
-    Killed at any point and run again, it ends as if it had run through. Raises NotFoundError when there is no dataset
-    of the task as it is declared now, RegistryUnreachableError when MLflow does not answer (what was learned is stored
-    by then).
+    Killed at any point and run again, it ends as if it had run through.
+
+    Raises:
+        NotFoundError: there is no dataset of the task as it is declared now.
+        RegistryUnreachableError: MLflow does not answer; what was learned is stored by then.
+
     """
-    engine = connect(settings.require_database_url(), schema=settings.schema_name)
-    try:
+    with open_engine(settings.require_database_url(), schema=settings.schema_name) as engine:
         dataset = lake.current(settings, engine, task, clock.now())
         key = _run_key(task, dataset)
         if run_keys.settled(engine, key) is not None:
             return _nothing(task, dataset)
         with leases.hold(engine, f"train/{task.name}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
+            # Again under the lease: another process may have done the work while this one waited for it.
             if run_keys.settled(engine, key) is not None:
                 return _nothing(task, dataset)
             at = JobContext(settings, engine, lease, clock)
@@ -84,32 +87,31 @@ def run(settings: Settings, task: Task, clock: Clock) -> TrainReport:
             with at.writing() as connection:
                 run_keys.settle(connection, key, {"versions": [version.version for version in report.versions]})
             return report
-    finally:
-        engine.dispose()
 
 
-def advance(at: JobContext, task: Task, dataset: Dataset, memory: TrainingSession | None = None) -> TrainReport:
-    """Takes the contenders over what the dataset has and they have not seen, under the lease of the workplace.
+def advance(at: JobContext, task: Task, dataset: Dataset, session: TrainingSession | None = None) -> TrainReport:
+    """Takes the contenders over the rows of the dataset that they have not seen, under the lease of `at`.
 
-    `memory`: where a process that does so night after night has left off; it is brought up to date.
+    `session`: what a process that trains session after session keeps in memory; it is brought up to date.
     """
+    # First, since the learners read what they learn from the log.
     appended = dataset_log.append(at, task, dataset)
-    if memory is None or not memory.states:
+    if session is None or not session.states:
         walks, rebuilt = _from_store(at, task, dataset)
     else:
-        walks, rebuilt = walk_all(task, dataset, memory.states, memory.replays(appended)), []
-    recorded = None if memory is None else memory.labels
+        walks, rebuilt = walk_all(task, dataset, session.states, session.replays(appended)), []
+    recorded = None if session is None else session.labels
     with at.writing() as connection:
         labels = outcomes.record(connection, task, dataset, recorded)
         predicted = sum(
             predictions.record(connection, task, dataset.series, name, walk.predictions, at.clock.now())
             for name, walk in walks.items()
         )
-        if memory is None or memory.is_due:
-            rest(connection, task, dataset.series, walks)
-    if memory is not None:
-        memory.keep(dataset, walks)
-    registered = register(at, task, dataset, walks, memory)
+        if session is None or session.is_due:
+            store_walks(connection, task, dataset.series, walks)
+    if session is not None:
+        session.keep(dataset, walks)
+    registered = register(at, task, dataset, walks, session)
     return TrainReport(
         dataset.series,
         _through(dataset),
@@ -122,8 +124,8 @@ def advance(at: JobContext, task: Task, dataset: Dataset, memory: TrainingSessio
     )
 
 
-def rest(connection: sa.Connection, task: Task, series: str, walks: Mapping[str, Walk]) -> None:
-    """Stores where the contenders stand after their walks, with what they learned, in the caller's transaction."""
+def store_walks(connection: sa.Connection, task: Task, series: str, walks: Mapping[str, Walk]) -> None:
+    """Stores the contenders' states and learners after their walks, in the caller's transaction."""
     for name, walk in walks.items():
         walk_state.write(connection, task, series, name, walk.state)
         if walk.learner is not None and walk.learner.predictions:
@@ -133,10 +135,10 @@ def rest(connection: sa.Connection, task: Task, series: str, walks: Mapping[str,
 
 
 def _from_store(at: JobContext, task: Task, dataset: Dataset) -> tuple[dict[str, Walk], list[str]]:
-    """The walks from where the contenders stand in Postgres, and those that were rebuilt for other libraries."""
+    """The walks from the states in Postgres, and the contenders that were rebuilt for other libraries."""
     states = walk_state.read(at.engine, task, dataset.series)
-    with closing(event_log.PinnedConnection(at.engine)) as line:
-        replays = _replays(at, task, dataset, states, line)
+    with closing(event_log.PinnedConnection(at.engine)) as connection:
+        replays = _replays(at, task, dataset, states, connection)
         walks = walk_all(task, dataset, states, replays)
     rebuilt = [name for name, state in states.items() if state is not None and state.is_foreign and name not in replays]
     return walks, rebuilt + [name for name, replay in replays.items() if replay.is_rebuilt]
@@ -147,23 +149,21 @@ def _replays(
     task: Task,
     dataset: Dataset,
     states: Mapping[str, WalkState | None],
-    line: event_log.PinnedConnection,
+    connection: event_log.PinnedConnection,
 ) -> dict[str, LearnerReplay]:
-    """The learners of the contenders that have one, each with the events of the log that follow it."""
+    """The learner of each contender that has one, with the events of the log that follow it."""
     last = dataset.table.filter(pl.col("label").is_not_null()).get_column("target_date").max()
     assert last is None or isinstance(last, date), "a column of dates"  # noqa: S101
     return {
-        name: replay_log(at.engine, line, task, dataset.series, name, last, has_walked=state is not None)
+        name: replay_log(at.engine, connection, task, dataset.series, name, last, has_walked=state is not None)
         for name, state in states.items()
         if factory.learns(task, name)
     }
 
 
 def _run_key(task: Task, dataset: Dataset) -> RunKey:
-    stands_on = digest(
-        [task.config_hash, dataset.data_hash, walk_state.fingerprint(), checkpoints.present_fingerprint()]
-    )
-    return RunKey(task.name, "train", _through(dataset), stands_on)
+    inputs = digest([task.config_hash, dataset.data_hash, walk_state.fingerprint(), checkpoints.present_fingerprint()])
+    return RunKey(task.name, "train", _through(dataset), inputs)
 
 
 def _through(dataset: Dataset) -> str:

@@ -87,7 +87,7 @@ def replay_history(task: Task, contender: str, history: History, state: WalkStat
 
 def replay_log(
     engine: sa.Engine,
-    line: event_log.PinnedConnection,
+    connection: event_log.PinnedConnection,
     task: Task,
     series: str,
     contender: str,
@@ -99,7 +99,7 @@ def replay_log(
 
     Args:
         engine: of the database with the checkpoints.
-        line: reads the events.
+        connection: reads the events.
         task: declares the contender.
         series: the log's.
         contender: its name.
@@ -116,7 +116,7 @@ def replay_log(
     days = dataset_log.dates(engine, key.log, max(1, learner.seq))
     through = days.pop(0) if learner.seq else None
     following = [day for day in days if last is not None and day <= last]
-    events = event_log.replay(line, key, learner.seq, learner.seq + len(following))
+    events = event_log.replay(connection, key, learner.seq, learner.seq + len(following))
     is_rebuilt = has_walked if stored is None else stored.is_foreign
     return LearnerReplay(learner, through, np.array(following, dtype="datetime64[D]"), events, is_rebuilt)
 

@@ -225,6 +225,6 @@ def run_refit(contender: Batch, history: History, refit: Refit) -> RefitResult:
 
 @lru_cache(maxsize=16)
 def _deserialized(content: bytes) -> Model:
-    """A fitted model, which nothing changes: equal bytes give the same object, unpickled once."""
+    """A fitted model, never changed: equal bytes are unpickled once."""
     model: Model = deserialize(content)
     return model

@@ -101,7 +101,7 @@ def find(engine: sa.Engine, log: str, number: int) -> RejectedEvent:
 
 
 def release(connection: sa.Connection, number: int, seq: int, *, who: str, why: str) -> None:
-    """Notes, in the caller's transaction, that a refused row has entered the log after all."""
+    """Records, in the caller's transaction, that a person released a refused row into the log."""
     statement = (
         sa.update(quarantined_events)
         .where(quarantined_events.c.id == number, quarantined_events.c.released_at.is_(None))

@@ -78,7 +78,7 @@ class Learner:
             self.seq = seq
 
     def replay(self, events: Iterable[Event]) -> None:
-        """Learns from events without predicting or scoring: for a model that is only wanted as it stands at the end."""
+        """Learns from events without predicting or scoring: where only the model at the end is needed."""
         for event in events:
             features, target = event.features, event.target
             if features is not None and target is not None:

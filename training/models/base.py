@@ -1,6 +1,4 @@
-"""What a contender is made of: the protocols of its models, the declaration of a procedure with its parameters, and
-the one way in which models become bytes and come back.
-"""
+"""The protocols of models and procedures, and how models are serialised."""
 
 import io
 import pickle
@@ -14,7 +12,7 @@ from features.arrays import Floats
 
 
 class Model(Protocol):
-    """What predicts: it is pickled, registered and served. Predicting never changes it."""
+    """A model that is pickled, registered and served. Predicting never changes it."""
 
     def predict(self, rows: Floats) -> Floats:
         """P(UP) or the forecast, one a row; NaN where there is no prediction yet."""
@@ -25,7 +23,7 @@ class Incremental(Model, Protocol):
     """A model that learns one labelled row at a time, in order."""
 
     def learn(self, row: Floats, label: float) -> None:
-        """Learns from one row, shape (features,), and what came true of it."""
+        """Learns one row, shape (features,), with its label."""
         ...
 
 
@@ -40,7 +38,7 @@ class Batch(Protocol):
 
 @dataclass(frozen=True)
 class Shape:
-    """What a model is made for: the feature columns in order, the kind of target, and the seed of its chances."""
+    """What a model is made for: the feature columns in order, the kind of target, the seed of its random numbers."""
 
     features: tuple[str, ...]
     target: Literal["direction", "value"]
@@ -55,9 +53,9 @@ class Procedure(Part):
     kind: ClassVar[Literal["baseline", "batch", "incremental"]]
     targets: ClassVar[frozenset[str]] = frozenset({"direction", "value"})
     looks_at_features: ClassVar[bool] = True
-    """Whether the answer to a row depends on it. What follows the series itself answers all rows of its past alike."""
+    """Whether a prediction depends on the row. A model that follows the series itself predicts all past rows alike."""
     seconds_per_fit: ClassVar[float] = 0.0
-    """Batch: what one fit on 1,000 rows costs, roughly; by it a backtest decides whether more processes pay."""
+    """Batch: what one fit on 1,000 rows costs, roughly; a backtest decides by it whether more processes pay off."""
 
     def make(self, shape: Shape) -> Incremental | Batch:
         """A new contender of this procedure. Raises ConfigurationError when the task lacks what it needs."""
@@ -82,7 +80,7 @@ _RENAMED_CLASSES: Final[dict[tuple[str, str], tuple[str, str]]] = {
     ("training.admission", "Ranges"): ("training.event_log.validation", "RunningStats"),
     ("training.row_learners", "RowModel"): ("training.learners.factory", "StoredModel"),
 }
-"""The same of single classes that were renamed, or moved on their own, by the module and the name in the pickle."""
+"""Where single classes are that were renamed, or moved on their own, by the module and the name in the pickle."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -101,13 +99,13 @@ def serialize(model: object) -> bytes:
 
 
 def dumps(value: object) -> bytes:
-    """Bytes for `deserialize`, as they come: half the work of `serialize`, where equal bytes are not asked for."""
+    """Bytes for `deserialize`, as they come: half the work of `serialize`, where equal bytes are not needed."""
     return pickle.dumps(value, _PROTOCOL)
 
 
 def deserialize(content: bytes) -> Any:
     """What `serialize` or `dumps` of this or an earlier release made bytes of.
 
-    Unpickling runs what the bytes say: give it only what our own database holds, or what has the digest kept there.
+    Unpickling runs code that the bytes name: give it only bytes of our own database, or with the digest kept there.
     """
     return _Unpickler(io.BytesIO(content)).load()

@@ -1,4 +1,4 @@
-"""The baselines: what any contender has to beat to be worth its trouble."""
+"""The baselines: any contender has to beat them to be worth its cost."""
 
 import math
 from typing import ClassVar, Literal
@@ -37,13 +37,13 @@ class Baseline(Procedure):
 class BaseRate(Baseline):
     """The expanding mean of the labels."""
 
-    def make(self, shape: Shape) -> Incremental:  # noqa: ARG002 (needs nothing of it)
+    def make(self, shape: Shape) -> Incremental:  # noqa: ARG002 (needs no shape)
         """A mean of no labels yet."""
         return ExpandingMean()
 
 
 class Naive(Baseline):
-    """The last value again."""
+    """Predicts the last value."""
 
     def make(self, shape: Shape) -> Incremental:
         """A memory of one value."""
@@ -51,7 +51,7 @@ class Naive(Baseline):
 
 
 class SeasonalNaive(Baseline):
-    """The value of one season ago again."""
+    """Predicts the value of one season ago."""
 
     season: int = Field(default=12, ge=2)
 

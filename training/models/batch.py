@@ -130,15 +130,15 @@ class RandomForest(BatchProcedure):
         from sklearn.tree import DecisionTreeRegressor
 
         narrow, n = rows.astype(np.float32), len(rows)
-        chance = np.random.RandomState(shape.seed)
-        seeds = chance.randint(np.iinfo(np.int32).max, size=self.n_estimators).tolist()
-        tree = DecisionTreeRegressor(**self.model_dump(exclude={"n_estimators"}), random_state=chance)
+        random = np.random.RandomState(shape.seed)
+        seeds = random.randint(np.iinfo(np.int32).max, size=self.n_estimators).tolist()
+        tree = DecisionTreeRegressor(**self.model_dump(exclude={"n_estimators"}), random_state=random)
         trees = []
         with config_context(assume_finite=True, skip_parameter_validation=True):
             for seed in seeds:
-                chance.seed(seed)  # a new RandomState would cost a quarter of the tree
-                times = np.bincount(chance.randint(0, n, n, dtype=np.int32), minlength=n).astype(np.float64)
-                chance.seed(seed)
+                random.seed(seed)  # a new RandomState would cost a quarter of the tree's time
+                times = np.bincount(random.randint(0, n, n, dtype=np.int32), minlength=n).astype(np.float64)
+                random.seed(seed)
                 trees.append(tree.fit(narrow, labels, sample_weight=times, check_input=False).tree_)
         return Trees.of(trees)
 

@@ -1,4 +1,4 @@
-"""The registry of contenders: from a name in a task file to something that makes models."""
+"""The catalogue of procedures: from a name in a task file to something that makes models."""
 
 from typing import Final
 
@@ -33,8 +33,10 @@ PROCEDURES: Final[dict[str, type[Procedure]]] = {
 def make(task: Task, name: str) -> Incremental | Batch:
     """A new contender, as the task file declares it.
 
-    Raises ConfigurationError for an unknown procedure, a parameter that it does not take or cannot use, a kind that
-    is not its own, or a target that it cannot predict.
+    Raises:
+        ConfigurationError: the procedure is unknown, does not take a parameter or cannot use it, is of another kind,
+            or cannot predict the target.
+
     """
     return procedure(task, name).make(shape(task, name))
 
@@ -52,7 +54,7 @@ def procedure(task: Task, name: str) -> Procedure:
         )
     if declared.kind != found.kind:
         raise ConfigurationError(
-            f"{where} says kind: {declared.kind}, but {declared.procedure} is of kind {found.kind}.", remedy
+            f"{where} has kind: {declared.kind}, but {declared.procedure} is of kind {found.kind}.", remedy
         )
     if task.target.kind not in found.targets:
         raise ConfigurationError(
@@ -62,10 +64,10 @@ def procedure(task: Task, name: str) -> Procedure:
     try:
         return found.model_validate(declared.parameters)
     except ValidationError as error:
-        told = ". Also, ".join(messages(error, found))
+        mistakes = ". Also, ".join(messages(error, found))
         known = ", ".join(found.model_fields) or "none"
         raise ConfigurationError(
-            f"{where} has parameters that {declared.procedure} cannot use: {told}.", f"Known parameters: {known}."
+            f"{where} has parameters that {declared.procedure} cannot use: {mistakes}.", f"Known parameters: {known}."
         ) from None
 
 
@@ -78,12 +80,12 @@ def shape(task: Task, name: str) -> Shape:
 def warm(task: Task) -> None:
     """Imports what unpickling a model of the task's contenders would import, a second or two of work.
 
-    The other procedures' models are plain numbers of this package. An unknown procedure is passed over.
+    The other procedures' models are plain numbers of this package. An unknown procedure is skipped.
     """
     procedures = {declared.procedure for declared in task.contenders.values()}
     if any(issubclass(PROCEDURES[name], incremental.IncrementalProcedure) for name in procedures & set(PROCEDURES)):
         from river import linear_model, optim, preprocessing, time_series  # noqa: F401
 
-        from training.models import river_ext as river_parts  # noqa: F401
+        from training.models import river_ext  # noqa: F401
     if "hist_gradient_boosting" in procedures:
         import sklearn.ensemble  # noqa: F401

@@ -1,7 +1,7 @@
-"""What the batch procedures leave behind: models as plain numbers wherever they can be.
+"""The fitted models of batch procedures: plain numbers wherever they can be.
 
 Everything that multiplies or sums does so row by row, in one fixed order and in one thread: a row gets the same
-prediction to the bit, alone or among others, tonight or in a week. Plain numbers also load without scikit-learn.
+prediction to the bit, alone or among others, today or in a week. Plain numbers also load without scikit-learn.
 """
 
 import math
@@ -24,7 +24,7 @@ MONTHS = np.arange(1.0, 13.0)
 
 @dataclass(frozen=True)
 class Constant:
-    """Says one value: what is left to say when every label of the window was the same."""
+    """Predicts one value: the model of a window whose labels are all equal."""
 
     value: float
 

@@ -30,11 +30,11 @@ class Forecaster(Protocol):
 class SeriesModel:
     """A forecaster behind the protocol of models.
 
-    The lags in a row (`in_1` is the newest) say where the row stands in the series. Values that they hold and the
+    The lags in a row (`in_1` is the newest) tell its position in the series. Values that they hold and the
     forecaster has not seen are learned first, on a copy when predicting: so the first row brings the history before
     it, and a model that is a few values behind the row forecasts the row's target, not the one after its own last
-    value. Lags that do not continue what was learned (a restated past) are passed over. Only where the target is the
-    value itself do lags and labels speak of the same numbers.
+    value. Lags that do not continue what was learned (a restated past) are skipped. Lags are used only where the
+    target is the value itself: otherwise labels and lags are different quantities.
     """
 
     def __init__(self, forecaster: Forecaster, shape: Shape) -> None:
@@ -74,7 +74,7 @@ class SeriesModel:
 
 
 class Repeat:
-    """Says the value of one season ago again; with a season of 1, the last value."""
+    """Predicts the value of one season ago; with a season of 1, the last value."""
 
     def __init__(self, season: int) -> None:
         self.values: deque[float] = deque(maxlen=season)
@@ -134,7 +134,7 @@ class RiverModel:
 
 
 class RiverForecaster:
-    """A River forecaster. Its `forecast` speaks of the value after the last one learned."""
+    """A River forecaster. Its `forecast` is the value after the last one learned."""
 
     def __init__(self, model: Any, values_needed: int, *, positive_only: bool = False) -> None:
         self.model = model

@@ -16,7 +16,7 @@ LARGEST = 1e100
 MOST_SERIES = 10_000
 """Series that one `PerSeries` follows: the memory for each is a few kilobytes, and never given back."""
 
-_LOOK_EVERY = 100
+_CHECK_EVERY = 100  # values from one look whether the forecast is still finite to the next
 
 TargetKind = Literal["value", "binary"]
 
@@ -33,12 +33,12 @@ class Online(Protocol):
         ...
 
     def forecast(self, features: FeatureRow, series: str, steps: int) -> list[float | None]:
-        """The next `steps` values, the first of them what `predict` says."""
+        """The next `steps` values, the first of them equal to `predict`."""
         ...
 
 
 class Regressor:
-    """A River regressor. It forecasts recursively: what it says of one step is `in_1` of the next, and so on."""
+    """A River regressor. It forecasts recursively: the prediction of one step is `in_1` of the next, and so on."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -46,7 +46,7 @@ class Regressor:
 
     def predict(self, features: FeatureRow, series: str) -> float | None:  # noqa: ARG002 (one model for all series)
         """The value; None before the first row, and where it would not be finite."""
-        return _said(self.model.predict_one, features) if self.rows else None
+        return _predicted(self.model.predict_one, features) if self.rows else None
 
     def learn(self, features: FeatureRow, target: float, series: str) -> None:  # noqa: ARG002
         """One `learn_one`."""
@@ -62,9 +62,9 @@ class Regressor:
 class Classifier:
     """A River classifier of two classes: 0 and 1.
 
-    After n rows nothing is surer than 1 - 1/(n + 2), as Laplace's rule of succession has it. Trees and naive Bayes
-    say 0 or 1 outright, and pay for it: on the Phishing data it takes the log loss of a Hoeffding tree from 0.64 to
-    0.40, of naive Bayes from 0.54 to 0.38, and leaves that of logistic regression as it is.
+    After n rows no probability is beyond 1 - 1/(n + 2), by Laplace's rule of succession. Trees and naive Bayes
+    predict 0 or 1 outright, which costs log loss: on the Phishing data the bound takes that of a Hoeffding tree from
+    0.64 to 0.40, of naive Bayes from 0.54 to 0.38, and leaves that of logistic regression as it is.
     """
 
     def __init__(self, model: Any) -> None:
@@ -76,8 +76,8 @@ class Classifier:
         if not self.rows:
             return None
         doubt = 1 / (self.rows + 2)
-        said = _said(lambda asked: self.model.predict_proba_one(asked).get(True, 0.0), features)
-        return None if said is None else min(max(said, doubt), 1 - doubt)
+        predicted = _predicted(lambda row: self.model.predict_proba_one(row).get(True, 0.0), features)
+        return None if predicted is None else min(max(predicted, doubt), 1 - doubt)
 
     def learn(self, features: FeatureRow, target: float, series: str) -> None:  # noqa: ARG002
         """One `learn_one`."""
@@ -93,7 +93,7 @@ class Classifier:
 class PerSeries:
     """A River forecaster for each series, which follows its targets and looks at no features.
 
-    One that has run away (a division by zero, a forecast that is not finite) begins anew with the next value.
+    One that has run away (a division by zero, a forecast that is not finite) starts again with the next value.
     """
 
     def __init__(self, fresh: Any, values_needed: int, *, positive_only: bool = False) -> None:
@@ -120,11 +120,11 @@ class PerSeries:
         try:
             self.series[series].learn_one(target)
         except ArithmeticError:
-            self._begin_anew(series)
+            self._restart(series)
             raise
         self.values[series] += 1
-        if self.values[series] % _LOOK_EVERY == 0 and self.predict({}, series) is None:
-            self._begin_anew(series)
+        if self.values[series] % _CHECK_EVERY == 0 and self.predict({}, series) is None:
+            self._restart(series)
 
     def forecast(self, features: FeatureRow, series: str, steps: int) -> list[float | None]:  # noqa: ARG002
         """The next `steps` values of the series."""
@@ -132,21 +132,21 @@ class PerSeries:
             return [None] * steps
         return [_finite(value) for value in self.series[series].forecast(horizon=steps)]
 
-    def _begin_anew(self, series: str) -> None:
+    def _restart(self, series: str) -> None:
         self.series[series] = copy.deepcopy(self.fresh)
         self.values[series] = 0
 
 
 def forecast_recursively(model: Online, features: FeatureRow, series: str, steps: int) -> list[float | None]:
-    """What the model says of a row, then of the row that this would make the next one, and so on."""
-    said: list[float | None] = []
+    """The prediction of a row, then of the row that this prediction would make the next one, and so on."""
+    predicted: list[float | None] = []
     for _ in range(steps):
         value = model.predict(features, series)
-        said.append(value)
+        predicted.append(value)
         if value is None:
             break
         features = shifted(features, value)
-    return said + [None] * (steps - len(said))
+    return predicted + [None] * (steps - len(predicted))
 
 
 def shifted(features: Mapping[str, float], value: float) -> FeatureRow:
@@ -164,8 +164,8 @@ def shifted(features: Mapping[str, float], value: float) -> FeatureRow:
     return later
 
 
-def _said(predict: Callable[[FeatureRow], float | None], features: FeatureRow) -> float | None:
-    """What a model says; None where features are so far from all that it learned that its numbers overflow."""
+def _predicted(predict: Callable[[FeatureRow], float | None], features: FeatureRow) -> float | None:
+    """A model's prediction; None where features are so far from all that it learned that its numbers overflow."""
     try:
         return _finite(predict(features))
     except OverflowError:

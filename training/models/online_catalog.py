@@ -35,14 +35,14 @@ class OnlineProcedure(Parameters):
         return Regressor(self.river(seed)) if outcome == "value" else Classifier(self.river(seed))
 
     def river(self, seed: int) -> Any:
-        """The River model; `seed` is that of its chances."""
+        """The River model; `seed` is that of its random numbers."""
         raise NotImplementedError
 
 
 class LinearRegression(LinearParameters, OnlineProcedure):
     """Scaler | TargetStandardScaler(SteadyRegression)."""
 
-    def river(self, seed: int) -> Any:  # noqa: ARG002 (nothing in it is left to chance)
+    def river(self, seed: int) -> Any:  # noqa: ARG002 (nothing in it is random)
         """Weights of zero."""
         return self.pipeline()
 
@@ -78,7 +78,7 @@ class _Tree(OnlineProcedure):
     grace_period: int = Field(default=200, ge=10, description="Rows of a leaf between two looks for a split.")
 
     def tree(self) -> Any:
-        """One leaf. A regression tree's leaves say the mean or a linear regression, whichever was better lately."""
+        """One leaf. A regression tree's leaves predict the mean or a linear regression, whichever was better lately."""
         from river import preprocessing, tree
         from river.tree.splitter import QOSplitter
 
@@ -107,9 +107,9 @@ class DecisionTreeClassifier(DecisionTree):
 
 
 class BaggingRegressor(_Tree):
-    """Scaler | trees of which each learns every row as often as chance says; they speak with their mean.
+    """Scaler | trees, each of which learns every row a random number of times; the prediction is their mean.
 
-    Trees, for linear regressions in a bag say what one of them says.
+    Trees, because linear regressions in a bag predict what one of them does.
     """
 
     max_depth: int = Field(default=6, ge=1, le=50)
@@ -126,7 +126,7 @@ class BaggingRegressor(_Tree):
 
 
 class BaggingClassifier(BaggingRegressor):
-    """The same of trees of classes."""
+    """Scaler | classification trees in a bag."""
 
     outcome: ClassVar[TargetKind] = "binary"
 

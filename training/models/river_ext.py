@@ -1,6 +1,6 @@
-"""Parts for River's pipelines that keep their word on a stream which nobody tuned them for.
+"""Parts for River's pipelines that stay stable on streams for which no parameter was tuned.
 
-Importing this imports River: only what makes or unpickles a model does.
+Importing this imports River: import it only where a model is made or unpickled.
 """
 
 from operator import mul
@@ -11,7 +11,7 @@ from river.utils import VectorDict
 
 
 class Scaler(base.Transformer):  # type: ignore[misc]
-    """River's StandardScaler, to the bit, in half the time; it does not remember a feature that was only asked about.
+    """River's StandardScaler, to the bit, in half the time; predicting adds no feature to it.
 
     `moments` has of each feature: how often it came, its mean, its variance (Welford's method), and that one's root.
     """
@@ -101,7 +101,7 @@ class ScaledRegression:
         self._mean = self._deviation = 0.0
 
     def learn_one(self, x: dict[str, float], y: float) -> None:
-        """One step, on the row and its target as they stand to what came so far, this row included."""
+        """One step, on the row and its target scaled by what came so far, this row included."""
         row = self.scaler.learn_transform_one(x)
         self.target.update(y)
         self._mean = mean = self.target.mean.get()
@@ -115,12 +115,12 @@ class ScaledRegression:
 
 
 class Bag(ensemble.BaggingRegressor):  # type: ignore[misc]
-    """River's bagging, each of whose members learns the first row: one that knows nothing would say 0."""
+    """River's bagging, each of whose members learns the first row: before that, a member predicts 0."""
 
     has_begun = False
 
     def learn_one(self, x: dict[str, float], y: float, **more: Any) -> None:
-        """The first row once for each member; every other as often as a Poisson of mean 1 says."""
+        """The first row once for each member; every other as often as drawn from a Poisson distribution of mean 1."""
         if self.has_begun:
             super().learn_one(x, y, **more)
             return

@@ -11,7 +11,7 @@ from core.config.tasks import Part
 
 
 class Parameters(Part):
-    """What a task file may say of a model. `is_steady`: the regression's steps are bounded, see SteadyRegression."""
+    """The parameters of a model in a task file. `is_steady`: steps are bounded, see SteadyRegression."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

@@ -1,4 +1,4 @@
-"""The tasks with all that they name: read, and checked against the transforms and the procedures that exist."""
+"""Tasks, read and checked against the transforms and the procedures that exist."""
 
 from pathlib import Path
 
@@ -19,9 +19,12 @@ NAMED_BY_ENVIRONMENT = "live"
 
 
 def load(folder: Path, name: str, replaced: Configuration | None = None) -> Task:
-    """The task of `folder/name.yaml`, or what replaced it, of which no later step will say that it cannot be.
+    """The task of `folder/name.yaml`, or the configuration that replaced it, checked so that no later step refuses it.
 
-    Raises NotFoundError when there is no such file, ConfigurationError when it cannot be used.
+    Raises:
+        NotFoundError: there is no such file.
+        ConfigurationError: it cannot be used.
+
     """
     task = task_overrides.stored_task(folder, name, replaced)
     try:
@@ -35,9 +38,9 @@ def load(folder: Path, name: str, replaced: Configuration | None = None) -> Task
 
 
 def in_force(settings: Settings, name: str) -> Task:
-    """The task as it counts now, by its newest configuration or its file; for a command.
+    """The task by its newest configuration or its file; for a command.
 
-    Raises DatabaseUnreachableError where that cannot be known, and as `load`.
+    Raises DatabaseUnreachableError when the newest configuration cannot be read, and as `load`.
     """
     return load(settings.tasks, name, task_overrides.active_configuration(settings, name))
 
@@ -45,17 +48,16 @@ def in_force(settings: Settings, name: str) -> Task:
 def check(task: Task) -> None:
     """Raises ConfigurationError for a transform, a procedure or a parameter that does not exist or does not fit.
 
-    Imports neither scikit-learn nor River: a batch procedure or a baseline is made, which costs nothing before it is
-    fitted; of an incremental one the parameters say all.
+    Imports neither scikit-learn nor River.
     """
     transforms.columns(task)
     for name in task.contenders:
         if not isinstance(procedure := catalog.procedure(task, name), IncrementalProcedure):
-            procedure.make(catalog.shape(task, name))
+            procedure.make(catalog.shape(task, name))  # costs nothing: scikit-learn is imported by `fit`
 
 
 def check_pushed(task: PushedTask, model_name: str) -> None:
-    """The same of a pushed task, and of the contender that MODEL_NAME picks. River is not imported."""
+    """Checks a pushed task, and the contender that MODEL_NAME picks, as `check` does. River is not imported."""
     task, _ = chosen(task, model_name)
     for name in task.contenders:
         procedure(task, name)
@@ -68,7 +70,7 @@ def procedure(task: PushedTask, contender: str) -> OnlineProcedure:
 
 
 def chosen(task: PushedTask, model_name: str) -> tuple[PushedTask, str]:
-    """The task, in which the contender that is to serve is declared, and that contender's name."""
+    """The task with the contender that is to serve declared in it, and that contender's name."""
     if task.name != NAMED_BY_ENVIRONMENT or not model_name:
         return task, task.serves
     if model_name in task.contenders:
