@@ -87,7 +87,7 @@ class ReplayRunner:
     def rest(self) -> None:
         """Store the state of the contenders, so that the next process need not rebuild it."""
         with self.at.writing() as connection:
-            train.rest(connection, self.workspace.task, self.workspace.active.series, self.memory.walks)
+            train.store_walks(connection, self.workspace.task, self.workspace.active.series, self.memory.walks)
 
     @contextmanager
     def _timed(self, job: str) -> Iterator[None]:

@@ -263,7 +263,7 @@ def test_walking_all_gives_each_its_own_walk(stages: dict[tuple[str, str], Stage
 def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if there were two processors, and another process paid for any work at all."""
     monkeypatch.setattr(parallel, "WORTH_SECONDS", 0.001)
-    monkeypatch.setattr(parallel, "_processors_free", lambda wanted: min(wanted, 1))
+    monkeypatch.setattr(parallel, "_processes_wanted", lambda wanted: min(wanted, 1))
 
 
 @pytest.mark.usefixtures("two_processors")
