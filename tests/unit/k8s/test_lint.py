@@ -34,7 +34,7 @@ def test_nothing_is_found_in_a_sound_installation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         ("CronJob/train:spec.schedule", None, "give it a schedule"),
         ("CronJob/train:spec.timeZone", None, "set timeZone: Etc/UTC"),
@@ -59,10 +59,10 @@ def test_nothing_is_found_in_a_sound_installation() -> None:
         ),
     ],
 )
-def test_a_job_that_could_run_twice_or_for_ever_is_found(path: str, value: Any, said: str) -> None:
+def test_a_job_that_could_run_twice_or_for_ever_is_found(path: str, value: Any, message: str) -> None:
     found = lint.faults(broken(path, value))
 
-    assert any(fault.startswith("CronJob/train: ") and said in fault for fault in found), found
+    assert any(fault.startswith("CronJob/train: ") and message in fault for fault in found), found
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_codes_that_end_a_job_are_those_of_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         ("CronWorkflow/stream:spec.schedules", None, "give it a schedule"),
         ("CronWorkflow/stream:spec.timezone", None, "set timezone: Etc/UTC"),
@@ -98,14 +98,14 @@ def test_the_codes_that_end_a_job_are_those_of_the_table() -> None:
         (f"{FLOW}.serviceAccountName", "nobody", "ServiceAccount/nobody, which is not there"),
     ],
 )
-def test_a_workflow_is_held_to_the_same(path: str, value: Any, said: str) -> None:
+def test_a_workflow_is_held_to_the_same(path: str, value: Any, message: str) -> None:
     found = lint.faults(broken(path, value))
 
-    assert any(fault.startswith("CronWorkflow/stream") and said in fault for fault in found), found
+    assert any(fault.startswith("CronWorkflow/stream") and message in fault for fault in found), found
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         ("resources.requests.cpu", None, "set resources.requests.cpu"),
         ("resources.requests.memory", None, "set resources.requests.memory"),
@@ -121,12 +121,12 @@ def test_a_workflow_is_held_to_the_same(path: str, value: Any, said: str) -> Non
         ("livenessProbe", None, "give it a livenessProbe"),
     ],
 )
-def test_a_container_that_may_too_much_is_found(path: str, value: Any, said: str) -> None:
+def test_a_container_that_may_too_much_is_found(path: str, value: Any, message: str) -> None:
     found = lint.faults(broken(f"{CONTAINER}.{path}", value))
 
     assert len(found) == 1, found
     assert found[0].startswith("Deployment/api container main: ")
-    assert said in found[0]
+    assert message in found[0]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_token_is_mounted_only_where_a_binding_says_what_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         ("envFrom.0.configMapRef.name", "settingz", "ConfigMap/settingz, which is not there"),
         ("env.0.valueFrom.secretKeyRef.name", "other", "Secret/other, which is not there"),
@@ -171,15 +171,15 @@ def test_a_token_is_mounted_only_where_a_binding_says_what_for() -> None:
         ("volumeMounts.0.name", "date", "mounts the volume date"),
     ],
 )
-def test_a_name_that_leads_nowhere_is_found(path: str, value: Any, said: str) -> None:
+def test_a_name_that_leads_nowhere_is_found(path: str, value: Any, message: str) -> None:
     (fault,) = lint.faults(broken(f"{CONTAINER}.{path}", value))
 
     assert fault.startswith("Deployment/api: ")
-    assert said in fault
+    assert message in fault
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         (f"{POD}.volumes.0.persistentVolumeClaim.claimName", "disc", "PersistentVolumeClaim/disc"),
         (f"{POD}.volumes.1.configMap.items.0.key", "OTHER", "has no key OTHER"),
@@ -197,10 +197,10 @@ def test_a_name_that_leads_nowhere_is_found(path: str, value: Any, said: str) ->
         ("Ingress/api:spec.rules.0.http.paths.0.backend.service.name", "apy", "leads to Service/apy"),
     ],
 )
-def test_what_selects_or_names_nothing_is_found(path: str, value: Any, said: str) -> None:
+def test_what_selects_or_names_nothing_is_found(path: str, value: Any, message: str) -> None:
     found = lint.faults(broken(path, value))
 
-    assert any(said in fault for fault in found), found
+    assert any(message in fault for fault in found), found
 
 
 def test_the_generated_secret_is_the_one_that_contender_secrets_makes() -> None:
@@ -260,7 +260,7 @@ def test_an_address_whose_password_is_filled_in_later_is_no_secret() -> None:
     assert lint.faults(broken(f"{CONTAINER}.env.0", given)) == []
 
 
-def test_a_setting_that_nobody_reads_is_found() -> None:
+def test_a_setting_that_does_not_exist_is_found() -> None:
     (fault,) = lint.faults(broken("ConfigMap/settings:data.CONTENDER_MLFLOW_ADDRESS", "http://mlflow:5000"))
     assert fault.startswith("ConfigMap/settings: CONTENDER_MLFLOW_ADDRESS is no setting")
 

@@ -12,7 +12,7 @@ POD = "Deployment/api:spec.template.spec"
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         (f"{POD}.hostPID", True, "do without hostPID"),
         (f"{POD}.hostNetwork", True, "do without hostNetwork"),
@@ -20,12 +20,12 @@ POD = "Deployment/api:spec.template.spec"
         (f"{POD}.containers.0.securityContext.capabilities.add", ["SYS_ADMIN"], "add no capabilities (SYS_ADMIN)"),
     ],
 )
-def test_a_pod_that_would_leave_its_room_is_found(path: str, value: Any, said: str) -> None:
-    assert any(said in fault for fault in lint.faults(broken(path, value)))
+def test_a_pod_that_would_leave_its_room_is_found(path: str, value: Any, message: str) -> None:
+    assert any(message in fault for fault in lint.faults(broken(path, value)))
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             "{kind: NetworkPolicy, metadata: {name: x, namespace: contender}, spec: {podSelector: {}, egress: [{}]}}",
@@ -38,8 +38,8 @@ def test_a_pod_that_would_leave_its_room_is_found(path: str, value: Any, said: s
         ),
     ],
 )
-def test_a_document_that_opens_what_the_others_close_is_found(text: str, said: str) -> None:
-    assert any(said in fault for fault in lint.faults([*sound(), yaml.safe_load(text)]))
+def test_a_document_that_opens_what_the_others_close_is_found(text: str, message: str) -> None:
+    assert any(message in fault for fault in lint.faults([*sound(), yaml.safe_load(text)]))
 
 
 def test_nothing_rendered_is_no_sound_installation() -> None:

@@ -22,9 +22,9 @@ def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> 
     return declared(settings_with_mlflow, engine, tmp_path / "tasks")
 
 
-def rows(told: str) -> list[list[str]]:
+def rows(reported: str) -> list[list[str]]:
     """The cells of the table's rows, without when."""
-    lines = told.split("\n\n")[0].splitlines()[1:]
+    lines = reported.split("\n\n")[0].splitlines()[1:]
     return [[cell.strip() for cell in line.split("  ") if cell.strip()][1:] for line in lines]
 
 
@@ -43,24 +43,24 @@ def test_the_history_shows_who_moved_what_and_why_the_newest_last(stage: Stage, 
     assert contender("unpin", name, "--why", "seen enough", "--who", "bert") == (0, "Released: champion.\n")
     stage.move_by_hand(CHAMPION, number["ridge"])
     stage.promote()
-    code, told = contender("history", name)
+    code, reported = contender("history", name)
 
     naive = f"{number['naive']} naive"
     first, second, *_ = (str(row.id) for row in decided(stage))
     assert code == 0
-    assert rows(told) == [
+    assert rows(reported) == [
         ["champion", f"none → {ridge}", first, "promote", "BOOTSTRAP best_backtest"],
         ["challenger", f"none → {linear}", first, "promote", "leads the rest"],
         ["champion", f"{ridge} → {naive}", second, "anna", "FORCED rolled_back, pinned: it raves"],
         ["champion", naive, "bert", "unpinned: seen enough"],
         ["champion", f"{naive} → {ridge}", "external", "external, pinned: moved by hand in MLflow"],
     ]
-    assert f"Now: challenger {linear}; champion {ridge}, pinned." in told
-    assert f'until: contender unpin {name} --why "…"' in told
+    assert f"Now: challenger {linear}; champion {ridge}, pinned." in reported
+    assert f'until: contender unpin {name} --why "…"' in reported
     assert contender("history", name, "--limit", "1")[1].splitlines()[0] == (
         f"… 4 earlier: contender history {name} --limit 10"
     )
-    assert rows(told)[-1:] == rows(contender("history", name, "--limit", "1")[1].split("\n", 1)[1])
+    assert rows(reported)[-1:] == rows(contender("history", name, "--limit", "1")[1].split("\n", 1)[1])
 
 
 def test_a_move_by_hand_is_shown_before_any_job_has_written_it_down_and_nothing_is_written(
@@ -71,12 +71,12 @@ def test_a_move_by_hand_is_shown_before_any_job_has_written_it_down_and_nothing_
     before = phases(stage)
     stage.move_by_hand(CHAMPION, number["naive"])
 
-    told = contender("history", stage.task.name)[1]
+    reported = contender("history", stage.task.name)[1]
 
-    last = told.split("\n\n")[0].splitlines()[-1]
+    last = reported.split("\n\n")[0].splitlines()[-1]
     assert last.startswith("not recorded yet")
     assert "external, pinned: moved by hand in MLflow" in last
-    assert f"champion {number['naive']} naive, pinned." in told
+    assert f"champion {number['naive']} naive, pinned." in reported
     assert phases(stage) == before
     assert contender("unpin", stage.task.name, "--why", "as told")[1] == "Released: champion.\n"
     assert ("external", CHAMPION, number["ridge"], number["naive"]) in phases(stage)
@@ -106,13 +106,13 @@ def test_a_rollback_is_pinned_and_tonights_job_does_not_undo_it(stage: Stage, co
     number, name = by_contender(stage), stage.task.name
     contender("rollback", name, "--to", str(number["linear"]), "--why", "a try")
 
-    code, told = contender("rollback", name, "--why", "it raves", "--who", "anna")
+    code, reported = contender("rollback", name, "--why", "it raves", "--who", "anna")
 
     assert (code, stage.aliases()[CHAMPION]) == (0, number["linear"])
-    assert told.startswith(f"Nothing to do: the champion of {name} is {number['linear']} linear already.")
-    code, told = contender("rollback", name, "--to", str(number["ridge"]), "--why", "it raves", "--who", "anna")
+    assert reported.startswith(f"Nothing to do: the champion of {name} is {number['linear']} linear already.")
+    code, reported = contender("rollback", name, "--to", str(number["ridge"]), "--why", "it raves", "--who", "anna")
     assert (code, stage.aliases()[CHAMPION]) == (0, number["ridge"])
-    assert told == (
+    assert reported == (
         f"The champion of {name}: {number['linear']} → {number['ridge']} ridge. The API follows within seconds. It is "
         f'pinned: the gate does not move it until contender unpin {name} --why "…"\n'
     )
@@ -128,10 +128,10 @@ def test_a_rollback_to_the_version_that_is_champion_pins_it_there_until_unpin(
     number, name = by_contender(stage)["ridge"], stage.task.name
     stays = ("rollback", name, "--to", str(number), "--why", "it is good", "--who", "anna")
 
-    code, told = contender(*stays)
+    code, reported = contender(*stays)
 
     assert (code, stage.aliases()[CHAMPION]) == (0, number)
-    assert told == (
+    assert reported == (
         f"The champion of {name} is {number} ridge already; only the pin is new. It is pinned: the gate does not "
         f'move it until contender unpin {name} --why "…"\n'
     )
@@ -149,7 +149,7 @@ def test_a_rollback_to_the_version_that_is_champion_pins_it_there_until_unpin(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (("history", "nothing"), 42, "There is no task 'nothing' in /"),
         (("rollback", "nothing", "--why", "test"), 42, "There is no task 'nothing'"),
@@ -169,17 +169,17 @@ def test_a_rollback_to_the_version_that_is_champion_pins_it_there_until_unpin(
         (("history", "TASK", "--limit", "0"), 2, ""),
     ],
 )
-def test_what_cannot_be_done_is_told_in_words(
-    stage: Stage, contender: Terminal, words: Sequence[str], code: int, said: str
+def test_what_cannot_be_done_is_explained(
+    stage: Stage, contender: Terminal, words: Sequence[str], code: int, message: str
 ) -> None:
     with_champion(stage)
     before = stage.aliases()
 
-    ended, told = contender(*(stage.task.name if word == "TASK" else word for word in words))
+    ended, reported = contender(*(stage.task.name if word == "TASK" else word for word in words))
 
     assert ended == code
-    assert said.replace("TASK", stage.task.name) in told
-    assert "Traceback" not in told
+    assert message.replace("TASK", stage.task.name) in reported
+    assert "Traceback" not in reported
     assert stage.aliases() == before
 
 
@@ -190,16 +190,16 @@ def test_without_mlflow_or_postgres_one_is_to_try_again(
     name = stage.task.name
 
     monkeypatch.setenv("CONTENDER_MLFLOW_URL", AWAY)
-    code, told = contender("history", name)
-    assert (code, len(rows(told))) == (0, 2)
-    assert "MLflow did not answer" in told
-    code, told = contender("rollback", name, "--why", "test")
-    assert (code, "MLflow did not answer" in told) == (75, True)
+    code, reported = contender("history", name)
+    assert (code, len(rows(reported))) == (0, 2)
+    assert "MLflow did not answer" in reported
+    code, reported = contender("rollback", name, "--why", "test")
+    assert (code, "MLflow did not answer" in reported) == (75, True)
 
     monkeypatch.setenv("CONTENDER_DATABASE_URL", "postgresql+psycopg2://nobody@127.0.0.1:9/nothing")
     for words in (("history", name), ("rollback", name, "--why", "test"), ("unpin", name, "--why", "test")):
-        code, told = contender(*words)
-        assert (code, "Postgres did not answer" in told) == (75, True)
+        code, reported = contender(*words)
+        assert (code, "Postgres did not answer" in reported) == (75, True)
 
 
 def test_a_task_without_a_past_has_an_empty_history(stage: Stage, contender: Terminal) -> None:
@@ -214,11 +214,11 @@ def test_a_loss_is_shown_with_the_way_back_and_a_rollback_takes_it(stage: Stage,
     number, name = by_contender(stage), stage.task.name
     delete_alias(stage.settings, name)
 
-    told = contender("history", name)[1]
-    assert f"{number['ridge']} ridge → none" in told
-    assert "external, pinned: the alias was taken away in MLflow" in told
-    assert "champion_lost: the alias `champion` stands nowhere in MLflow." in told
-    assert f'The way back: contender rollback {name} --why "…"' in " ".join(told.split())
+    reported = contender("history", name)[1]
+    assert f"{number['ridge']} ridge → none" in reported
+    assert "external, pinned: the alias was taken away in MLflow" in reported
+    assert "champion_lost: the alias `champion` stands nowhere in MLflow." in reported
+    assert f'The way back: contender rollback {name} --why "…"' in " ".join(reported.split())
 
     assert contender("rollback", name, "--why", "it was deleted")[0] == 0
     assert stage.aliases()[CHAMPION] == number["ridge"]
@@ -253,10 +253,10 @@ def test_a_pushed_task_has_the_same_commands(
     first, _ = world.version(10)
     second, _ = world.version(10)
 
-    code, told = contender("rollback", name, "--why", "it raves", "--who", "anna")
+    code, reported = contender("rollback", name, "--why", "it raves", "--who", "anna")
 
     assert (code, world.champion()) == (0, first)
-    assert told.startswith(f"The champion of {name}: {second} → {first} linear.")
+    assert reported.startswith(f"The champion of {name}: {second} → {first} linear.")
     third, _ = world.version(10)
     with engine.connect() as connection:
         numbers = [str(one) for one in connection.execute(sa.select(decisions.c.id).order_by(decisions.c.id)).scalars()]
@@ -275,8 +275,8 @@ def test_a_narrow_terminal_shows_every_word(stage: Stage, contender: Terminal) -
     with_champion(stage)
     contender("rollback", stage.task.name, "--to", "1", "--why", "it said nonsense on Tuesday", "--who", "anna")
 
-    _, told = contender("history", stage.task.name, columns=80)
+    _, reported = contender("history", stage.task.name, columns=80)
 
-    assert max(map(len, told.splitlines())) <= 80
+    assert max(map(len, reported.splitlines())) <= 80
     for word in ("rolled_back,", "pinned:", "nonsense", "Tuesday", "anna", "BOOTSTRAP", "challenger"):
-        assert word in told
+        assert word in reported

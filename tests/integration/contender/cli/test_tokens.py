@@ -22,11 +22,11 @@ def _environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def call(*words: str) -> tuple[int, str, str]:
-    told = CliRunner().invoke(app, words)
-    return told.exit_code, told.stdout, told.stderr
+    reported = CliRunner().invoke(app, words)
+    return reported.exit_code, reported.stdout, reported.stderr
 
 
-def test_the_secret_alone_stands_on_standard_output(engine: sa.Engine) -> None:
+def test_the_secret_alone_is_on_standard_output(engine: sa.Engine) -> None:
     code, secret, notes = call("create", "--role", "trainer", "--name", "ci", "--days", "90")
 
     assert code == 0
@@ -53,12 +53,12 @@ def test_a_token_is_listed_and_revoked(engine: sa.Engine) -> None:
     assert tokens.find_live(engine, secret) is None
 
 
-def test_what_cannot_be_done_is_told_in_words(engine: sa.Engine) -> None:
+def test_what_cannot_be_done_is_explained(engine: sa.Engine) -> None:
     token(engine, "ci")
 
     for words in (("revoke", "nobody"), ("create", "--role", "admin", "--name", "ci")):
-        code, told, notes = call(*words)
-        assert (code, told) == (42, "")
+        code, reported, notes = call(*words)
+        assert (code, reported) == (42, "")
         assert "Traceback" not in notes
         assert notes
     assert call("create", "--role", "owner", "--name", "x")[0] == 2

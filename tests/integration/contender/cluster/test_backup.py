@@ -142,7 +142,7 @@ def test_without_a_database_to_ask_it_is_tried_again_and_earlier_backups_stay(in
     assert len(backup.taken(installation)) == 1
 
 
-def test_a_backup_that_is_not_there_is_told_with_those_that_are(installation: Settings) -> None:
+def test_a_backup_that_is_not_there_is_reported_with_those_that_are(installation: Settings) -> None:
     with pytest.raises(NotFoundError, match="no backup at all"):
         restore.restore_backup(installation, NIGHT)
     backup.take(installation, NIGHT)
@@ -224,7 +224,7 @@ def test_a_backup_older_than_the_program_comes_back_with_the_tables_of_today(ins
     assert {"alembic_version", "observations", "notes"} <= set(tables)
 
 
-def test_which_backups_there_are_is_told(installation: Settings) -> None:
+def test_which_backups_there_are_is_reported(installation: Settings) -> None:
     assert restore.listing(installation) == "backups: none"
     backup.take(installation, NIGHT)
     assert restore.listing(installation) == "backups: 2026-11-20T03-00-00Z"

@@ -31,15 +31,15 @@ def asking(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
         server.server_close()
 
 
-def test_each_task_is_asked_for_and_the_answer_is_stored(world: World, asking: Settings) -> None:
+def test_each_task_is_requested_and_the_answer_is_stored(world: World, asking: Settings) -> None:
     naive, _ = world.versions
     world.crown(naive)
     wait_for(lambda: "by version" in _said(asking))
 
-    said = predict.run(asking)
+    message = predict.run(asking)
 
     task = world.stage.task.name
-    assert said == f"{task} 2002-07-01: 1.0 by version {naive.version} (naive)"
+    assert message == f"{task} 2002-07-01: 1.0 by version {naive.version} (naive)"
     wait_for(lambda: world.logged() >= 2)
 
 
@@ -55,7 +55,7 @@ def test_without_a_champion_it_is_tried_again(asking: Settings) -> None:
         predict.run(asking)
 
 
-def test_an_api_that_is_away_is_asked_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_api_that_is_away_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predict, "WAIT_SECONDS", 0.1)
 
     with pytest.raises(UnreachableError, match="did not answer"):

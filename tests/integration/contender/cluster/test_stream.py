@@ -48,8 +48,8 @@ def learned(services: ServiceClient) -> int:
 
 
 def kept(services: ServiceClient) -> dict[str, Any]:
-    told: dict[str, Any] = requests.get(f"{services.features}/series/airline", timeout=10).json()
-    return told
+    reported: dict[str, Any] = requests.get(f"{services.features}/series/airline", timeout=10).json()
+    return reported
 
 
 def run_out(engine: sa.Engine) -> None:
@@ -59,10 +59,10 @@ def run_out(engine: sa.Engine) -> None:
 
 
 def test_each_step_takes_one_observation_all_the_way(services: ServiceClient) -> None:
-    said = [stream.step(services) for _ in range(3)]
+    message = [stream.step(services) for _ in range(3)]
 
-    assert said[0] == "airline 1949-01: predicted None, was 112; 0 features, 143 remain"
-    assert said[2].endswith("was 132; 2 features, 141 remain")
+    assert message[0] == "airline 1949-01: predicted None, was 112; 0 features, 143 remain"
+    assert message[2].endswith("was 132; 2 features, 141 remain")
     assert (learned(services), kept(services)["values"]) == (3, [112, 118, 132])
 
 
@@ -77,10 +77,10 @@ def test_a_step_that_died_is_done_again_and_nothing_counts_twice(
         requests.post(f"{services.features}/add", json=body, timeout=10).raise_for_status()
     run_out(engine)
 
-    said = [stream.step(services) for _ in range(2)]
+    message = [stream.step(services) for _ in range(2)]
 
-    assert [line.split(":")[0] for line in said] == ["airline 1949-02", "airline 1949-03"]
-    assert [line.split("; ")[1].split(",")[0] for line in said] == ["1 features", "2 features"]
+    assert [line.split(":")[0] for line in message] == ["airline 1949-02", "airline 1949-03"]
+    assert [line.split("; ")[1].split(",")[0] for line in message] == ["1 features", "2 features"]
     assert (learned(services), kept(services)["values"]) == (3, [112, 118, 132])
 
 
@@ -92,9 +92,9 @@ def test_nothing_is_learned_before_an_observation_that_is_still_on_its_way(
 
     assert stream.step(services).startswith("an observation of airline is leased already")
     run_out(engine)
-    said = [stream.step(services) for _ in range(2)]
+    message = [stream.step(services) for _ in range(2)]
 
-    assert [line[:15] for line in said] == ["airline 1949-02", "airline 1949-03"]
+    assert [line[:15] for line in message] == ["airline 1949-02", "airline 1949-03"]
     assert kept(services)["values"] == [112, 118, 132]
 
 
@@ -117,7 +117,7 @@ def test_at_the_end_there_is_nothing_to_do(services: ServiceClient) -> None:
     assert stream.step(services).startswith("no more observations of airline")
 
 
-def test_a_service_that_is_away_or_busy_is_asked_again_later(services: ServiceClient) -> None:
+def test_a_service_that_is_away_or_busy_is_tried_again_later(services: ServiceClient) -> None:
     away = ServiceClient(services.ingestion, "http://127.0.0.1:9", services.api, "")
 
     with pytest.raises(UnreachableError, match="did not answer"):
@@ -144,7 +144,7 @@ def test_a_job_waits_until_all_three_are_there_before_it_takes_an_observation(
 
 
 @pytest.mark.parametrize(("status", "body"), [(200, "[]"), (503, '"away"'), (401, "[1]"), (200, "<html>")])
-def test_an_answer_that_is_none_of_ours_is_asked_for_again(status: int, body: str) -> None:
+def test_an_answer_that_is_none_of_ours_is_requested_again(status: int, body: str) -> None:
     def answer(environ: Any, start: Any) -> list[bytes]:
         start(f"{status} Odd", [("Content-Type", "application/json")])
         return [body.encode()]

@@ -93,7 +93,7 @@ def test_children_that_outlive_their_killed_leader_are_found_and_stopped(tmp_pat
     assert session(process.pid) == []
 
 
-def test_a_port_in_use_is_told_with_another_to_choose() -> None:
+def test_a_port_in_use_is_reported_with_another_to_choose() -> None:
     port = free_port()
     require_free_port(port, "the API", "CONTENDER_API_PORT")
     bound = f"import socket; s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen();"
@@ -108,7 +108,7 @@ def test_a_port_in_use_is_told_with_another_to_choose() -> None:
 
 
 @pytest.mark.parametrize("content", ["", '{"database_url": "post', '{"a": 1}', "[]"])
-def test_a_services_file_that_cannot_be_understood_is_told(tmp_path: Path, content: str) -> None:
+def test_a_services_file_that_cannot_be_understood_is_reported(tmp_path: Path, content: str) -> None:
     (tmp_path / "services.json").write_text(content)
 
     with pytest.raises(ConfigurationError, match="Delete it"):
@@ -166,7 +166,7 @@ def test_each_service_names_the_variable_of_its_port(service: services.ServiceSp
             services.require_ports([service], settings)
 
 
-def test_two_services_with_one_port_are_told_before_either_starts(tmp_path: Path) -> None:
+def test_two_services_with_one_port_are_reported_before_either_starts(tmp_path: Path) -> None:
     port = free_port()
     settings = Settings(home=tmp_path, api_port=port, features_port=port)
 

@@ -65,7 +65,7 @@ def moves(result: ReplayResult) -> list[tuple[date, str, str | None, str | None]
     ]
 
 
-def test_a_move_that_a_night_has_found_is_told_as_a_persons(stage: Stage) -> None:
+def test_a_move_that_a_session_has_found_is_reported_as_a_persons(stage: Stage) -> None:
     walk(stage, BEFORE)
     now = move_by_hand(stage)
 
@@ -79,7 +79,7 @@ def test_a_move_that_a_night_has_found_is_told_as_a_persons(stage: Stage) -> Non
     assert f"contender unpin {stage.task.name} --replay a --why" in result.last_decision
 
 
-def test_once_released_a_refresh_is_told_as_a_refresh_and_who_released_it(stage: Stage) -> None:
+def test_once_released_a_refresh_is_reported_as_a_refresh_and_who_released_it(stage: Stage) -> None:
     walk(stage, BEFORE)
     now = move_by_hand(stage)
     walk(stage, BEFORE + 2)
@@ -95,7 +95,7 @@ def test_once_released_a_refresh_is_told_as_a_refresh_and_who_released_it(stage:
 
 
 @pytest.mark.parametrize("later", [0, 4])
-def test_a_move_that_unpin_has_found_is_of_the_night_after_which_it_was_made(stage: Stage, later: int) -> None:
+def test_a_move_that_unpin_has_found_is_of_the_session_after_which_it_was_made(stage: Stage, later: int) -> None:
     walk(stage, BEFORE)
     now = move_by_hand(stage)
     release(stage)

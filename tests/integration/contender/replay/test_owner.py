@@ -40,9 +40,9 @@ def named(stage: Stage) -> str:
 
 
 def run(stage: Stage, count: int = NIGHTS) -> str:
-    said = io.StringIO()
-    replay.replay(stage.settings, stage.task, month(FIRST), count, "a", Console(file=said, width=200))
-    return said.getvalue()
+    message = io.StringIO()
+    replay.replay(stage.settings, stage.task, month(FIRST), count, "a", Console(file=message, width=200))
+    return message.getvalue()
 
 
 def another(stage: Stage) -> Stage:
@@ -98,7 +98,7 @@ def test_a_replay_does_not_begin_under_the_name_of_a_task_whose_file_is_elsewher
     assert (schemas(stage), other.aliases()) == (set(), before)
 
 
-def test_a_replay_does_not_begin_in_a_registered_model_or_an_experiment_of_somebody_else(stage: Stage) -> None:
+def test_a_replay_does_not_begin_in_a_registered_model_or_an_experiment_of_something_else(stage: Stage) -> None:
     another(stage)
     away = stage.settings.model_copy(update={"schema_name": ""})
     with stage.engine.begin() as connection:
@@ -118,11 +118,11 @@ def test_a_task_that_came_to_bear_the_name_of_a_replay_keeps_its_model(stage: St
     path = declare(Stage(stage.settings, stage.engine, a_task(name=named(stage))))
     before = registry.aliases(stage.settings, named(stage))
 
-    code, told = contender("replay", stage.task.name, "--remove", "a", "--yes")
+    code, reported = contender("replay", stage.task.name, "--remove", "a", "--yes")
 
     assert code == 42
-    assert f"{named(stage)} cannot be the name of a replay" in told
-    assert f"DROP SCHEMA {replays.schema_of(named(stage))} CASCADE" in " ".join(told.split())
+    assert f"{named(stage)} cannot be the name of a replay" in reported
+    assert f"DROP SCHEMA {replays.schema_of(named(stage))} CASCADE" in " ".join(reported.split())
     assert registry.aliases(stage.settings, named(stage)) == before != {}
     with pytest.raises(ConfigurationError, match="cannot be the name of a replay"):
         run(stage, NIGHTS + 1)
@@ -190,7 +190,7 @@ def test_a_task_whose_name_begins_as_schemas_must_not_and_looks_like_a_replays_i
 
 
 @pytest.mark.parametrize("columns", ["id int", "task int, step int, report int", "task text, step text, report text"])
-def test_a_schema_of_somebody_else_that_is_named_like_a_replays_is_passed_over_and_left_alone(
+def test_a_schema_of_something_else_that_is_named_like_a_replays_is_passed_over_and_left_alone(
     stage: Stage, contender: Terminal, columns: str
 ) -> None:
     schema = replays.schema_of(named(stage))

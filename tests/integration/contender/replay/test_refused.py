@@ -45,15 +45,15 @@ def test_another_champion_than_it_began_with_is_refused_and_the_same_is_not(stag
     assert "All 2 sessions" in run(stage, 2, champion="naive")
 
 
-@pytest.mark.parametrize(("index", "champion", "said"), [
+@pytest.mark.parametrize(("index", "champion", "message"), [
     (0, "", "cannot begin on 2000-01-01"),
     (2, "", "no contender of the task .* has learned anything by then"),
     (FIRST, "nobody", "'nobody' has no model at the first session"),
     (6, "ridge", "'ridge' has no model at the first session"),
     (MONTHS, "", "lies outside"),
 ])  # fmt: skip
-def test_what_cannot_begin_leaves_nothing_behind(stage: Stage, index: int, champion: str, said: str) -> None:
-    with pytest.raises(ContenderError, match=said):
+def test_what_cannot_begin_leaves_nothing_behind(stage: Stage, index: int, champion: str, message: str) -> None:
+    with pytest.raises(ContenderError, match=message):
         replay.replay(stage.settings, stage.task, month(index), 2, "a", Console(file=io.StringIO()), champion)
 
     assert not [one for one in replays.list_all(stage.settings) if one.name.startswith(stage.task.name)]
@@ -85,11 +85,11 @@ def test_dates_that_are_not_stored_are_refused_with_those_that_are(stage: Stage)
         setup.prepare(stage.settings, stage.task, month(0) - timedelta(days=40), 2, "a")
 
 
-def test_a_first_night_without_enough_history_says_to_begin_later(stage: Stage) -> None:
-    said = io.StringIO()
+def test_a_first_session_without_enough_history_says_to_begin_later(stage: Stage) -> None:
+    message = io.StringIO()
 
     with pytest.raises(DataRefusedError, match="cannot begin on 2000-01-01") as refused:
-        replay.replay(stage.settings, stage.task, month(0), 2, "a", Console(file=said))
+        replay.replay(stage.settings, stage.task, month(0), 2, "a", Console(file=message))
 
     assert refused.value.remedy == f"Give a later one: --from {month(3)}, or after."
     setup.prepare(stage.settings, stage.task, month(3), 2, "a")

@@ -41,7 +41,7 @@ def rows(engine: sa.Engine, statement: sa.Select[Any]) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(statement)]
 
 
-def told(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
+def reported(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
     """All that a replay has decided, moved, predicted and answered, without the names that differ by replay."""
     d, m, p, a = decisions.c, ledger.c, contender_predictions.c, predictions.c
     evidence = [d.evidence[part] for part in ("mean_loss", "comparisons", "carried", "reign", "versions", "rows")]
@@ -65,19 +65,19 @@ def told(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def test_nights_walked_in_pieces_give_what_the_whole_gives(stage: Stage) -> None:
+def test_sessions_run_in_pieces_give_what_the_whole_gives(stage: Stage) -> None:
     run(stage, 16, "whole")
 
     for count in (1, 6, 16):
         run(stage, count, "pieces")
 
-    whole = told(store(stage, "whole"))
+    whole = reported(store(stage, "whole"))
     assert len(whole["decisions"]) == 16
-    assert told(store(stage, "pieces")) == whole
+    assert reported(store(stage, "pieces")) == whole
 
 
 @pytest.mark.parametrize(("owner", "step"), [(train, "advance"), (promote, "promote"), (ReplayRunner, "_finish")])
-def test_a_replay_that_is_killed_in_the_middle_of_every_night_goes_on_as_if_it_had_not_been(
+def test_a_replay_that_is_killed_in_the_middle_of_every_session_goes_on_as_if_it_had_not_been(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
 ) -> None:
     run(stage, 9, "whole")
@@ -100,10 +100,10 @@ def test_a_replay_that_is_killed_in_the_middle_of_every_night_goes_on_as_if_it_h
                 run(stage, 9, "killed")
     run(stage, 9, "killed")
 
-    assert told(store(stage, "killed")) == told(store(stage, "whole"))
+    assert reported(store(stage, "killed")) == reported(store(stage, "whole"))
 
 
-def test_what_a_night_decided_that_was_cut_off_does_not_say_who_holds_the_aliases_as_it_is_walked_again(
+def test_what_a_session_decided_that_was_cut_off_does_not_say_who_holds_the_aliases_as_it_is_walked_again(
     stage: Stage,
 ) -> None:
     run(stage, 4)
@@ -138,20 +138,20 @@ def test_a_replay_predicts_what_the_nightly_jobs_have_predicted(
     run(lived, 12)
 
     p = contender_predictions.c
-    said = sa.select(p.contender, p.contender_hash, p.target_date, p.event_date, p.value, p.trained_through)
-    said = said.order_by(p.contender, p.target_date)
-    assert rows(store(lived), said) == rows(engine, said)
-    assert len(rows(engine, said)) > 3 * FIRST
+    message = sa.select(p.contender, p.contender_hash, p.target_date, p.event_date, p.value, p.trained_through)
+    message = message.order_by(p.contender, p.target_date)
+    assert rows(store(lived), message) == rows(engine, message)
+    assert len(rows(engine, message)) > 3 * FIRST
 
 
-def test_a_second_run_finds_all_nights_walked(stage: Stage) -> None:
+def test_a_second_run_finds_all_sessions_run(stage: Stage) -> None:
     first = run(stage, 6)
-    before = told(store(stage))
+    before = reported(store(stage))
 
     again = run(stage, 6)
 
     assert "All 6 sessions have been run; to go on give more --days." in again
-    assert told(store(stage)) == before
+    assert reported(store(stage)) == before
     assert first.split("sessions of")[1] == again.split("sessions of")[1]
 
 
@@ -181,7 +181,7 @@ def test_versions_are_of_contenders_without_one_and_of_those_that_hold_an_alias(
     assert seen == set(stage.task.contenders)
 
 
-def test_a_restatement_is_learned_of_on_the_night_it_became_known(stage: Stage, engine: sa.Engine) -> None:
+def test_a_restatement_is_learned_of_on_the_session_it_became_known(stage: Stage, engine: sa.Engine) -> None:
     known = setup.prepare(stage.settings, stage.task, month(FIRST), 12, "a")
     with engine.begin() as connection:
         when = observations.read_as_of(engine, SERIES, stage.clock.now())["known_at"][FIRST + 6] + timedelta(hours=4)
@@ -198,17 +198,17 @@ def nights(place: setup.ReplayWorkspace, places: Sequence[int]) -> list[Any]:
     return [final_at(place.task, place.days[index]) for index in places]
 
 
-def test_a_champion_that_is_named_holds_the_title_until_there_is_evidence(stage: Stage) -> None:
-    said = run(stage, 30, champion="naive")
+def test_a_champion_that_is_named_is_champion_until_there_is_evidence(stage: Stage) -> None:
+    message = run(stage, 30, champion="naive")
 
-    champions = [row[3] for row in told(store(stage))["decisions"]]
+    champions = [row[3] for row in reported(store(stage))["decisions"]]
     assert champions[0] == "naive"
     assert champions[-1] != "naive"
-    assert "PROMOTE (succession)" in said
-    assert told(store(stage))["decisions"][0][1] == "FORCED"
+    assert "PROMOTE (succession)" in message
+    assert reported(store(stage))["decisions"][0][1] == "FORCED"
 
 
-def test_a_champion_is_named_once_and_given_the_title_once_however_the_first_night_ends(
+def test_a_champion_is_named_once_and_promoted_once_however_the_first_session_ends(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(stage, 2, "whole", champion="naive")
@@ -219,23 +219,23 @@ def test_a_champion_is_named_once_and_given_the_title_once_however_the_first_nig
 
     run(stage, 2, "killed")
 
-    assert told(store(stage, "killed")) == told(store(stage, "whole"))
+    assert reported(store(stage, "killed")) == reported(store(stage, "whole"))
 
 
 def _stop(*_: object) -> None:
     raise Stopped(2)
 
 
-def test_fewer_nights_than_were_walked_are_told_plainly(stage: Stage) -> None:
+def test_fewer_sessions_than_were_walked_are_refused_plainly(stage: Stage) -> None:
     run(stage, 6)
-    before = told(store(stage))
+    before = reported(store(stage))
 
     again = run(stage, 4)
 
     assert f"Nothing to run: {stage.task.name}-replay-a has 6 sessions already, through {month(FIRST + 5)}" in again
     assert "--days 4 requests fewer." in again
     assert "To go on give more than 6; for another replay give an id of its own (--id NAME)." in again
-    assert told(store(stage)) == before
+    assert reported(store(stage)) == before
 
 
 def test_the_tables_beside_the_report_name_decisions_as_the_commands_do(stage: Stage) -> None:
@@ -260,7 +260,7 @@ def test_two_processes_do_not_walk_one_replay(stage: Stage) -> None:
         pass
 
 
-def test_a_night_is_answered_by_the_version_that_holds_the_title(stage: Stage) -> None:
+def test_a_session_is_answered_by_the_version_that_is_champion(stage: Stage) -> None:
     place = setup.prepare(stage.settings, stage.task, month(FIRST), 20, "a")
     with sessions.open_runner(stage.settings.schema_name, place) as walked:
         for day in place.days:

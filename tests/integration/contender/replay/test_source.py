@@ -39,7 +39,7 @@ def same(one: Dataset, other: Dataset) -> bool:
     return one == other and one.table.equals(other.table)
 
 
-def test_a_dataset_that_is_followed_equals_one_that_is_built_anew_each_night(stage: Stage) -> None:
+def test_a_dataset_that_is_followed_equals_one_that_is_built_again_each_session(stage: Stage) -> None:
     followed = IncrementalDataset(stage.engine, stage.task, STANDING)
 
     for index in (5, 6, 7, 12, 12, 20):
@@ -86,7 +86,7 @@ def test_a_stored_series_is_handed_over_as_it_was_known_then(stage: Stage) -> No
     assert len(after) == 21
 
 
-def test_who_has_seen_the_nights_before_is_handed_what_became_known_since_however_old(stage: Stage) -> None:
+def test_who_has_seen_the_sessions_before_is_handed_what_became_known_since_however_old(stage: Stage) -> None:
     add(stage, 3, 55.0, known(20))
 
     rows = StoredSource(stage.engine, STANDING, FixedClock(known(20)), known(19)).fetch(month(19))

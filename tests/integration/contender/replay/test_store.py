@@ -80,9 +80,9 @@ def test_what_was_moved_by_hand_in_a_replay_is_released_there(stage: Stage, cont
     by_hand = min({1, 2, 3} - {aliases[CHAMPION]})
     registry.set_alias(stage.settings, named(stage), CHAMPION, by_hand)
 
-    told = contender("history", stage.task.name, "--replay", "a")[1]
+    reported = contender("history", stage.task.name, "--replay", "a")[1]
 
-    assert f'until: contender unpin {stage.task.name} --replay a --why "…"' in told
+    assert f'until: contender unpin {stage.task.name} --replay a --why "…"' in reported
     console = Console(file=io.StringIO())
     replay.replay(stage.settings, stage.task, month(FIRST), NIGHTS + 1, "a", console)
     assert (registry.aliases(stage.settings, named(stage)) or {})[CHAMPION] == by_hand
@@ -92,10 +92,10 @@ def test_what_was_moved_by_hand_in_a_replay_is_released_there(stage: Stage, cont
 
 
 def test_a_name_of_no_replay_is_refused_with_those_there_are(stage: Stage, contender: Terminal) -> None:
-    code, told = contender("decision", "show", "1", "--replay", "nothing")
+    code, reported = contender("decision", "show", "1", "--replay", "nothing")
 
-    assert (code, told.splitlines()[0]) == (42, "There is no replay 'nothing'.")
-    assert named(stage, "a") in told
+    assert (code, reported.splitlines()[0]) == (42, "There is no replay 'nothing'.")
+    assert named(stage, "a") in reported
     with pytest.raises(NotFoundError, match="of the task 'other'"):
         replays.find(stage.settings, named(stage), "other")
 
@@ -127,11 +127,11 @@ def test_a_removed_replay_is_gone_and_nothing_else_is(stage: Stage, contender: T
     name, before = stage.task.name, (stage.aliases(), [row.id for row in decided(stage)])
     others = registry.aliases(stage.settings, named(stage, "b"))
 
-    code, told = contender("replay", "--remove", named(stage), "--yes")
+    code, reported = contender("replay", "--remove", named(stage), "--yes")
 
     assert code == 0
-    assert f"This removes the replay {named(stage)} for good: {NIGHTS} sessions in the PostgreSQL schema" in told
-    assert f"The replay {named(stage)} is removed. Its report stays in" in told
+    assert f"This removes the replay {named(stage)} for good: {NIGHTS} sessions in the PostgreSQL schema" in reported
+    assert f"The replay {named(stage)} is removed. Its report stays in" in reported
     there = [one.name for one in replays.list_all(stage.settings)]
     assert [one for one in there if one.startswith(name)] == [named(stage, "b")]
     assert registry.aliases(stage.settings, named(stage)) is None
@@ -146,8 +146,8 @@ def test_a_removed_replay_is_gone_and_nothing_else_is(stage: Stage, contender: T
 def test_a_replay_can_be_walked_anew_under_the_name_of_one_that_was_removed(stage: Stage) -> None:
     replays.remove(stage.settings, replays.find(stage.settings, named(stage)))
 
-    said = io.StringIO()
-    replay.replay(stage.settings, stage.task, month(FIRST), NIGHTS, "a", Console(file=said, width=200), "naive")
+    message = io.StringIO()
+    replay.replay(stage.settings, stage.task, month(FIRST), NIGHTS, "a", Console(file=message, width=200), "naive")
 
     assert replays.find(stage.settings, named(stage)).sessions == NIGHTS
     assert registry.has_experiment(stage.settings, named(stage))

@@ -37,7 +37,7 @@ def test_models_are_trained_registered_and_fetched_past_the_proxy(
     assert registry.folder_digest(folder) == version.artifact_digest
 
 
-def test_other_hosts_are_asked_through_the_proxy() -> None:
+def test_other_hosts_are_sent_through_the_proxy() -> None:
     load_settings()
 
     with pytest.raises(requests.exceptions.ProxyError):

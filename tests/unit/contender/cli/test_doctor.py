@@ -21,7 +21,7 @@ def variable(name: str) -> str:
     return str(field.validation_alias or f"CONTENDER_{name.upper()}")
 
 
-def test_a_port_that_somebody_has_is_told_with_the_variable_that_moves_it() -> None:
+def test_a_port_that_another_has_is_reported_with_the_variable_that_moves_it() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -34,7 +34,7 @@ def test_a_port_that_somebody_has_is_told_with_the_variable_that_moves_it() -> N
     assert doctor.port(number, "the API", "CONTENDER_API_PORT").level == "ok"
 
 
-def test_a_disk_without_room_is_told() -> None:
+def test_a_disk_without_room_is_reported() -> None:
     assert doctor.disk(Path("/here"), 0.3).what == "0.3 GiB are free in /here; 1 is needed."
     assert doctor.disk(Path("/here"), 0.3).level == "fails"
     assert doctor.disk(Path("/here"), 5.0).level == "ok"
@@ -47,12 +47,12 @@ def test_what_fails_ends_the_command_with_42(tmp_path: Path, monkeypatch: pytest
     )
     monkeypatch.setattr(doctor.facts, "gather", lambda: None)
 
-    told = CliRunner().invoke(app, ["doctor", "--vagrant"])
+    reported = CliRunner().invoke(app, ["doctor", "--vagrant"])
 
-    assert told.exit_code == 42
-    assert re.search(r"ok +Fine\.", told.output)
-    assert re.search(r"fails +Not fine\.\s+Mend it\.", told.output)
-    assert "vagrant up will not work here: 1 of 2 checks fails." in told.output
+    assert reported.exit_code == 42
+    assert re.search(r"ok +Fine\.", reported.output)
+    assert re.search(r"fails +Not fine\.\s+Mend it\.", reported.output)
+    assert "vagrant up will not work here: 1 of 2 checks fails." in reported.output
 
 
 def test_without_an_option_it_looks_at_what_the_one_command_run_needs(
@@ -61,11 +61,11 @@ def test_without_an_option_it_looks_at_what_the_one_command_run_needs(
     monkeypatch.setenv("CONTENDER_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(doctor, "port", lambda number, what, name: Finding("ok", f"{number} {what}"))
 
-    told = CliRunner().invoke(app, ["doctor"])
+    reported = CliRunner().invoke(app, ["doctor"])
 
-    assert told.exit_code == 0, told.output
-    assert "8000 the API" in told.output
-    assert "5000 MLflow" in told.output
+    assert reported.exit_code == 0, reported.output
+    assert "8000 the API" in reported.output
+    assert "5000 MLflow" in reported.output
 
 
 def test_a_number_that_the_vagrantfile_refuses_is_refused_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_a_number_that_the_vagrantfile_refuses_is_refused_here(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("name", VagrantSettings.model_fields)
-def test_every_variable_of_the_machines_is_read_by_the_vagrantfile_and_told_on_the_page(name: str) -> None:
+def test_every_variable_of_the_machines_is_read_by_the_vagrantfile_and_listed_on_the_page(name: str) -> None:
     vagrantfile = (REPOSITORY / "Vagrantfile").read_text()
     page = (REPOSITORY / "docs" / "vagrant.md").read_text()
     field = VagrantSettings.model_fields[name]

@@ -60,13 +60,13 @@ def test_every_word_of_a_move_can_be_read(width: int) -> None:
     assert all(len(row) <= width for row in shown)
     assert not [row for row in shown if "…" in row]
     words = " ".join(shown).split()
-    for said in (*why.split(), "FORCED", "rolled_back,", "external,", "unpinned:", "(not", "ours)", "anna", "bert"):
-        assert said in words
+    for message in (*why.split(), "FORCED", "rolled_back,", "external,", "unpinned:", "(not", "ours)", "anna", "bert"):
+        assert message in words
     assert words.count("pinned:") == 2
     assert words.count("2024-05-06") == 3
 
 
-def test_in_80_columns_the_alias_stands_below_the_time_and_the_decision_is_still_there() -> None:
+def test_in_80_columns_the_alias_is_below_the_time_and_the_decision_is_still_there() -> None:
     shown = printed(line(number=84), line("released", before=RIVER, why="seen enough"), width=80)
 
     assert [row.split() for row in shown[:4]] == [
@@ -78,7 +78,7 @@ def test_in_80_columns_the_alias_stands_below_the_time_and_the_decision_is_still
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "reported"),
     [
         (line(decision="PROMOTE succession"), "PROMOTE succession"),
         (line(decision="HOLD not_enough_evidence", why="leads the rest"), "leads the rest"),
@@ -90,8 +90,8 @@ def test_in_80_columns_the_alias_stands_below_the_time_and_the_decision_is_still
         (line("unfinished", why="PROMOTE refresh"), "not finished; the next job ends it: PROMOTE refresh"),
     ],
 )  # fmt: skip
-def test_the_reason_says_what_came_of_a_move(made: LedgerLine, told: str) -> None:
-    assert reason(made) == told
+def test_the_reason_says_what_came_of_a_move(made: LedgerLine, reported: str) -> None:
+    assert reason(made) == reported
 
 
 def test_a_move_that_is_not_in_the_ledger_yet_says_so() -> None:
@@ -100,7 +100,7 @@ def test_a_move_that_is_not_in_the_ledger_yet_says_so() -> None:
     assert row.startswith("not recorded yet  champion  none → 12 river-logistic")
 
 
-def test_below_the_table_stands_what_counts_and_what_to_do() -> None:
+def test_below_the_table_is_what_counts_and_what_to_do() -> None:
     assert present("spy", {}, is_lost=False) == ["No alias of spy was ever moved: nothing was promoted yet."]
     assert present("spy", {"champion": (LOGISTIC, False), "challenger": (RIVER, False)}, is_lost=False) == [
         "Now: challenger 12 river-logistic; champion 3 logistic-shrunk."

@@ -83,20 +83,20 @@ def test_a_secret_of_a_newer_program_stays_and_the_file_is_closed_to_others_agai
 
 
 @pytest.mark.parametrize("text", ["a: [", "just words", "metadata: {name: contender-secrets}"])
-def test_a_file_that_somebody_changed_is_not_overwritten(
+def test_a_file_that_another_changed_is_not_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv("CONTENDER_HOME", str(tmp_path))
     (tmp_path / secrets.FILE).write_text(text)
 
-    told = CliRunner().invoke(app, ["secrets"])
+    reported = CliRunner().invoke(app, ["secrets"])
 
-    assert told.exit_code == 42
-    assert "`contender secrets`, or was changed since" in told.stderr
+    assert reported.exit_code == 42
+    assert "`contender secrets`, or was changed since" in reported.stderr
     assert (tmp_path / secrets.FILE).read_text() == text
 
 
-def test_one_secret_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_secret_can_be_requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTENDER_HOME", str(tmp_path))
 
     one = CliRunner().invoke(app, ["secrets", "--only", "contender-tls"])

@@ -35,19 +35,19 @@ def test_the_clock_jumps_to_where_the_next_value_is_final(now: str, following: s
 
 def test_days_pass_one_after_the_other_until_they_come_to_the_present() -> None:
     lived: list[datetime] = []
-    told: list[str] = []
+    reported: list[str] = []
 
     def run(clock: Clock, due: Sequence[Task]) -> None:
         assert list(due) == [SPY]
         lived.append(clock.now())
 
-    days = DemoDays(0, [SPY], FixedClock(at("2005-01-06 00:00")), run, told.append, at("2005-01-03 12:00"))
+    days = DemoDays(0, [SPY], FixedClock(at("2005-01-06 00:00")), run, reported.append, at("2005-01-03 12:00"))
 
     for _ in range(6):
         days.advance()
 
     assert lived == [at("2005-01-04 00:00"), at("2005-01-05 00:00"), at("2005-01-06 00:00")]
-    assert told == [
+    assert reported == [
         "It is 2005-01-04 00:00 (UTC).",
         "It is 2005-01-05 00:00 (UTC).",
         "It is 2005-01-06 00:00 (UTC).",
@@ -66,7 +66,7 @@ def test_a_day_does_not_begin_before_its_time() -> None:
     assert lived == []
 
 
-def test_services_are_told_the_day_and_those_that_run_already_are_ignored_by_running(tmp_path: Path) -> None:
+def test_services_are_reported_the_day_and_those_that_run_already_are_ignored_by_running(tmp_path: Path) -> None:
     settings = with_demo_clock(Settings(home=tmp_path / "home"), at("2005-01-03 12:00"))
 
     assert settings.clock_file == str(tmp_path / "home" / "clock")

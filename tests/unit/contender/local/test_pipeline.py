@@ -15,11 +15,11 @@ from core.jobs.clock import Clock, SystemClock
 from tests.support.paths import TASKS
 
 
-def test_a_fault_of_ours_in_one_task_is_told_written_down_and_does_not_stop_the_others(
+def test_a_fault_of_ours_in_one_task_is_reported_written_down_and_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = io.StringIO()
-    progress = ProgressReporter(Console(file=said, width=200))
+    message = io.StringIO()
+    progress = ProgressReporter(Console(file=message, width=200))
     settings = Settings(home=tmp_path, tasks=TASKS)
     walked = []
 
@@ -34,5 +34,5 @@ def test_a_fault_of_ours_in_one_task_is_told_written_down_and_does_not_stop_the_
 
     assert walked == ["airline", "spy"]
     assert [failure.task for failure in failures] == ["airline"]
-    assert "ValueError: array must not contain infs or NaNs." in said.getvalue()
+    assert "ValueError: array must not contain infs or NaNs." in message.getvalue()
     assert "in row 3" in (tmp_path / "logs" / "faults.log").read_text()

@@ -64,8 +64,8 @@ def stand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stand:
 
 
 def up(*arguments: str) -> tuple[int, list[str]]:
-    told = CliRunner().invoke(cli.app, ["up", *arguments])
-    return told.exit_code, [line for line in told.output.splitlines() if line]
+    reported = CliRunner().invoke(cli.app, ["up", *arguments])
+    return reported.exit_code, [line for line in reported.output.splitlines() if line]
 
 
 def test_ctrl_c_after_all_was_served_is_a_good_end(stand: Stand) -> None:
@@ -83,7 +83,7 @@ def test_a_signal_before_all_is_served_ends_as_a_shell_says_it(
 
 
 @pytest.mark.parametrize(("arguments", "code"), [((), 0), (("--detach",), 130)])
-def test_ctrl_c_while_it_is_told_that_all_is_up_ends_a_good_run_and_no_detached_one(
+def test_ctrl_c_while_it_is_reported_that_all_is_up_ends_a_good_run_and_no_detached_one(
     stand: Stand, arguments: tuple[str, ...], code: int
 ) -> None:
     stand.announce, stand.wait = press(signal.SIGINT), pytest.fail
@@ -91,7 +91,7 @@ def test_ctrl_c_while_it_is_told_that_all_is_up_ends_a_good_run_and_no_detached_
     assert up(*arguments) == (code, ["· Stopping.", f"· {STOPPED}"])
 
 
-def test_when_the_start_fails_what_to_do_is_said_last(stand: Stand) -> None:
+def test_when_the_start_fails_what_to_do_comes_last(stand: Stand) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise ServiceError("MLflow ended while it started.", "The end of its log: …")
 
@@ -107,31 +107,31 @@ def test_when_the_start_fails_what_to_do_is_said_last(stand: Stand) -> None:
     )
 
 
-def test_a_task_that_failed_is_named_at_the_end_and_told_by_the_exit_code_but_all_serves_on(stand: Stand) -> None:
+def test_a_task_that_failed_is_named_at_the_end_and_reported_by_the_exit_code_but_all_serves_on(stand: Stand) -> None:
     stand.failures = (TaskFailure("mine", ConfigurationError("tasks/mine.yaml: `series` is missing.")),)
 
     assert up("--detach") == (42, ["Not done: mine.", "  See the errors above, correct them, then: contender run"])
     assert stand.stopped == 0
 
 
-def test_a_small_service_that_did_not_start_is_told_by_the_exit_code_but_all_serves_on(stand: Stand) -> None:
+def test_a_small_service_that_did_not_start_is_reported_by_the_exit_code_but_all_serves_on(stand: Stand) -> None:
     stand.missing = {"features": UnreachableError("features did not answer.")}
 
     assert up("--detach") == (75, [])
     assert stand.stopped == 0
 
 
-def test_a_model_that_there_is_not_is_told_before_anything_starts(
+def test_a_model_that_there_is_not_is_reported_before_anything_starts(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODEL_NAME", "knn_regresor")
     stand.ensure = pytest.fail
 
-    code, said = up("--detach")
+    code, message = up("--detach")
 
     assert code == 42
-    assert said[0] == "MODEL_NAME is 'knn_regresor', which no model is called."
-    assert "knn_regressor" in said[1]
+    assert message[0] == "MODEL_NAME is 'knn_regresor', which no model is called."
+    assert "knn_regressor" in message[1]
 
 
 def test_without_a_task_file_that_can_be_used_nothing_is_started(
@@ -141,11 +141,11 @@ def test_without_a_task_file_that_can_be_used_nothing_is_started(
     monkeypatch.setenv("CONTENDER_TASKS", str(tmp_path))
     stand.ensure = pytest.fail
 
-    code, said = up("--detach")
+    code, message = up("--detach")
 
     assert code == 42
-    assert said[0] == "mine: skipped, its task file is not valid"
-    assert said[-2] == f"No task file in {tmp_path} is valid."
+    assert message[0] == "mine: skipped, its task file is not valid"
+    assert message[-2] == f"No task file in {tmp_path} is valid."
     assert stand.stopped == 0
 
 
@@ -161,19 +161,19 @@ class Gone:
         return self.lives >= 0
 
 
-def test_what_ends_is_told_once_and_only_the_api_ends_the_run(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_what_ends_is_reported_once_and_only_the_api_ends_the_run(tmp_path: Path) -> None:
+    reported: list[str] = []
     processes: Any = {"mlflow": Gone(), "api": Gone(lives=2), "ingestion": Gone(lives=99), "features": Gone()}
     missing: dict[str, ContenderError] = {"features": UnreachableError("features did not answer.")}
     started = runner.StartedServices(Settings(home=tmp_path), {}, processes, None, (), missing)
 
     with pytest.raises(ContenderError, match="The API has ended"):
-        runner._supervise(started, SimpleNamespace(note=told.append), SimpleNamespace(check=lambda: None))  # type: ignore[arg-type]
+        runner._supervise(started, SimpleNamespace(note=reported.append), SimpleNamespace(check=lambda: None))  # type: ignore[arg-type]
 
-    assert told == ["MLflow has ended. The API goes on with its last good models; jobs wait until MLflow is back."]
+    assert reported == ["MLflow has ended. The API goes on with its last good models; jobs wait until MLflow is back."]
 
 
-def test_in_a_demonstration_services_are_told_the_day_which_ends_with_it(stand: Stand, tmp_path: Path) -> None:
+def test_in_a_demonstration_services_are_reported_the_day_which_ends_with_it(stand: Stand, tmp_path: Path) -> None:
     seen: list[str] = []
 
     def ensure(settings: Settings, *given: Any, **named: Any) -> Any:
@@ -182,11 +182,11 @@ def test_in_a_demonstration_services_are_told_the_day_which_ends_with_it(stand: 
 
     stand.ensure = ensure
 
-    code, told = up("--as-of", "2005-01-03T12:00", "--accelerate", "5")
+    code, reported = up("--as-of", "2005-01-03T12:00", "--accelerate", "5")
 
     assert (code, seen) == (0, ["2005-01-03T12:00:00+00:00"])
     again = "To go on from here: contender up --as-of 2005-01-03 --accelerate 5"
-    assert told[-1] == f"· Everything is stopped; nothing is lost. {again}"
+    assert reported[-1] == f"· Everything is stopped; nothing is lost. {again}"
     assert not (tmp_path / "home" / "clock").exists()
 
 

@@ -70,27 +70,27 @@ def story() -> ReplayResult:
     )
 
 
-def told(story: ReplayResult) -> str:
-    said = io.StringIO()
-    report.show(story, Console(file=said, width=200))
-    return said.getvalue()
+def reported(story: ReplayResult) -> str:
+    message = io.StringIO()
+    report.show(story, Console(file=message, width=200))
+    return message.getvalue()
 
 
-def test_the_words_say_when_the_title_changed_hands_and_why(story: ReplayResult) -> None:
-    said = told(story)
+def test_the_report_says_when_the_champion_changed_and_why(story: ReplayResult) -> None:
+    message = reported(story)
 
-    assert "30 sessions of GSPC (sample), 2005-01-03 to 2005-02-01; the champion changed once." in said
-    assert "2005-01-09: base-rate → forest\nevidence worth 31 of 20 (PROMOTE succession, version 4)" in said
-    assert "(BOOTSTRAP best_backtest, version 1; refreshed once since, last on 2005-01-05)" in said
-    assert "a newer version takes over" not in said
+    assert "30 sessions of GSPC (sample), 2005-01-03 to 2005-02-01; the champion changed once." in message
+    assert "2005-01-09: base-rate → forest\nevidence worth 31 of 20 (PROMOTE succession, version 4)" in message
+    assert "(BOOTSTRAP best_backtest, version 1; refreshed once since, last on 2005-01-05)" in message
+    assert "a newer version takes over" not in message
 
 
 def test_every_way_is_compared_with_the_baseline_on_the_same_rows(story: ReplayResult) -> None:
-    said = told(story)
+    message = reported(story)
 
-    assert "All on the same 30 rows, 2005-01-04 to 2005-02-02" in said
-    assert re.search(r"served +0\.24000 +-4\.00% +1", said)
-    assert re.search(r"way 2 +0\.26000 \+?\s*\+4\.00% +0", said)
+    assert "All on the same 30 rows, 2005-01-04 to 2005-02-02" in message
+    assert re.search(r"served +0\.24000 +-4\.00% +1", message)
+    assert re.search(r"way 2 +0\.26000 \+?\s*\+4\.00% +0", message)
 
 
 def test_the_page_holds_its_pictures_and_every_change(story: ReplayResult, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_the_page_holds_its_pictures_and_every_change(story: ReplayResult, tmp_p
     assert "http" not in page
 
 
-def test_sixty_refreshes_are_folded_away_behind_the_changes_of_title(story: ReplayResult) -> None:
+def test_sixty_refreshes_are_folded_away_behind_the_changes_of_the_champion(story: ReplayResult) -> None:
     first, refresh, succession = story.changes
     many = replace(story, changes=(first, *(replace(refresh, version=n) for n in range(2, 62)), succession))
 
@@ -119,9 +119,9 @@ def test_sixty_refreshes_are_folded_away_behind_the_changes_of_title(story: Repl
 def test_a_version_that_is_given_back_to_its_contender_is_no_refresh(story: ReplayResult) -> None:
     back = ChampionChange(date(2005, 1, 7), "PROMOTE", "guard", "base-rate", "base-rate", 1, "the one before is back")
 
-    said = told(replace(story, changes=(*story.changes[:2], back)))
+    message = reported(replace(story, changes=(*story.changes[:2], back)))
 
-    assert "2005-01-07: base-rate\nthe one before is back (PROMOTE guard, version 1)" in said
+    assert "2005-01-07: base-rate\nthe one before is back (PROMOTE guard, version 1)" in message
 
 
 def test_a_replay_without_a_champion_says_why_in_words(story: ReplayResult) -> None:
@@ -129,22 +129,22 @@ def test_a_replay_without_a_champion_says_why_in_words(story: ReplayResult) -> N
         story, changes=(), days=(), policies=(), contenders={}, last_decision="No champion yet: 12 of 60 rows."
     )
 
-    for said in (told(bare), report.html(bare)):
-        assert "2005-01-03 to 2005-02-01; no contender became champion." in said
-        assert "No champion yet: 12 of 60 rows." in said
-        assert "refreshed" not in said
-        assert "session  champion" not in said
+    for message in (reported(bare), report.html(bare)):
+        assert "2005-01-03 to 2005-02-01; no contender became champion." in message
+        assert "No champion yet: 12 of 60 rows." in message
+        assert "refreshed" not in message
+        assert "session  champion" not in message
 
 
-def test_who_does_not_stand_is_told_with_what_to_do(story: ReplayResult) -> None:
+def test_what_is_not_eligible_is_reported_with_what_to_do(story: ReplayResult) -> None:
     odd = replace(story, faults=(Fault("forest (version 4)", "says the same.", "Change its <parameters>."),))
 
-    assert "forest (version 4): says the same. Change its <parameters>." in told(odd)
+    assert "forest (version 4): says the same. Change its <parameters>." in reported(odd)
     assert "<b>forest (version 4)</b>: says the same. Change its &lt;parameters&gt;." in report.html(odd)
 
 
 def test_a_series_that_is_its_own_source_is_named_once(story: ReplayResult) -> None:
-    assert "30 sessions of airline, 2005" in told(replace(story, series="airline", source="airline"))
+    assert "30 sessions of airline, 2005" in reported(replace(story, series="airline", source="airline"))
 
 
 @pytest.mark.parametrize(("rows", "window"), [(4, 0), (30, 10), (300, 126), (504, 252)])
@@ -158,52 +158,54 @@ def test_the_rolling_mean_is_of_as_many_rows_as_fit(
 
     _, bottom = figure.axes
     assert {len(line.get_xdata()) for line in bottom.get_lines()} == ({rows - window + 1} if window else set())
-    said = [text.get_text() for text in [*figure.texts, *bottom.texts]]
+    message = [text.get_text() for text in [*figure.texts, *bottom.texts]]
     expected = f"below: mean of the last {window} rows" if window else f"too few rows for a rolling mean: {rows}"
-    assert any(text.startswith(expected) for text in said)
+    assert any(text.startswith(expected) for text in message)
 
 
 def test_without_a_label_nothing_is_compared(story: ReplayResult) -> None:
     bare = replace(story, days=(), policies=(), contenders={})
 
-    assert "No prediction of the champion has its label yet, so nothing is compared." in told(bare)
+    assert "No prediction of the champion has its label yet, so nothing is compared." in reported(bare)
     assert "img" not in report.html(bare).split("</style>")[1]
 
 
 def test_names_are_shown_as_they_are_and_never_as_markup(story: ReplayResult) -> None:
     odd = replace(story, source="[red]<b>x")
 
-    assert "GSPC ([red]<b>x)" in told(odd)
+    assert "GSPC ([red]<b>x)" in reported(odd)
     assert "GSPC ([red]&lt;b&gt;x)" in report.html(odd)
 
 
-def test_a_title_that_a_person_moved_is_told_as_that_and_a_later_refresh_as_a_refresh(story: ReplayResult) -> None:
+def test_a_champion_that_a_person_moved_is_reported_as_that_and_a_later_refresh_as_a_refresh(
+    story: ReplayResult,
+) -> None:
     first, refresh, succession = story.changes
     moved = by_hand(date(2005, 1, 12), "forest", "base-rate", 1)
     later = replace(refresh, session=date(2005, 1, 20), version=7)
 
-    said = told(replace(story, changes=(first, succession, moved, later)))
-    alone = told(replace(story, changes=(first, replace(moved, from_contender="base-rate", to_contender="forest"))))
+    message = reported(replace(story, changes=(first, succession, moved, later)))
+    alone = reported(replace(story, changes=(first, replace(moved, from_contender="base-rate", to_contender="forest"))))
 
-    assert "the champion changed twice, once by hand." in said
+    assert "the champion changed twice, once by hand." in message
     assert "the champion changed once, by hand." in alone
     assert (
         "2005-01-12: forest → base-rate\nNot by the gate: moved by hand. "
         "(external, version 1; refreshed once since, last on 2005-01-20)"
-    ) in said
+    ) in message
 
 
-def test_a_champion_that_was_taken_away_and_put_back_has_not_handed_the_title_on(story: ReplayResult) -> None:
+def test_a_champion_that_was_taken_away_and_put_back_has_not_changed_the_champion(story: ReplayResult) -> None:
     first = story.changes[0]
     gone, back = by_hand(date(2005, 1, 12), "base-rate", None, None), replace(first, session=date(2005, 1, 14))
 
-    said = told(replace(story, changes=(first, gone, back)))
+    message = reported(replace(story, changes=(first, gone, back)))
 
-    assert "the champion never changed" in said
-    assert "2005-01-12: base-rate → none\nNot by the gate: moved by hand. (external)" in said
+    assert "the champion never changed" in message
+    assert "2005-01-12: base-rate → none\nNot by the gate: moved by hand. (external)" in message
 
 
-def test_the_bar_of_the_champion_shows_which_reign_a_person_began(
+def test_the_bar_of_the_champion_shows_which_tenure_a_person_began(
     story: ReplayResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, refresh, _ = story.changes
@@ -244,9 +246,9 @@ def test_no_line_of_the_means_leaves_the_axes(story: ReplayResult, monkeypatch: 
     top, _ = drawn(plots.means, replace(story, policies=ways), monkeypatch).axes
 
     low, high = top.get_ylim()
-    said = np.concatenate([line.get_ydata() for line in top.get_lines()])
-    assert low < said.min()
-    assert said.max() < high
+    message = np.concatenate([line.get_ydata() for line in top.get_lines()])
+    assert low < message.min()
+    assert message.max() < high
     assert len(top.get_lines()[0].get_xdata()) == len(DAYS) - 3
 
 

@@ -180,7 +180,7 @@ def test_a_laptop_that_has_everything_has_only_ok_findings(host: HostFacts) -> N
     ],
     ids=lambda value: value if isinstance(value, str) and value not in ("fails", "warning") else "",
 )
-def test_what_is_in_the_way_is_told_with_what_to_do(host: HostFacts, asked: Any, level: str, what: str) -> None:
+def test_what_is_in_the_way_is_reported_with_what_to_do(host: HostFacts, asked: Any, level: str, what: str) -> None:
     assert bad(host, **asked) == [(level, what)]
     assert all(finding.remedy for finding in findings(host, **asked) if finding.level != "ok")
 
