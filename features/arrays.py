@@ -1,4 +1,4 @@
-"""A dataset as plain arrays: what a walk goes over."""
+"""A dataset as plain arrays, the input of a walk-forward backtest."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -42,7 +42,7 @@ class History:
         in_order = (np.diff(target_days) > np.timedelta64(0, "D")).all()
         if not (in_order and np.isfinite(rows).all() and np.isfinite(labels).all()):
             raise DataRefusedError(
-                f"The dataset of {dataset.task!r} on {dataset.series!r} cannot be walked: its rows are out of order or "
+                f"The dataset of {dataset.task!r} on {dataset.series!r} cannot be used: its rows are out of order or "
                 "hold values that are not finite.",
                 "Run the features job again; if it stays, look at the quarantine and the source.",
             )

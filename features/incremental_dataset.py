@@ -1,4 +1,4 @@
-"""The dataset of a task kept in memory, for who asks for it night after night: only what is new is read and built."""
+"""The dataset of a task kept in memory from session to session: only what is new is read and built."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -21,10 +21,10 @@ class IncrementalDataset:
     a row's date but for its label. Whatever else becomes known (a restatement, a gap mended) is built from the start.
     """
 
-    def __init__(self, engine: sa.Engine, task: Task, standing: ActiveSeries) -> None:
+    def __init__(self, engine: sa.Engine, task: Task, active: ActiveSeries) -> None:
         self._engine = engine
         self._task = task
-        self._standing = standing
+        self._active = active
         self._known = pl.DataFrame()
         self._dataset: Dataset | None = None
         self._read_until: datetime | None = None
@@ -35,19 +35,19 @@ class IncrementalDataset:
         Raises NotFoundError when nothing was known then, DataRefusedError when it is too little for a single row.
         """
         if self._dataset is None or self._read_until is None or not self._is_continued(self._read_until, now):
-            self._known = observations.read_as_of(self._engine, self._standing.series, now)
+            self._known = observations.read_as_of(self._engine, self._active.series, now)
             if self._known.is_empty():
                 raise NotFoundError(
-                    f"Nothing was known of the series {self._standing.series} at {now.isoformat()}.",
+                    f"Nothing was known of the series {self._active.series} at {now.isoformat()}.",
                     "Begin at a later date.",
                 )
-            self._dataset = assemble(self._task, self._standing, self._known)
+            self._dataset = assemble(self._task, self._active, self._known)
         self._read_until = now
         return self._dataset
 
     def _is_continued(self, before: datetime, now: datetime) -> bool:
         """Reads what became known; False when it is more than later dates."""
-        series = self._standing.series
+        series = self._active.series
         came = observations.read_what_became_known(self._engine, series, before, now)
         if came.is_empty():
             return True

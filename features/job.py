@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from core.config.tasks import Task
-from core.db.engine import connect, reachable
+from core.db.engine import open_engine, transaction
 from core.errors import DataRefusedError, IntegrityError, NotFoundError
 from core.jobs import run_keys
 from core.jobs.clock import Clock
@@ -52,8 +52,7 @@ def run(settings: Settings, task: Task, clock: Clock) -> FeaturesReport:
     series, DataRefusedError when its history is too short for a single row.
     """
     now = clock.now()
-    engine = connect(settings.require_database_url(), schema=settings.schema_name)
-    try:
+    with open_engine(settings.require_database_url(), schema=settings.schema_name) as engine:
         active = _active(engine, task)
         known = observations.read_as_of(engine, active.series, now)
         if known.is_empty():
@@ -62,7 +61,7 @@ def run(settings: Settings, task: Task, clock: Clock) -> FeaturesReport:
                 f"Run the ingestion job first (python -m ingestion --task {task.name}), or take a later --as-of.",
             )
         key = RunKey(task.name, "features", str(known["event_date"][-1]), dataset_hash(task, active.series, known))
-        with reachable(), engine.begin() as connection:
+        with transaction(engine) as connection:
             # Of several jobs that start at once, one does the work and the others find it done.
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"features/{task.name}"))))
             if report := _settled(settings, engine, active, key):
@@ -71,15 +70,13 @@ def run(settings: Settings, task: Task, clock: Clock) -> FeaturesReport:
             settled = {"rows": report.rows, "labelled": report.labelled, "ignored": report.ignored}
             run_keys.settle(connection, key, settled)
             return report
-    finally:
-        engine.dispose()
 
 
 def _active(engine: sa.Engine, task: Task) -> ActiveSeries:
     active = observations.active(engine, task.name)
     if active is None:
         raise NotFoundError(
-            f"Task {task.name} stands on no series yet.",
+            f"Task {task.name} has no series yet.",
             f"Run the ingestion job first: python -m ingestion --task {task.name}",
         )
     return active
@@ -95,7 +92,7 @@ def _settled(settings: Settings, engine: sa.Engine, active: ActiveSeries, key: R
         dataset = lake.read(settings, snapshot, active.source)
     except (NotFoundError, IntegrityError) as error:
         if (settings.lake / key.task).exists():  # a job of a cluster begins without a lake
-            get_log("features").warning(f"{error.problem} They are built anew.", task=key.task)
+            get_log("features").warning(f"{error.problem} They are built again.", task=key.task)
         return None
     lake.confirm(engine, snapshot)
     return _report("unchanged", dataset, before["ignored"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, insert
 
-from core.db.engine import reachable
+from core.db.engine import fetch_one, fetch_scalar, transaction
 from core.db.event_tables import lag_series
 from core.errors import NotFoundError
 
@@ -16,8 +16,8 @@ _COLUMNS = lag_series.c
 
 
 @dataclass(frozen=True)
-class Added:
-    """A value with the features of the moment before it."""
+class LaggedValue:
+    """A value, and the values before it as features."""
 
     features: dict[str, float]
     target: float
@@ -25,7 +25,7 @@ class Added:
 
 
 @dataclass(frozen=True)
-class Buffer:
+class SeriesBuffer:
     """What is kept of a series: how many values were ever added, and the newest of them, newest last."""
 
     series_id: str
@@ -41,30 +41,29 @@ class LagBuffers:
         self._add = _addition(n_lags)
         self.n_lags = n_lags
 
-    def add(self, series_id: str, value: float) -> Added:
+    def add(self, series_id: str, value: float) -> LaggedValue:
         """Adds a value; its lags are those that were there before it.
 
         One statement, which locks the series: of several added at once each sees those before it.
         Raises DatabaseUnreachableError when Postgres does not answer; whether the value was added is then unknown.
         """
-        with reachable(), self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             newest = connection.execute(self._add, {"series_id": series_id, "value": value}).scalar_one()
         features = lags([float(number) for number in newest[:-1]], self.n_lags)
-        return Added(features, value, len(features))
+        return LaggedValue(features, value, len(features))
 
-    def series(self, series_id: str) -> Buffer:
+    def series(self, series_id: str) -> SeriesBuffer:
         """What is kept of a series. Raises NotFoundError when nothing was ever added."""
         kept = sa.select(_COLUMNS.count, _COLUMNS.recent).where(_COLUMNS.series_id == series_id)
-        with reachable(), self._engine.connect() as connection:
-            row = connection.execute(kept).one_or_none()
+        row = fetch_one(self._engine, kept)
         if row is None:
             raise NotFoundError("There is no series of that series_id.", "A first value makes one: POST /add.")
-        return Buffer(series_id, row[0], [float(number) for number in row[1][-MOST_LAGS:]])
+        count, recent = tuple(row)  # by position: `count` is a method of the row
+        return SeriesBuffer(series_id, count, [float(number) for number in recent[-MOST_LAGS:]])
 
     def count(self) -> int:
         """How many series there are."""
-        with reachable(), self._engine.connect() as connection:
-            number: int = connection.execute(sa.select(sa.func.count()).select_from(lag_series)).scalar_one()
+        number: int = fetch_scalar(self._engine, sa.select(sa.func.count()).select_from(lag_series))
         return number
 
 

@@ -1,7 +1,7 @@
 """The lake: datasets as Parquet, each under the hash of what it was built from, and the table that lists them.
 
 Snapshots are only added: an old one is the evidence for what was trained on it. Each file carries the hash of its own
-content, so that what is read is what was built, whoever has opened the file since.
+content, so that a file that was changed since is detected.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from core.config.settings import Settings
 from core.config.tasks import Task
-from core.db.engine import reachable
+from core.db.engine import fetch_one, transaction
 from core.db.pipeline_tables import datasets
 from core.errors import IntegrityError, NotFoundError
 from core.files import write_atomically
@@ -78,7 +78,7 @@ def confirm(engine: sa.Engine, snapshot: Snapshot) -> None:
     statement = statement.on_conflict_do_update(
         index_elements=[datasets.c.task, datasets.c.data_hash], set_={"recorded_at": sa.func.clock_timestamp()}
     )
-    with reachable(), engine.begin() as connection:
+    with transaction(engine) as connection:
         connection.execute(statement)
 
 
@@ -88,16 +88,16 @@ def find(engine: sa.Engine, task_name: str, data_hash: str) -> Snapshot | None:
 
 
 def latest(settings: Settings, engine: sa.Engine, task_name: str, as_of: datetime | None = None) -> Dataset:
-    """The newest dataset of the series that the task stands on, of those that could be read as-of `as_of`.
+    """The newest dataset of the task's active series, of those that were known as-of `as_of`.
 
     Of the declaration that the features job worked by last: a task file that was changed, then changed back, has its
     first datasets again. Of two that are as new, the one that the job confirmed last. Raises NotFoundError when the
-    features job has not run or the files are gone, IntegrityError when they are spoilt.
+    features job has not run or the files are gone, IntegrityError when their content has changed.
     """
     active = observations.active(engine, task_name)
     if active is None:
         raise NotFoundError(
-            f"Task {task_name} stands on no series yet.",
+            f"Task {task_name} has no series yet.",
             f"Run the ingestion job first: python -m ingestion --task {task_name}",
         )
     of_series = _snapshots(task_name).where(datasets.c.series == active.series)
@@ -140,11 +140,11 @@ def read(settings: Settings, snapshot: Snapshot, source: str) -> Dataset:
     Raises NotFoundError when its files are gone, IntegrityError when they do not hold what was recorded.
     """
     folder = snapshot.folder(settings)
-    remedy = f"Build it anew: python -m features --task {snapshot.task} --as-of {snapshot.as_of.isoformat()}"
+    remedy = f"Build it again: python -m features --task {snapshot.task} --as-of {snapshot.as_of.isoformat()}"
     paths = [folder / name for name in (TRAIN, PREDICT)]
     try:
         parts = [pl.read_parquet(path) for path in paths]
-        carried = [pl.read_parquet_metadata(path) for path in paths]
+        metadata = [pl.read_parquet_metadata(path) for path in paths]
         table = pl.concat(parts).sort("event_date")
         dates = table["event_date"]
     except FileNotFoundError:
@@ -153,8 +153,8 @@ def read(settings: Settings, snapshot: Snapshot, source: str) -> Dataset:
         raise IntegrityError(f"The Parquet files in {folder} cannot be read: {error}.", remedy) from None
     if (len(dates), dates.min(), dates.max()) != (snapshot.rows, snapshot.first_date, snapshot.last_date):
         raise IntegrityError(f"The Parquet files in {folder} do not hold the rows that were recorded.", remedy)
-    for path, part, said in zip(paths, parts, carried, strict=True):
-        if (said.get(DATASET), said.get(CONTENT)) != (snapshot.data_hash, content_hash(part)):
+    for path, part, found in zip(paths, parts, metadata, strict=True):
+        if (found.get(DATASET), found.get(CONTENT)) != (snapshot.data_hash, content_hash(part)):
             raise IntegrityError(f"{path} does not hold what the features job wrote into it.", remedy)
     names = tuple(name for name in table.columns if name not in KEYS + LABEL)
     return Dataset(
@@ -180,6 +180,5 @@ def _snapshots(task_name: str) -> sa.Select[tuple[object, ...]]:
 
 
 def _first(engine: sa.Engine, statement: sa.Select[tuple[object, ...]]) -> Snapshot | None:
-    with reachable(), engine.connect() as connection:
-        row = connection.execute(statement.limit(1)).mappings().one_or_none()
-    return None if row is None else Snapshot(**{**row, "as_of": row["as_of"].astimezone(UTC)})
+    row = fetch_one(engine, statement.limit(1))
+    return None if row is None else Snapshot(**{**row._mapping, "as_of": row.as_of.astimezone(UTC)})

@@ -17,7 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from core.auth.tokens import Role
 from core.config.settings import Settings
 from core.config.task_files import pushed_names
-from ingestion.stream.cursor import DEFAULT, NoMore, Stream, acknowledged_by
+from ingestion.stream.cursor import DEFAULT, NothingAvailable, Stream, acknowledging_task
 from web import roles
 from web.problems import problem_response
 from web.service import TRAINER_RESPONSES, UNREACHABLE, create_service, run
@@ -121,14 +121,14 @@ def _add_stream(app: OpenAPI, stream: Stream, tasks: Path) -> None:
             raise MethodNotAllowed(["GET", "OPTIONS"])
         task = query.task
         if task is not None or query.lease is not None:
-            task = acknowledged_by(query.series, task, pushed_names(tasks))
-        handed = stream.next(query.series, lease_seconds=query.lease, task=task, in_order=query.in_order)
-        if isinstance(handed, NoMore):
+            task = acknowledging_task(query.series, task, pushed_names(tasks))
+        result = stream.next(query.series, lease_seconds=query.lease, task=task, in_order=query.in_order)
+        if isinstance(result, NothingAvailable):
             response = Response(status=204)
-            if handed.wait_seconds is not None:
-                response.headers["Retry-After"] = str(handed.wait_seconds)
+            if result.wait_seconds is not None:
+                response.headers["Retry-After"] = str(result.wait_seconds)
         else:
-            response = jsonify(asdict(handed))
+            response = jsonify(asdict(result))
         response.headers["Cache-Control"] = "no-store"
         return response
 

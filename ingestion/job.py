@@ -1,4 +1,4 @@
-"""The job that brings a task's series up to date, or says loudly on what the task stands instead."""
+"""The ingestion job: brings a task's series up to date, or reports which data are used instead."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -16,7 +16,7 @@ from ingestion.sources.base import Source
 from ingestion.sources.factory import open_source
 from ingestion.store.observations import ActiveSeries, activate, active, stored_dates
 from ingestion.store.quarantine import RejectedRow
-from ingestion.sync import SyncResult, bring_up_to_date
+from ingestion.sync import SyncResult, synchronize
 
 LEASE_WAIT_SECONDS = 60.0
 _SHOWN = 3
@@ -27,7 +27,7 @@ class IngestReport:
     """What an ingestion did. Counts are of rows that this run added; `gaps` are dates that are due and not stored.
 
     `faults` are the rows that it put into quarantine, each with its reason.
-    `series` and `source` are what the task stands on now. `fallback`: that is not its own, and `reason` says why;
+    `series` and `source` are what the task uses now. `fallback`: they are not its own, and `reason` says why;
     outcome `stale`: it is, but its source did not answer, and `reason` says how.
     """
 
@@ -53,18 +53,18 @@ class IngestReport:
         """One line for a person: what was done, with its figures."""
         counts = ((self.new, "new"), (self.restated, "restated"), (self.quarantined, "quarantined"))
         counted = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "nothing new"
-        said = [f"{self.series} from {self.source}: {counted}; {self.first_date} to {self.last_date}."]
+        sentences = [f"{self.series} from {self.source}: {counted}; {self.first_date} to {self.last_date}."]
         if self.fallback:
-            said = [*said, f"SAMPLE DATA, never mixed with the task's own: {self.reason}"]
+            sentences = [*sentences, f"SAMPLE DATA, never mixed with the task's own: {self.reason}"]
         if self.outcome == "stale":
-            said = [f"STALE: {self.reason} Stored data serve on.", *said]
+            sentences = [f"STALE: {self.reason} Stored data serve on.", *sentences]
         if self.faults:
             shown = _first("; ", [f"{fault.event_date or 'no date'}: {fault.reason}" for fault in self.faults])
-            said.append(f"Quarantined ({shown}): kept out, and with their values in the table quarantine.")
+            sentences.append(f"Quarantined ({shown}): kept out, and with their values in the table quarantine.")
         if self.gaps:
             shown = _first(", ", [str(day) for day in self.gaps])
-            said.append(f"{len(self.gaps)} missing ({shown}): asked for again by later runs.")
-        return " ".join(said)
+            sentences.append(f"{len(self.gaps)} missing ({shown}): asked for again by later runs.")
+        return " ".join(sentences)
 
 
 def run(settings: Settings, task: Task, clock: Clock) -> IngestReport:
@@ -96,7 +96,7 @@ def ingest(settings: Settings, task: Task, clock: Clock, machine: Clock) -> Inge
         now, fetched_at = clock.now(), machine.now()
         try:
             source = open_source(settings, task, task.source)
-            update = bring_up_to_date(engine, task, source, now, lease, fetched_at)
+            update = synchronize(engine, task, source, now, lease, fetched_at)
         except SourceUnreachableError as error:
             return _without_source(settings, engine, task, error, now, lease, fetched_at)
         _activate(engine, task, update, f"{task.source} answered", now)
@@ -109,7 +109,7 @@ def ingest_from(engine: sa.Engine, task: Task, source: Source, clock: Clock, lea
     For a replay: its clock stands for the machine's too. Raises as `ingest` does for a source without a fallback.
     """
     now = clock.now()
-    update = bring_up_to_date(engine, task, source, now, lease, now)
+    update = synchronize(engine, task, source, now, lease, now)
     _activate(engine, task, update, f"{source.name} answered", now)
     return _report(task, update)
 
@@ -138,7 +138,7 @@ def _without_source(
             last_date=max(stored),
             reason=error.problem,
         )
-    update = bring_up_to_date(engine, task, open_source(settings, task, task.fallback), now, lease, fetched_at)
+    update = synchronize(engine, task, open_source(settings, task, task.fallback), now, lease, fetched_at)
     _activate(engine, task, update, error.problem, now)
     return _report(task, update, fallback_for=error.problem)
 
@@ -169,6 +169,6 @@ def _report(task: Task, update: SyncResult, fallback_for: str = "") -> IngestRep
     )
 
 
-def _first(separator: str, said: list[str]) -> str:
-    """The first few of what is to be said, and whether there is more."""
-    return separator.join([*said[:_SHOWN], *(["…"] if len(said) > _SHOWN else [])])
+def _first(separator: str, items: list[str]) -> str:
+    """The first few items, and a mark where there are more."""
+    return separator.join([*items[:_SHOWN], *(["…"] if len(items) > _SHOWN else [])])

@@ -29,7 +29,7 @@ CONFLICTING = "several rows for this date, which do not agree"
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckResult:
     """An answer after its checks. Rows before the task's start, and values not final yet, are left out without blame.
 
     `accepted` is sorted by date, one a date; `not_final` counts the rows whose time has not come.
@@ -47,7 +47,7 @@ class _Dated:
     fields: dict[str, float]
 
 
-def check(task: Task, rows: Sequence[RawRow], now: datetime, stored: Collection[date] = ()) -> Checked:
+def check(task: Task, rows: Sequence[RawRow], now: datetime, stored: Collection[date] = ()) -> CheckResult:
     """Sorts an answer into what may be stored and what may not, given the dates that are stored already.
 
     Raises DataRefusedError, and nothing of it may be stored, when it is empty, lacks a field, seems dated by another
@@ -82,7 +82,7 @@ def check(task: Task, rows: Sequence[RawRow], now: datetime, stored: Collection[
         accepted.append(Observation(day, final, {name: bar.fields[name] for name in names}))
     _require_mostly_good(task, accepted, faults)
     _require_split_days(task, {observation.event_date for observation in accepted}.union(stored), faults)
-    return Checked(tuple(accepted), tuple(faults), not_final)
+    return CheckResult(tuple(accepted), tuple(faults), not_final)
 
 
 def require_same_scale(series: str, known: Mapping[date, Mapping[str, float]], accepted: Sequence[Observation]) -> None:

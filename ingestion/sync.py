@@ -1,4 +1,4 @@
-"""One series brought up to date from one source: asked if need be, checked, and stored, all or nothing."""
+"""Synchronizes one series with one source: requests what is due, checks it, and stores all of it or nothing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 import sqlalchemy as sa
 
 from core.config.tasks import Task
-from core.db.engine import reachable
+from core.db.engine import transaction
 from core.errors import DataRefusedError, SourceUnreachableError
 from core.jobs.calendars import last_final_date
 from core.jobs.leases import Lease
@@ -24,7 +24,7 @@ LOOK_BACK_DAYS = 30
 
 @dataclass(frozen=True)
 class SyncResult:
-    """What was added to a series, and how it stands now. `gaps` are dates that are due and not stored."""
+    """What was added to a series, and its extent now. `gaps`: dates that are due and not stored."""
 
     series: str
     source: str
@@ -36,11 +36,11 @@ class SyncResult:
 
 
 @dataclass(frozen=True)
-class _Standing:
-    """How a series stands before an update.
+class _SeriesState:
+    """A series before an update.
 
-    `content` is what an unchanged source is known by (empty: it must be asked); `due` is the newest date that such a
-    source should have by now.
+    `content` identifies an unchanged source (empty: only a request can tell); `due` is the newest date that a source
+    without it should have by now.
     """
 
     stored: frozenset[date]
@@ -54,33 +54,42 @@ class _Standing:
         return max(self.stored) - timedelta(days=LOOK_BACK_DAYS)
 
 
-def bring_up_to_date(
+def synchronize(
     engine: sa.Engine, task: Task, source: Source, now: datetime, lease: Lease, fetched_at: datetime
 ) -> SyncResult:
-    """Stores what the source has and we have not, as far as it is final at `now`, where the job stands.
+    """Store what the source has, the series lacks, and is final.
 
-    `fetched_at` is the machine's time: facts go by it (when was asked, when a changed past became known), and what a
-    source is spared. What is due and what may be stored goes by `now`.
-    Raises SourceUnreachableError when the source did not answer or may not be asked now, DataRefusedError when its
-    answer has no use; either way what is stored stays as it is, and the question is on record.
+    Args:
+        engine: the database.
+        task: the task whose calendar and start apply.
+        source: where the rows come from; it names the series.
+        now: the job's time, which decides what is due and what is final.
+        lease: checked before anything is written.
+        fetched_at: the machine's time: when the source was requested and a changed past became known.
+
+    Raises:
+        SourceUnreachableError: the source did not answer, or may not be requested now.
+        DataRefusedError: its answer cannot be used.
+
+    On either error the stored series stays as it is, and the request is recorded.
     """
     series = source.series
-    with _failures_on_record(engine, series, source.name, fetched_at):
-        standing = _standing(engine, task, source, now)
-    recorded, stored = WriteResult(0, 0, 0), set(standing.stored)
-    set_aside: tuple[RejectedRow, ...] = ()
-    if not _is_settled(engine, task, source, standing, now, fetched_at):
-        with _failures_on_record(engine, series, source.name, fetched_at):
-            rows = source.fetch(_since(task, standing))
+    with _recording_failures(engine, series, source.name, fetched_at):
+        state = _state_of(engine, task, source, now)
+    recorded, stored = WriteResult(0, 0, 0), set(state.stored)
+    rejected: tuple[RejectedRow, ...] = ()
+    if not _is_settled(engine, task, source, state, now, fetched_at):
+        with _recording_failures(engine, series, source.name, fetched_at):
+            rows = source.fetch(_since(task, state))
             checked = quality.check(task, rows, now, stored)
             if stored and checked.accepted:
                 known = newest_values(engine, series, checked.accepted[0].event_date)
                 quality.require_same_scale(series, known, checked.accepted)
-        with reachable(), engine.begin() as connection:
+        with transaction(engine) as connection:
             lease.check(connection)
             recorded = record(connection, series, source.name, checked.accepted, fetched_at)
-            set_aside = quarantine.keep(connection, series, source.name, checked.quarantined)
-            detail = _kept(task, standing, checked.not_final, now, fetched_at)
+            rejected = quarantine.keep(connection, series, source.name, checked.quarantined)
+            detail = _fetch_detail(task, state, checked.not_final, now, fetched_at)
             fetch_log.note(connection, series, source.name, fetched_at, "answered", detail, rows=len(rows))
         stored.update(observation.event_date for observation in checked.accepted)
     if not stored:
@@ -92,64 +101,64 @@ def bring_up_to_date(
         series=series,
         source=source.name,
         recorded=recorded,
-        quarantined=set_aside,
-        gaps=quality.gaps(task, stored, standing.due or max(stored)),
+        quarantined=rejected,
+        gaps=quality.gaps(task, stored, state.due or max(stored)),
         first_date=min(stored),
         last_date=max(stored),
     )
 
 
-def _standing(engine: sa.Engine, task: Task, source: Source, now: datetime) -> _Standing:
+def _state_of(engine: sa.Engine, task: Task, source: Source, now: datetime) -> _SeriesState:
     stored = frozenset(stored_dates(engine, source.series))
     fingerprint = source.fingerprint()
     content = f"{fingerprint}, from {task.start}" if fingerprint else ""
     due = None if content else last_final_date(task, now)
-    return _Standing(stored, content, due, quality.gaps(task, stored, due) if due else ())
+    return _SeriesState(stored, content, due, quality.gaps(task, stored, due) if due else ())
 
 
-def _kept(task: Task, standing: _Standing, not_final: int, now: datetime, fetched_at: datetime) -> str:
-    """What the record says of an answer: its fingerprint, and that the part that comes after `now` was left out."""
-    if standing.content:
-        return standing.content + (f", {not_final} rows not final" if not_final else "")
+def _fetch_detail(task: Task, state: _SeriesState, not_final: int, now: datetime, fetched_at: datetime) -> str:
+    """The `detail` of an answer in the fetch log: its fingerprint, and whether rows after `now` were left out."""
+    if state.content:
+        return state.content + (f", {not_final} rows not final" if not_final else "")
     is_cut_off = not_final and last_final_date(task, now) != last_final_date(task, fetched_at)
     return fetch_log.cut_off(now) if is_cut_off else ""
 
 
 def _is_settled(
-    engine: sa.Engine, task: Task, source: Source, standing: _Standing, now: datetime, asked_at: datetime
+    engine: sa.Engine, task: Task, source: Source, state: _SeriesState, now: datetime, asked_at: datetime
 ) -> bool:
-    """Whether there is nothing to ask for. Raises SourceUnreachableError when there is, but it may not be asked now."""
-    history = fetch_log.asked(engine, source.series, source.name, fetch_log.day_of(asked_at))
-    if standing.content:
+    """Whether no request is needed. Raises SourceUnreachableError when one is, but the source must not be asked now."""
+    history = fetch_log.requests_since(engine, source.series, source.name, fetch_log.day_of(asked_at))
+    if state.content:
         last = next((fetch for fetch in reversed(history) if fetch.outcome == "answered"), None)
-        return bool(standing.stored) and last is not None and last.detail == standing.content
-    if standing.stored:
-        recent = tuple(day for day in standing.missing if day >= standing.look_back_to)
+        return bool(state.stored) and last is not None and last.detail == state.content
+    if state.stored:
+        recent = tuple(day for day in state.missing if day >= state.look_back_to)
         if fetch_log.is_answered(task, history, now, recent, asked_at):
             return True
     if reason := fetch_log.reason_to_wait(history, asked_at):
-        raise SourceUnreachableError(f"{source.name} is not asked now: {reason}.", "It is asked again by itself.")
+        raise SourceUnreachableError(f"{source.name} is not requested now: {reason}.", "A later run requests it again.")
     return False
 
 
-def _since(task: Task, standing: _Standing) -> date | None:
-    """From where to ask: some time before what is new and before every gap; None when nothing is stored."""
-    if not standing.stored:
+def _since(task: Task, state: _SeriesState) -> date | None:
+    """The first date to request: some days before what is new and before every gap; None when nothing is stored."""
+    if not state.stored:
         return None
-    before_gaps = min(standing.missing, default=date.max) - timedelta(days=LOOK_BACK_DAYS)
-    return max(task.start, min(standing.look_back_to, before_gaps))
+    before_gaps = min(state.missing, default=date.max) - timedelta(days=LOOK_BACK_DAYS)
+    return max(task.start, min(state.look_back_to, before_gaps))
 
 
 @contextmanager
-def _failures_on_record(engine: sa.Engine, series: str, source: str, asked_at: datetime) -> Iterator[None]:
-    """Records a question that was not answered, or whose answer was refused, and lets the error pass."""
+def _recording_failures(engine: sa.Engine, series: str, source: str, asked_at: datetime) -> Iterator[None]:
+    """Record a request that failed or whose answer was refused, and let the error pass."""
     try:
         yield
     except SourceUnreachableError as error:
-        with reachable(), engine.begin() as connection:
+        with transaction(engine) as connection:
             fetch_log.note(connection, series, source, asked_at, "unreachable", fetch_log.failure(error))
         raise
     except DataRefusedError as error:
-        with reachable(), engine.begin() as connection:
+        with transaction(engine) as connection:
             fetch_log.note(connection, series, source, asked_at, "refused", error.problem)
         raise

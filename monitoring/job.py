@@ -1,4 +1,4 @@
-"""The monitor job, `python -m monitoring`: how old a task's data are, who serves, and how good it has been.
+"""The monitor job, `python -m monitoring`: the age of a task's data, the champion, and the loss of its predictions.
 
 It changes nothing. What it finds is one line in the log; a finding is no failure, so it ends with 0 all the same.
 """
@@ -8,7 +8,7 @@ from datetime import date
 
 from core.config.settings import Settings
 from core.config.tasks import Task
-from core.db.engine import connect
+from core.db.engine import open_engine
 from core.jobs.clock import Clock
 from core.logs import get_log
 from ingestion.store import observations
@@ -49,15 +49,12 @@ class MonitorReport:
 
 def run(settings: Settings, task: Task, clock: Clock) -> MonitorReport:
     """Looks at one task; warns of what a person should see to."""
-    engine = connect(settings.require_database_url(), schema=settings.schema_name)
     now = clock.now()
-    try:
+    with open_engine(settings.require_database_url(), schema=settings.schema_name) as engine:
         active = observations.active(engine, task.name)
         newest = None if active is None else observations.watermark(engine, active.series)
         standing = ledger.standing(engine, task.name).get(CHAMPION)
         score = ServedAnswer(0, None, None) if active is None else realised_loss.score(engine, task, active.series, now)
-    finally:
-        engine.dispose()
     age = None if newest is None else (now.date() - newest).days
     champion = None if standing is None else standing.version
     report = MonitorReport(state(task, age, champion, score), newest, age, champion, task.metric, score)
@@ -68,9 +65,9 @@ def run(settings: Settings, task: Task, clock: Clock) -> MonitorReport:
 
 REMEDIES = {
     "no_data": "Nothing is stored of this task's series: see the last run of its ingestion.",
-    "no_champion": "Nobody is champion: `contender history TASK` says since when and why.",
+    "no_champion": "There is no champion: see `contender history TASK` for the reason.",
     "stale": "The newest value is older than the task's stale_after_days: see the last run of its ingestion.",
-    "worse_than_baseline": "What was served lost more than the baseline: see `contender decision list TASK`.",
+    "worse_than_baseline": "What was served lost more than the baseline: see `contender history TASK`.",
 }
 
 

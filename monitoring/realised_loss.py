@@ -1,4 +1,4 @@
-"""Answers that were given, beside what came true and what the baseline had said of the same dates."""
+"""The loss of served predictions, beside the baseline's loss on the same dates."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from core.config.tasks import Task
-from core.db.engine import reachable
+from core.db.engine import connection as connection_of
 from core.db.pipeline_tables import contender_predictions, predictions
 from core.db.pipeline_tables import outcomes as labels_known
 from training.evaluation import losses, outcomes
@@ -32,10 +32,10 @@ class ServedAnswer:
 def score(engine: sa.Engine, task: Task, series: str, as_of: datetime) -> ServedAnswer:
     """Scores the answers of the API: the first of each version and date, made before the label was known.
 
-    A date that several versions were asked about counts once, by the version that answered last before the label.
-    Dates of which the baseline had said nothing do not count.
+    A date that several versions predicted counts once, by the last prediction before the label.
+    Dates without a prediction of the baseline do not count.
     """
-    with reachable(), engine.connect() as connection:
+    with connection_of(engine) as connection:
         answered = _frame(connection, _answers(task, series, as_of))
         baseline = _frame(connection, _baseline(task, series))
         labels = outcomes.newest(connection, task, series, as_of).join(

@@ -14,11 +14,11 @@ MONTH_FIELDS = ("value",)
 
 
 class RateLimitedError(SourceUnreachableError):
-    """A source asked us to come back later."""
+    """The rate limit of a source."""
 
 
 class NoNetworkError(SourceUnreachableError):
-    """The question never reached the source: no network, no name service, nobody listening."""
+    """The request never reached the source: no network, no name service, no listener."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Source(Protocol):
     series: str
 
     def fingerprint(self) -> str:
-        """Names the content that `fetch` would give, at little cost; empty when only asking can tell.
+        """Names the content that `fetch` would give, at little cost; empty when only a request can tell.
 
-        A source without one is asked once a day; with one, it is read again when its content has changed.
+        A source without one is requested once a day; with one, it is read again when its content has changed.
         """
         ...
 

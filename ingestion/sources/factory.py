@@ -7,7 +7,7 @@ from ingestion.sources.base import Source
 
 
 def open_source(settings: Settings, task: Task, name: str) -> Source:
-    """The source of this name (as task files write it) for a task. Only the one asked for is imported."""
+    """The source of this name (as task files write it) for a task. Only its module is imported."""
     match name:
         case "yahoo":
             from ingestion.sources.yahoo import Yahoo

@@ -49,9 +49,9 @@ class _File(ABC):
         try:
             frame = self._frame(BytesIO(self._content))
         except pl.exceptions.PolarsError as error:
-            said = str(error).partition("\n")[0].rstrip(".")  # what follows tells programmers of polars what to set
+            reason = str(error).partition("\n")[0].rstrip(".")  # further lines are advice to programmers of polars
             raise DataRefusedError(
-                f"{self._location} is not a {self.name} file that can be read: {said}.",
+                f"{self._location} is not a {self.name} file that can be read: {reason}.",
                 "Correct the file, or `source` in the task file.",
             ) from None
         table = _Table(frame, self._location)

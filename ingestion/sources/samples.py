@@ -11,7 +11,7 @@ from ingestion.sources.base import RawRow
 class Sample:
     """The S&P 500 index from 1999 to 2018, daily: `arch.data.sp500`, as the series GSPC.
 
-    It is a series of its own, never a part of SPY: the index stands at ten times the fund and pays no dividend.
+    It is a series of its own, never a part of SPY: the index is at ten times the fund's price and pays no dividend.
     """
 
     name = "sample"

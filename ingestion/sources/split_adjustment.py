@@ -12,7 +12,7 @@ from math import isfinite, log
 from core.errors import DataRefusedError
 from ingestion.sources.base import PRICES, RawRow
 
-_SMALLEST_TOLD = 1.4
+_SMALLEST_DETECTABLE = 1.4
 
 
 def undo(rows: Sequence[RawRow]) -> list[RawRow]:
@@ -40,12 +40,12 @@ def undo(rows: Sequence[RawRow]) -> list[RawRow]:
 def _require_applied(rows: Sequence[RawRow]) -> None:
     """Refuses a split across which the adjusted price falls by about its ratio: it should not move at all.
 
-    Small ratios (a stock dividend of a few per cent) are within a day's ordinary move and cannot be told.
+    Small ratios (a stock dividend of a few per cent) are within a day's ordinary move and cannot be detected.
     """
     priced = [row for row in rows if isfinite(row.fields["close"]) and row.fields["close"] > 0]
     for before, row in pairwise(priced):
         split = row.fields["split"]
-        if not isfinite(split) or split <= 0 or abs(log(split)) < log(_SMALLEST_TOLD):
+        if not isfinite(split) or split <= 0 or abs(log(split)) < log(_SMALLEST_DETECTABLE):
             continue
         move = log(row.fields["close"] / before.fields["close"])
         if abs(move + log(split)) < abs(move):

@@ -59,7 +59,7 @@ class Yahoo:
         self._patience = patience or Patience()
 
     def fingerprint(self) -> str:
-        """Empty: only asking tells what Yahoo has."""
+        """Empty: only a request can tell what Yahoo has."""
         return ""
 
     def fetch(self, since: date | None) -> list[RawRow]:
@@ -80,7 +80,7 @@ class Yahoo:
             return split_adjustment.undo(_rows(attempts(self._ask, since or self._task.start, session)))
 
     def _ask(self, since: date, session: BoundedSession) -> "pd.DataFrame":
-        """One attempt with the real client; what it raises is told apart by the status of Yahoo's answer."""
+        """One attempt with the real client; its errors are classified by the status of Yahoo's answer."""
         import yfinance as yf
         from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError
 

@@ -1,4 +1,4 @@
-"""The HTTP session that the Yahoo client is given: it ends in time, and goes nowhere but where it was told."""
+"""The HTTP session that the Yahoo client is given: bounded in time, and confined to a mirror where one is set."""
 
 import socket
 import threading
@@ -72,7 +72,7 @@ class BoundedSession(Session[Response]):
 
 
 def require_network(url: str, patience: Patience) -> None:
-    """Raises NoNetworkError at once when nobody can be reached at `url`'s host.
+    """Raises NoNetworkError at once when no connection to `url`'s host is possible.
 
     It spares a machine without a network the client's own round of attempts. The name is looked up in a thread, for
     a broken name service blocks beyond any timeout. Behind a proxy nothing is concluded: only the proxy knows.

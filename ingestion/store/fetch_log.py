@@ -1,7 +1,7 @@
-"""Which questions were asked of a source, and whether another may be asked now: one answer a day is enough.
+"""The requests to each source, and whether another one may be made now: one answer a day is enough.
 
-When a question was asked is a fact, by the machine's clock, also for a job that stands at another date (`--as-of`):
-what a source is spared is counted in real hours. The job's own clock only says which dates are due.
+Requests are recorded by the machine's clock, also for a job that runs as of another date (`--as-of`): the limits are in
+real hours. The job's own clock only decides which dates are due.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from typing import Literal
 import sqlalchemy as sa
 
 from core.config.tasks import Task
-from core.db.engine import reachable
+from core.db.engine import fetch_all
 from core.db.pipeline_tables import fetches
 from core.errors import SourceUnreachableError
 from core.jobs.calendars import final_at, last_final_date
 from ingestion.sources.base import NoNetworkError, RateLimitedError
 
 MEND_HOURS = 6
-"""How long after an answer that lacked a session that was due it is asked for again."""
+"""How long after an answer without a session that was due the source is requested again."""
 PAUSE_HOURS = 1
-"""How long a source is left alone after it asked for that."""
+"""How long no request is made after a rate limit of the source."""
 FAILURES_A_DAY = 5
-"""Failed questions after which a source is left alone until the next day (UTC)."""
+"""Failed requests after which none is made until the next day (UTC)."""
 
 FetchStatus = Literal["answered", "unreachable", "refused"]
 _NO_NETWORK, _RATE_LIMIT, _CUT_OFF = "no network: ", "rate limit: ", "kept as of "
@@ -30,7 +30,7 @@ _NO_NETWORK, _RATE_LIMIT, _CUT_OFF = "no network: ", "rate limit: ", "kept as of
 
 @dataclass(frozen=True)
 class Fetch:
-    """One question that was asked, when (by the machine's clock), and what came of it."""
+    """One request: when (by the machine's clock), its outcome, and its details."""
 
     fetched_at: datetime
     outcome: FetchStatus
@@ -38,7 +38,7 @@ class Fetch:
 
     @property
     def cut_off_at(self) -> datetime | None:
-        """Where the job stood that left out what came later in the answer; None when nothing was left out so."""
+        """The as-of time of the job that left out later rows of the answer; None when none were left out."""
         if self.outcome != "answered" or not self.detail.startswith(_CUT_OFF):
             return None
         return datetime.fromisoformat(self.detail.removeprefix(_CUT_OFF))
@@ -53,9 +53,16 @@ def note(
     detail: str = "",
     rows: int = 0,
 ) -> None:
-    """Records a question, asked `at` the machine's time, in the caller's transaction.
+    """Record a request in the caller's transaction.
 
-    `detail` is the fingerprint of an answer, or what failed.
+    Args:
+        connection: the transaction.
+        series: the requested series.
+        source: the source's name.
+        at: when, by the machine's clock.
+        outcome: whether it was answered.
+        detail: the fingerprint of an answer, or what failed.
+        rows: how many the answer had.
     """
     connection.execute(
         sa.insert(fetches).values(
@@ -65,18 +72,18 @@ def note(
 
 
 def failure(error: SourceUnreachableError) -> str:
-    """The `detail` of a failed question; it says which kind of failure it was."""
+    """The `detail` of a failed request, with the kind of failure."""
     kinds = {NoNetworkError: _NO_NETWORK, RateLimitedError: _RATE_LIMIT}
-    return next((said for kind, said in kinds.items() if isinstance(error, kind)), "") + error.problem
+    return next((prefix for kind, prefix in kinds.items() if isinstance(error, kind)), "") + error.problem
 
 
 def cut_off(now: datetime) -> str:
-    """The `detail` of an answer of which a job that stands at `now`, in the past, kept only the part until then."""
+    """The `detail` of an answer of which a job as of `now`, in the past, kept only the rows until then."""
     return _CUT_OFF + now.isoformat()
 
 
-def asked(engine: sa.Engine, series: str, source: str, since: datetime) -> list[Fetch]:
-    """The questions asked of a source from `since` on, oldest first; the last answer is among them however old."""
+def requests_since(engine: sa.Engine, series: str, source: str, since: datetime) -> list[Fetch]:
+    """The requests to a source from `since` on, oldest first, and the last answered one however old."""
     columns = fetches.c
     mine = (columns.series == series) & (columns.source == source)
     last_answer = (
@@ -87,23 +94,26 @@ def asked(engine: sa.Engine, series: str, source: str, since: datetime) -> list[
         .where(mine, (columns.fetched_at >= since) | (columns.id == last_answer))
         .order_by(columns.id)
     )
-    with reachable(), engine.connect() as connection:
-        return [Fetch(row.fetched_at, row.outcome, row.detail) for row in connection.execute(statement)]
+    return [Fetch(row.fetched_at, row.outcome, row.detail) for row in fetch_all(engine, statement)]
 
 
 def day_of(now: datetime) -> datetime:
-    """The beginning of the day (UTC) by which questions are counted."""
+    """The beginning of the day (UTC) by which requests are counted."""
     return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def is_answered(
     task: Task, history: list[Fetch], now: datetime, missing: tuple[date, ...], asked_at: datetime | None = None
 ) -> bool:
-    """Whether there is nothing to ask for: the last answer is of today, or already held the last final session.
+    """Whether no request is needed: the last answer is of today, or already had the last final session.
 
-    `now` is the job's, by which sessions are due; `asked_at` the machine's (the same, unless told), by which the day
-    and the hours count. `missing` are the recent dates that are due and not stored: for them it is asked again after
-    some hours, or at once when the last answer was to a job that stood before them and left them out.
+    Args:
+        task: the task.
+        history: the requests, as `requests_since` returns them.
+        now: the job's time, by which sessions are due.
+        missing: recent dates that are due and not stored. For them the source is requested again after some hours, or
+            at once when the last answer had been cut off before them.
+        asked_at: the machine's time, by which days and hours count; None: `now`.
     """
     asked_at = asked_at or now
     last = next((fetch for fetch in reversed(history) if fetch.outcome == "answered"), None)
@@ -119,9 +129,9 @@ def is_answered(
 
 
 def reason_to_wait(history: list[Fetch], now: datetime) -> str:
-    """Why the source is not to be asked now (by the machine's clock), after failures; empty when it may be.
+    """Why no request may be made now (by the machine's clock), after failures; empty when one may.
 
-    Questions that never left this machine do not count: they cost the source nothing.
+    Requests that never left this machine do not count: they cost the source nothing.
     """
     today = [fetch for fetch in history if day_of(now) <= fetch.fetched_at <= now and fetch.outcome != "answered"]
     failed = [fetch for fetch in today if not fetch.detail.startswith(_NO_NETWORK)]

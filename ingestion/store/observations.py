@@ -5,12 +5,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from core.db.engine import reachable
+from core.db.engine import fetch_all, fetch_one, fetch_scalar
 from core.db.pipeline_tables import active_series, observations
 
 _RELATIVE_TOLERANCE = 1e-6
@@ -28,7 +29,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class WriteResult:
-    """What recording did: rows new to the series, restatements of a changed past, rows that said nothing new."""
+    """Counts of recorded rows: new to the series, restatements of a changed past, unchanged."""
 
     new: int
     restated: int
@@ -37,7 +38,7 @@ class WriteResult:
 
 @dataclass(frozen=True)
 class ActiveSeries:
-    """The series a task stands on now, and the source it came from."""
+    """The series that a task uses now, and its source."""
 
     series: str
     source: str
@@ -48,7 +49,7 @@ def record(
 ) -> WriteResult:
     """Adds what is new, and what differs from what was known as a restatement known at `fetched_at`.
 
-    `fetched_at` is the machine's time, also for a job that stands at a date in the past: a changed past was not known
+    `fetched_at` is the machine's time, also for a job as of a date in the past: a changed past was not known
     there, and dating it back would change what was read as of any instant between then and now. A date that comes
     after later ones were stored (a gap mended) changes the past as well, and is known at `fetched_at` too, so that
     what was read as of an earlier instant reads the same for ever. A restatement fetched before the one it would
@@ -59,9 +60,10 @@ def record(
     """
     if not received:
         return WriteResult(0, 0, 0)
+    # What is known is compared and written in one step: two writers would both add the same restatement.
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(series))))
     known = {row.event_date: row for row in connection.execute(_newest(series, None).where(_since(received)))}
-    newest = _newest_date(connection, series)
+    newest: date | None = connection.execute(_newest_date(series)).scalar_one()
     added: list[dict[str, object]] = []
     restated = 0
     for observation in received:
@@ -98,13 +100,12 @@ def read_as_of(engine: sa.Engine, series: str, as_of: datetime) -> pl.DataFrame:
 
 
 def read_what_became_known(engine: sa.Engine, series: str, after: datetime, as_of: datetime) -> pl.DataFrame:
-    """The same of those observations only that became known after an instant: what a reader of before lacks."""
+    """As `read_as_of`, but only observations that became known after an instant."""
     return _frame(engine, _newest(series, as_of).where(observations.c.known_at > after))
 
 
 def _frame(engine: sa.Engine, statement: sa.Select[tuple[date, datetime, dict[str, float]]]) -> pl.DataFrame:
-    with reachable(), engine.connect() as connection:
-        rows = connection.execute(statement).all()
+    rows = fetch_all(engine, statement)
     names = sorted({name for row in rows for name in row.fields})
     columns: dict[str, pl.Series] = {
         "event_date": pl.Series([row.event_date for row in rows], dtype=pl.Date),
@@ -116,30 +117,27 @@ def _frame(engine: sa.Engine, statement: sa.Select[tuple[date, datetime, dict[st
 
 def stored_dates(engine: sa.Engine, series: str) -> set[date]:
     """Every date of which a series has a value."""
-    with reachable(), engine.connect() as connection:
-        return set(
-            connection.execute(sa.select(observations.c.event_date).where(observations.c.series == series)).scalars()
-        )
+    statement = sa.select(observations.c.event_date).where(observations.c.series == series)
+    return {row.event_date for row in fetch_all(engine, statement)}
 
 
 def newest_values(
     engine: sa.Engine, series: str, since: date, as_of: datetime | None = None, after: datetime | None = None
 ) -> dict[date, dict[str, float]]:
-    """The fields of a series as they were known at `as_of` (now, unless told), by date, from `since` on.
+    """The fields of a series as known at `as_of` (None: now), by date, from `since` on.
 
     `after`: only of dates of which something became known after that instant.
     """
     statement = _newest(series, as_of).where(observations.c.event_date >= since)
     if after is not None:
         statement = statement.where(observations.c.known_at > after)
-    with reachable(), engine.connect() as connection:
-        return {row.event_date: row.fields for row in connection.execute(statement)}
+    return {row.event_date: row.fields for row in fetch_all(engine, statement)}
 
 
 def watermark(engine: sa.Engine, series: str) -> date | None:
     """The newest date stored of a series, or None when nothing is."""
-    with reachable(), engine.connect() as connection:
-        return _newest_date(connection, series)
+    newest: date | None = fetch_scalar(engine, _newest_date(series))
+    return newest
 
 
 def data_hash(frame: pl.DataFrame) -> str:
@@ -154,19 +152,14 @@ def data_hash(frame: pl.DataFrame) -> str:
 
 
 def active(engine: sa.Engine, task: str) -> ActiveSeries | None:
-    """The series a task stands on, or None before its first ingestion."""
-    with reachable(), engine.connect() as connection:
-        row = connection.execute(
-            sa.select(active_series.c.series, active_series.c.source)
-            .where(active_series.c.task == task)
-            .order_by(active_series.c.id.desc())
-            .limit(1)
-        ).one_or_none()
+    """The series that a task uses; None before its first ingestion."""
+    statement = sa.select(active_series.c.series, active_series.c.source).where(active_series.c.task == task)
+    row = fetch_one(engine, statement.order_by(active_series.c.id.desc()).limit(1))
     return None if row is None else ActiveSeries(row.series, row.source)
 
 
 def activate(connection: sa.Connection, task: str, now: ActiveSeries, reason: str, since: datetime) -> None:
-    """Records that a task stands on another series from now on."""
+    """Record that a task uses another series from now on."""
     connection.execute(
         sa.insert(active_series).values(task=task, series=now.series, source=now.source, reason=reason, since=since)
     )
@@ -183,10 +176,8 @@ def _newest(series: str, as_of: datetime | None) -> sa.Select[tuple[date, dateti
     return statement if as_of is None else statement.where(columns.known_at <= as_of)
 
 
-def _newest_date(connection: sa.Connection, series: str) -> date | None:
-    statement = sa.select(sa.func.max(observations.c.event_date)).where(observations.c.series == series)
-    newest: date | None = connection.execute(statement).scalar_one()
-    return newest
+def _newest_date(series: str) -> sa.Select[Any]:
+    return sa.select(sa.func.max(observations.c.event_date)).where(observations.c.series == series)
 
 
 def _since(received: Sequence[Observation]) -> sa.ColumnElement[bool]:

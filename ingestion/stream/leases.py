@@ -69,7 +69,7 @@ def clear(connection: sa.Connection, series: str) -> None:
 
 
 def seconds_to_next(connection: sa.Connection, series: str) -> int | None:
-    """In how many seconds, rounded up, the next lease runs out that nobody acknowledged yet; None when none is open."""
+    """In how many seconds, rounded up, the next unacknowledged lease runs out; None when none is open."""
     wait = sa.func.ceil(sa.extract("epoch", sa.func.min(_COLUMNS.expires_at) - _NOW))
     seconds = connection.execute(sa.select(wait).where(_COLUMNS.series == series, ~_ACKNOWLEDGED)).scalar_one()
     return None if seconds is None else max(1, int(seconds))

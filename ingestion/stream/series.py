@@ -20,17 +20,17 @@ _VALUE = sa.func.coalesce(_COLUMNS.fields["close"].as_float(), _COLUMNS.fields["
 
 
 @dataclass(frozen=True)
-class Item:
+class StreamItem:
     """One observation of a stream: its date or its features, and the number that came true."""
 
     input: str | dict[str, float]
     target: Number
 
 
-class Streamed:
+class StreamSeries:
     """A series whose observations are numbered from 1."""
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(self, items: Sequence[StreamItem]) -> None:
         self._items = items
 
     @property
@@ -38,24 +38,24 @@ class Streamed:
         """How many observations there are."""
         return len(self._items)
 
-    def item(self, number: int) -> Item:
+    def item(self, number: int) -> StreamItem:
         """The observation of a number."""
         return self._items[number - 1]
 
 
 @cache
-def airline() -> Streamed:
+def airline() -> StreamSeries:
     """144 months, and the thousands of passengers in each: `river.datasets.AirlinePassengers`."""
     with _file("airline-passengers.csv").open(encoding="utf-8", newline="") as text:
-        return Streamed(tuple(Item(row["month"], int(row["passengers"])) for row in csv.DictReader(text)))
+        return StreamSeries(tuple(StreamItem(row["month"], int(row["passengers"])) for row in csv.DictReader(text)))
 
 
 @cache
-def phishing() -> Streamed:
+def phishing() -> StreamSeries:
     """1,250 web pages, and whether each is a phishing page, 1 or 0: `river.datasets.Phishing`."""
     with gzip.open(_file("phishing.csv.gz"), "rt", encoding="utf-8", newline="") as text:
         rows = list(csv.DictReader(text))
-    return Streamed(tuple(Item(_features(row), int(row["is_phishing"] == "1")) for row in rows))
+    return StreamSeries(tuple(StreamItem(_features(row), int(row["is_phishing"] == "1")) for row in rows))
 
 
 def _features(row: dict[str, str]) -> dict[str, float]:
@@ -72,7 +72,7 @@ def _file(name: str) -> Path:
     return path
 
 
-def stored(connection: sa.Connection, name: str) -> Streamed:
+def stored_series(connection: sa.Connection, name: str) -> StreamSeries:
     """A series of the store as it is known now: each date with its `close`, or else its `value`; empty when unknown.
 
     Dates are numbered in the order in which the store came to know them, and by date where that was at once. A gap that
@@ -90,7 +90,7 @@ def stored(connection: sa.Connection, name: str) -> Streamed:
         .order_by(_COLUMNS.event_date, _COLUMNS.known_at.desc(), _COLUMNS.id.desc())
     )
     rows = sorted(connection.execute(newest), key=lambda row: (row[2], row[0]))
-    return Streamed([Item(event_date.isoformat(), plain(value)) for event_date, value, _ in rows])
+    return StreamSeries([StreamItem(event_date.isoformat(), plain(value)) for event_date, value, _ in rows])
 
 
 def stored_names(connection: sa.Connection) -> list[str]:

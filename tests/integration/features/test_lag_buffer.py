@@ -6,17 +6,17 @@ import pytest
 import sqlalchemy as sa
 
 from core.errors import NotFoundError
-from features.lag_buffer import Added, LagBuffers
+from features.lag_buffer import LagBuffers, LaggedValue
 
 
 def test_a_value_is_answered_with_those_before_it(engine: sa.Engine) -> None:
     buffers = LagBuffers(engine, 2)
 
-    assert buffers.add("airline", 112) == Added({}, 112, 0)
-    assert buffers.add("airline", 118) == Added({"in_1": 112}, 118, 1)
-    assert buffers.add("airline", 132) == Added({"in_1": 118, "in_2": 112}, 132, 2)
-    assert buffers.add("airline", 129) == Added({"in_1": 132, "in_2": 118}, 129, 2)
-    assert buffers.add("other", 1) == Added({}, 1, 0)
+    assert buffers.add("airline", 112) == LaggedValue({}, 112, 0)
+    assert buffers.add("airline", 118) == LaggedValue({"in_1": 112}, 118, 1)
+    assert buffers.add("airline", 132) == LaggedValue({"in_1": 118, "in_2": 112}, 132, 2)
+    assert buffers.add("airline", 129) == LaggedValue({"in_1": 132, "in_2": 118}, 129, 2)
+    assert buffers.add("other", 1) == LaggedValue({}, 1, 0)
     assert buffers.count() == 2
 
 
@@ -43,7 +43,7 @@ def test_values_come_back_to_the_bit(engine: sa.Engine) -> None:
 
 
 def test_of_many_that_add_at_once_each_sees_those_before_it(engine: sa.Engine) -> None:
-    def add(writer: int) -> list[Added]:
+    def add(writer: int) -> list[LaggedValue]:
         return [LagBuffers(engine, 1000).add("shared", writer * 1000 + turn) for turn in range(50)]
 
     with ThreadPoolExecutor(6) as pool:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from core.db.event_tables import events, quarantined_events, stream_leases, streams
 from core.errors import NotFoundError
 from ingestion.store.observations import Observation, record
-from ingestion.stream.cursor import Handed, NoMore, Status, Stream
+from ingestion.stream.cursor import NothingAvailable, Stream, StreamedObservation, StreamProgress
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -19,14 +19,14 @@ def stream(engine: sa.Engine) -> Stream:
     return Stream(engine)
 
 
-def number(handed: Handed | NoMore) -> int:
-    assert isinstance(handed, Handed)
+def number(handed: StreamedObservation | NothingAvailable) -> int:
+    assert isinstance(handed, StreamedObservation)
     return handed.observation_id
 
 
 def drain(stream: Stream, series: str = "airline") -> list[int]:
     taken = []
-    while isinstance(handed := stream.next(series), Handed):
+    while isinstance(handed := stream.next(series), StreamedObservation):
         taken.append(handed.observation_id)
     return taken
 
@@ -60,26 +60,26 @@ def store(engine: sa.Engine, series: str, values: dict[date, dict[str, float]], 
 
 
 def test_the_first_observation_is_january_1949(stream: Stream) -> None:
-    assert stream.status("airline") == Status(0, 144, 144, completed=False)
+    assert stream.status("airline") == StreamProgress(0, 144, 144, completed=False)
 
-    assert stream.next("airline") == Handed(1, "1949-01", 112, 143)
-    assert stream.next("airline") == Handed(2, "1949-02", 118, 142)
-    assert stream.status("airline") == Status(2, 144, 142, completed=False)
+    assert stream.next("airline") == StreamedObservation(1, "1949-01", 112, 143)
+    assert stream.next("airline") == StreamedObservation(2, "1949-02", 118, 142)
+    assert stream.status("airline") == StreamProgress(2, 144, 142, completed=False)
 
 
 def test_after_the_last_there_is_no_more_until_a_reset(stream: Stream) -> None:
     assert drain(stream) == list(range(1, 145))
 
-    assert stream.next("airline") == NoMore(None)
-    assert stream.status("airline") == Status(144, 144, 0, completed=True)
-    assert stream.reset("airline") == Status(0, 144, 144, completed=False)
+    assert stream.next("airline") == NothingAvailable(None)
+    assert stream.status("airline") == StreamProgress(144, 144, 0, completed=True)
+    assert stream.reset("airline") == StreamProgress(0, 144, 144, completed=False)
     assert number(stream.next("airline")) == 1
 
 
 def test_a_phishing_page_is_its_features_and_a_number(stream: Stream) -> None:
     handed = stream.next("phishing")
 
-    assert isinstance(handed, Handed)
+    assert isinstance(handed, StreamedObservation)
     assert isinstance(handed.input, dict)
     assert (handed.input["is_popular"], handed.target, handed.remaining) == (0.5, 1, 1249)
 
@@ -103,14 +103,14 @@ def test_many_at_once_never_get_the_same(engine: sa.Engine) -> None:
 
 def test_what_is_not_acknowledged_in_time_comes_again_first(stream: Stream, engine: sa.Engine) -> None:
     assert [number(stream.next("airline", lease_seconds=60)) for _ in range(3)] == [1, 2, 3]
-    assert stream.status("airline") == Status(3, 144, 141, completed=False)
+    assert stream.status("airline") == StreamProgress(3, 144, 141, completed=False)
     learn(engine, "live", 2)
 
     run_out(engine, 1, 2, 3)
 
-    assert stream.status("airline") == Status(3, 144, 143, completed=False)
-    assert stream.next("airline", lease_seconds=60) == Handed(1, "1949-01", 112, 142)
-    assert stream.next("airline") == Handed(3, "1949-03", 132, 141)
+    assert stream.status("airline") == StreamProgress(3, 144, 143, completed=False)
+    assert stream.next("airline", lease_seconds=60) == StreamedObservation(1, "1949-01", 112, 142)
+    assert stream.next("airline") == StreamedObservation(3, "1949-03", 132, 141)
     assert number(stream.next("airline")) == 4
 
 
@@ -179,13 +179,13 @@ def test_it_is_completed_when_the_last_lease_is_acknowledged(stream: Stream, eng
 
     nothing = stream.next("airline", lease_seconds=60)
 
-    assert isinstance(nothing, NoMore)
+    assert isinstance(nothing, NothingAvailable)
     assert nothing.wait_seconds is not None
     assert 3500 < nothing.wait_seconds <= 3600
-    assert stream.status("airline") == Status(144, 144, 0, completed=False)
+    assert stream.status("airline") == StreamProgress(144, 144, 0, completed=False)
     learn(engine, "live", 144)
-    assert stream.status("airline") == Status(144, 144, 0, completed=True)
-    assert stream.next("airline") == NoMore(None)
+    assert stream.status("airline") == StreamProgress(144, 144, 0, completed=True)
+    assert stream.next("airline") == NothingAvailable(None)
 
 
 def test_overdue_observations_are_shared_out_once_each(stream: Stream, engine: sa.Engine) -> None:
@@ -212,10 +212,10 @@ def test_a_stored_series_is_streamed_by_date_as_it_is_known_now(stream: Stream, 
     store(engine, "SPY", {day: {"open": 1.0, "close": 100.0 + day.day} for day in days}, LONG_AGO)
     store(engine, "SPY", {days[1]: {"open": 1.0, "close": 50.5}}, LONG_AGO + timedelta(days=9))
 
-    assert stream.next("SPY") == Handed(1, "2020-01-02", 102, 2)
-    assert stream.next("SPY") == Handed(2, "2020-01-03", 50.5, 1)
-    assert stream.next("SPY") == Handed(3, "2020-01-06", 106, 0)
-    assert stream.next("SPY") == NoMore(None)
+    assert stream.next("SPY") == StreamedObservation(1, "2020-01-02", 102, 2)
+    assert stream.next("SPY") == StreamedObservation(2, "2020-01-03", 50.5, 1)
+    assert stream.next("SPY") == StreamedObservation(3, "2020-01-06", 106, 0)
+    assert stream.next("SPY") == NothingAvailable(None)
 
 
 def test_a_stored_series_that_grows_goes_on_and_a_mended_gap_comes_last(stream: Stream, engine: sa.Engine) -> None:
@@ -225,7 +225,7 @@ def test_a_stored_series_that_grows_goes_on_and_a_mended_gap_comes_last(stream: 
 
     store(engine, "visitors", {date(2020, 1, 3): {"value": 2.0}}, LONG_AGO)
 
-    assert stream.next("visitors") == Handed(3, "2020-01-03", 2, 0)
+    assert stream.next("visitors") == StreamedObservation(3, "2020-01-03", 2, 0)
 
 
 def test_what_is_not_known_yet_is_not_handed_out(stream: Stream, engine: sa.Engine) -> None:
