@@ -141,8 +141,16 @@ def test_decisions_come_out_the_same_to_the_byte(home: EarlierHome, kept: str, s
             content = made.files["decision.json"]
             assert reproduce.sha256(content) == hashes.get("decision.json", reproduce.sha256(content)), number
             assert made.differences == (), number
+            assert (made.drawn_by_earlier is not None) == bool(hashes), "a report that was logged"
     finally:
         engine.dispose()
+
+
+def test_the_command_tells_of_a_report_that_an_earlier_release_drew(home: EarlierHome) -> None:
+    told = home.run("decision", "replay", "1")
+
+    assert told.returncode == 0, told.stdout
+    assert "drawn by an earlier release" in " ".join(told.stdout.split())
 
 
 @pytest.mark.parametrize(("task", "columns"), [("airline", "in_1 in_2 in_3 in_12 month"), ("live", "in_1 in_2")])
