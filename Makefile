@@ -12,7 +12,7 @@ IMAGE ?= contender:$(TAG)
 K3D ?= contender
 COMPONENTS ?=
 
-.PHONY: help up down status test check format lock bench bench-gate postman newman clean \
+.PHONY: help up down status test test-fast check format lock bench bench-gate postman newman clean \
   image cluster-up cluster-down apply argo port-forward cluster-test manifests-test vagrant-test
 .DEFAULT_GOAL := help
 
@@ -28,8 +28,14 @@ down: .venv/run  ## stop what `make up` started
 status: .venv/run  ## what runs, where, and who the champions are
 	@$(BIN)/contender status
 
-test: .venv/dev  ## every test that pip alone can provide for: make test ARGS="-k gate"
-	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder $(ARGS)
+# One process more than processors, for tests wait for servers. Files stay whole: their fixtures are made once.
+PYTEST := $(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder
+
+test: .venv/dev  ## every test that pip alone can provide for, examples in docstrings too: make test ARGS="-k gate"
+	$(PYTEST) $(ARGS)
+
+test-fast: .venv/dev  ## those that need neither MLflow nor services in processes of their own, in a minute and a half
+	$(PYTEST) -m "not slow" $(ARGS)
 
 check: .venv/dev  ## ruff and mypy (strict)
 	$(BIN)/ruff format --check .

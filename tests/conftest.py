@@ -48,6 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: end(Path(config.option.basetemp)))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs MLflow, and what walks through the whole; files that start processes mark themselves."""
+    whole = REPOSITORY / "tests" / "e2e"
+    for item in items:
+        if "mlflow_server" in getattr(item, "fixturenames", ()) or item.path.is_relative_to(whole):
+            item.add_marker("slow")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """In CI a skipped test is a failure."""

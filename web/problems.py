@@ -148,7 +148,7 @@ def install(app: Flask, kinds: Mapping[type[ContenderError], Kind]) -> None:
 def quoted(value: object) -> str:
     """What a client sent, quoted and shortened for a message.
 
-    >>> shown("high")
+    >>> quoted("high")
     "'high'"
     """
     text = str(value)

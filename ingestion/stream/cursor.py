@@ -134,8 +134,10 @@ def acknowledging_task(series: str, task: str | None, known: Sequence[str]) -> s
 
     Raises NotFoundError when it is not among those known: nothing would ever acknowledge the lease.
 
-    >>> acknowledged_by("airline", None, ["live", "phishing"]), acknowledged_by("phishing", None, ["live", "phishing"])
-    ('live', 'phishing')
+    >>> acknowledging_task("airline", None, ["live", "phishing"])
+    'live'
+    >>> acknowledging_task("phishing", None, ["live", "phishing"])
+    'phishing'
     """
     task = task or _task_of(series)
     if task not in known:

@@ -55,12 +55,12 @@ def walk(laptop: Laptop, line: str) -> Any:
         assert host == "localhost"
         url = laptop.url(PORTS[port]) + path
         if "-d" not in words:
-            answer = requests.get(url, timeout=10)
+            answer = requests.get(url, timeout=60)
         else:
             body = words[words.index("-d") + 1]
             content = json.dumps(piped) if body == "@-" else body
             name, kind = words[words.index("-H") + 1].split(": ")
-            answer = requests.post(url, content, headers={name: kind}, timeout=10)
+            answer = requests.post(url, content, headers={name: kind}, timeout=60)
         assert answer.status_code == 200, answer.text
         piped = answer.json()
     return piped
@@ -96,20 +96,20 @@ def test_the_four_lines_of_the_readme_do_what_it_says(laptop: Laptop) -> None:
 
 def test_a_stream_is_learned_and_services_that_died_go_on_from_there(laptop: Laptop) -> None:
     with requests.Session() as session:
-        session.post(f"{laptop.url('ingestion')}/reset", timeout=10).raise_for_status()
+        session.post(f"{laptop.url('ingestion')}/reset", timeout=60).raise_for_status()
         for _ in range(ROWS):
-            seen = session.get(f"{laptop.url('ingestion')}/next?lease=60", timeout=10).json()
+            seen = session.get(f"{laptop.url('ingestion')}/next?lease=60", timeout=60).json()
             value = {"series_id": "passengers", "value": seen["target"]}
-            row = session.post(f"{laptop.url('features')}/add", json=value, timeout=10).json()
+            row = session.post(f"{laptop.url('features')}/add", json=value, timeout=60).json()
             pushed = {"features": row["features"], "target": row["target"], "series_id": "passengers"}
             pushed["id"] = seen["observation_id"]
-            answer = session.post(f"{laptop.url('api')}/predict_learn", json=pushed, timeout=10)
+            answer = session.post(f"{laptop.url('api')}/predict_learn", json=pushed, timeout=60)
             assert answer.status_code == 200, answer.text
     before = figures(laptop, "passengers")
     assert before["count"] == ROWS
     assert all(math.isfinite(before[name]) for name in ("mae", "mse", "rmse", "mape", "mae_5", "rmse_20"))
     assert before["mape"] < 0.2, "a model of lags is nearer than that to a series that moves by a tenth a month"
-    assert requests.get(f"{laptop.url('ingestion')}/status", timeout=10).json()["current_index"] == ROWS
+    assert requests.get(f"{laptop.url('ingestion')}/status", timeout=60).json()["current_index"] == ROWS
 
     died = [kill(laptop, name) for name in ("api", "features")]
     told = laptop.run("status")
@@ -119,7 +119,7 @@ def test_a_stream_is_learned_and_services_that_died_go_on_from_there(laptop: Lap
 
     assert again.returncode == 0, again.stdout
     assert figures(laptop, "passengers") == before
-    assert requests.get(f"{laptop.url('features')}/series/passengers", timeout=10).json()["count"] == ROWS
+    assert requests.get(f"{laptop.url('features')}/series/passengers", timeout=60).json()["count"] == ROWS
 
 
 def test_the_admin_token_is_where_the_box_says_and_nobody_else_can_read_it(laptop: Laptop) -> None:
@@ -129,7 +129,7 @@ def test_the_admin_token_is_where_the_box_says_and_nobody_else_can_read_it(lapto
     assert laptop.get("/management/audit").status_code == 401
     secret = path.read_text().strip()
     told = requests.get(
-        f"{laptop.url('api')}/management/audit", headers={"Authorization": f"Bearer {secret}"}, timeout=10
+        f"{laptop.url('api')}/management/audit", headers={"Authorization": f"Bearer {secret}"}, timeout=60
     )
     assert told.status_code == 200
 

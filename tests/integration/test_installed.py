@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parent.parent.parent
 SOURCES = ("core", "web", "ingestion", "features", "training", "monitoring", "serving", "contender", "tasks")
 FILES = ("pyproject.toml", "README.md", "LICENSE", "requirements.in", "requirements-dev.in")

@@ -19,4 +19,4 @@ def delete_model(settings: Settings, model: str) -> None:
 
 def _delete(settings: Settings, path: str, **what: str) -> None:
     address = f"{settings.require_mlflow_url()}/api/2.0/mlflow/{path}"
-    requests.delete(address, json=what, timeout=10).raise_for_status()
+    requests.delete(address, json=what, timeout=60).raise_for_status()

@@ -134,7 +134,9 @@ def _processes_of(folder: Path) -> list[tuple[int, Path | None]]:
 def watch(controller: int, folder: Path) -> None:
     """Waits for the run to end, however it ends, and ends what it left behind."""
     with suppress(psutil.NoSuchProcess):
-        psutil.Process(controller).wait()
+        run = psutil.Process(controller)
+        while run.is_running() and run.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(1)  # `wait` would look twenty-five times a second
     for _ in range(5):  # a worker of a killed run ends a little later, and may be starting something meanwhile
         end(folder)
         shutil.rmtree(folder, ignore_errors=True)

@@ -59,23 +59,24 @@ class _Usable:
 def target(reigns: Sequence[AliasTenure], usable: Container[int], *, is_lost: bool = False) -> int | None:
     """The version to which a rollback goes: the last usable champion before the present one; None without any.
 
-    >>> first, second, third = (Reign(version, False) for version in (1, 2, 3))
+    >>> first, second, third = (AliasTenure(version, False) for version in (1, 2, 3))
     >>> target([first, second, third], {1, 2, 3}), target([first, second, third], {1, 3}), target([first], {1})
     (2, 1, None)
 
     What a rollback has left behind is not a champion to go back to, and where it stopped it stays.
 
-    >>> target([first, second, Reign(1, True), third], {1, 2, 3}), target([first, second, Reign(1, True)], {1, 2})
+    >>> back = AliasTenure(1, True)
+    >>> target([first, second, back, third], {1, 2, 3}), target([first, second, back], {1, 2})
     (1, 1)
 
     Nor is what the guard has removed, but from where the guard stopped it goes further.
 
-    >>> target([first, second, third, Reign(2, False, by_guard=True)], {1, 2, 3})
+    >>> target([first, second, third, AliasTenure(2, False, by_guard=True)], {1, 2, 3})
     1
 
     Where the alias is lost, it goes to the last one of all that can still be used.
 
-    >>> target([first, second], {1, 2}, is_lost=True), target([first, second, Reign(1, True)], {2}, is_lost=True)
+    >>> target([first, second], {1, 2}, is_lost=True), target([first, second, AliasTenure(1, True)], {2}, is_lost=True)
     (2, None)
     """
     held: list[int] = []

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from core.config.task_files import load_task
 from core.config.tasks import Task
 from core.db.pipeline_tables import active_series, fetches, observations
 from core.jobs.calendars import final_at
-from core.jobs.runner import run_job
+from core.jobs.runner import TRY_AGAIN, run_job
 from ingestion.job import run
 from tests.support.ingestion.yahoo_stand_in import YahooStandIn, walk, yahoo_stand_in
 from tests.support.paths import REPOSITORY
@@ -50,23 +51,35 @@ def count(engine: sa.Engine, table: sa.Table) -> int:
     return number
 
 
+@pytest.mark.slow
 def test_five_jobs_started_at_once_ask_once_and_store_once(
     settings: Settings, mine: Task, yahoo: YahooStandIn, engine: sa.Engine
 ) -> None:
     as_of = (final_at(mine, BARS[-1].day) + timedelta(hours=1)).isoformat()
     command = [sys.executable, "-m", "ingestion", "--task", "mine", "--as-of", as_of]
 
-    jobs = [
-        subprocess.Popen(command, cwd=REPOSITORY, env=child_environment(settings), stderr=subprocess.PIPE, text=True)
-        for _ in range(5)
-    ]
-    said = [job.communicate(timeout=120)[1] for job in jobs]
+    def scheduled(_: int) -> list[tuple[int, str]]:
+        """Runs the job as its scheduler does: again as long as it says that its time was up."""
+        ended = []
+        while not ended or ended[-1][0] == TRY_AGAIN:
+            job = subprocess.run(
+                command, cwd=REPOSITORY, env=child_environment(settings), capture_output=True, text=True, timeout=200
+            )
+            ended.append((job.returncode, job.stderr))
+        return ended
 
-    assert [job.returncode for job in jobs] == [0] * 5, said
-    assert sorted(f"SPY from yahoo: {len(BARS)} new" in line for line in said) == [False] * 4 + [True]
-    assert all(line.count("\n") == 1 for line in said), said  # one summary line and no noise
-    assert len(yahoo.chart_requests) == 1
-    assert (count(engine, observations), count(engine, fetches), count(engine, active_series)) == (len(BARS), 1, 1)
+    with ThreadPoolExecutor(5) as schedulers:
+        jobs = list(schedulers.map(scheduled, range(5)))
+
+    said = [job[-1] for job in jobs]
+    in_vain = sum(len(job) - 1 for job in jobs)  # none, unless the machine has no time for five of them
+    assert [code for code, _ in said] == [0] * 5, jobs
+    assert sorted(f"SPY from yahoo: {len(BARS)} new" in line for _, line in said) == [False] * 4 + [True]
+    assert all(line.count("\n") == 1 for _, line in said), said  # one summary line and no noise
+    # A job that asks in vain asks again, up to three times; five jobs that did not wait for each other would ask five.
+    assert 1 <= len(yahoo.chart_requests) <= 3 * (1 + in_vain), jobs
+    assert 1 <= count(engine, fetches) <= 1 + in_vain, jobs
+    assert (count(engine, observations), count(engine, active_series)) == (len(BARS), 1)
 
 
 @pytest.mark.parametrize(("fault", "code"), [("", 0), ("500", 75), ("empty", 43)])

@@ -14,7 +14,7 @@ from core.auth.tokens import Role
 from core.config.settings import Settings
 from tests.support.serving.guarded import WHO, bearer, token
 from tests.support.serving.small_services import serving
-from tests.support.serving.world import wait_for
+from tests.support.waiting import wait_for
 
 VALUE = {"series_id": "a", "value": 1}
 TRAINING = [("GET", "/next", None), ("POST", "/reset", None), ("POST", "/add", VALUE)]
@@ -71,17 +71,18 @@ def test_more_than_the_rate_is_turned_away(settings: Settings, method: str, path
     assert service.get("/health").status_code == 200
 
 
+@pytest.mark.slow
 def test_beyond_loopback_it_asks_for_the_token_and_the_audit_log_tells_of_it(
     settings: Settings, engine: sa.Engine
 ) -> None:
     trainer = token(engine, "ci", Role.TRAINER)
 
     with serving("ingestion", settings, ingestion_host="0.0.0.0") as service:
-        assert requests.get(f"{service.url}/status", timeout=10).status_code == 200
-        assert requests.get(f"{service.url}/next", timeout=10).status_code == 401
-        assert requests.get(f"{service.url}/next", headers=bearer(trainer), timeout=10).status_code == 200
+        assert requests.get(f"{service.url}/status", timeout=60).status_code == 200
+        assert requests.get(f"{service.url}/next", timeout=60).status_code == 401
+        assert requests.get(f"{service.url}/next", headers=bearer(trainer), timeout=60).status_code == 200
         wait_for(lambda: {"allowed", "refused"} <= {entry.outcome for entry in audit.newest(engine)})
-        requests.post(f"{service.url}/reset", headers=bearer(trainer), timeout=10)
+        requests.post(f"{service.url}/reset", headers=bearer(trainer), timeout=60)
 
     used = [entry for entry in audit.newest(engine) if (entry.who, entry.outcome) == ("ci", "allowed")]
     assert sum(entry.detail["count"] for entry in used) == 2, "what was counted last is written at the end"

@@ -17,13 +17,15 @@ from contender.servers.processes import Postgres
 from core.config.settings import Settings, child_environment
 from core.db.engine import connect, migrate
 from tests.support.serving.small_services import Running, serving
-from tests.support.serving.world import wait_for
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def drain(url: str) -> list[int]:
     with requests.Session() as session:
         taken = []
-        while (response := session.get(f"{url}/next", timeout=10)).status_code == 200:
+        while (response := session.get(f"{url}/next", timeout=60)).status_code == 200:
             taken.append(response.json()["observation_id"])
         assert (response.status_code, response.content) == (204, b"")
         return taken
@@ -37,7 +39,7 @@ def problem(response: requests.Response) -> tuple[int, str]:
 
 def test_clients_of_two_replicas_share_the_observations_and_a_restart_goes_on(settings: Settings) -> None:
     with serving("ingestion", settings) as one:
-        first = requests.get(f"{one.url}/next", timeout=10)
+        first = requests.get(f"{one.url}/next", timeout=60)
         assert first.json() == {"observation_id": 1, "input": "1949-01", "target": 112, "remaining": 143}
         assert '"target":112,' in first.text
         assert first.headers["Cache-Control"] == "no-store"
@@ -46,21 +48,21 @@ def test_clients_of_two_replicas_share_the_observations_and_a_restart_goes_on(se
         taken = list(pool.map(drain, [one.url, two.url] * 2))
 
         assert sorted(number for part in taken for number in part) == list(range(2, 145))
-        assert requests.get(f"{two.url}/status", timeout=10).json() == {
+        assert requests.get(f"{two.url}/status", timeout=60).json() == {
             "current_index": 144,
             "total_observations": 144,
             "remaining": 0,
             "completed": True,
         }
-        assert requests.post(f"{one.url}/reset", timeout=10).json()["remaining"] == 144
-        assert requests.get(f"{two.url}/next", timeout=10).json()["observation_id"] == 1
+        assert requests.post(f"{one.url}/reset", timeout=60).json()["remaining"] == 144
+        assert requests.get(f"{two.url}/next", timeout=60).json()["observation_id"] == 1
 
 
 def test_the_pipe_of_the_readme_turns_observations_into_rows(settings: Settings) -> None:
     with serving("ingestion", settings) as ingestion:
         with serving("features", settings, n_lags=2) as features, serving("features", settings, n_lags=2) as replica:
             rows = [pipe(ingestion, service) for service in (features, replica, features, replica)]
-            assert requests.get(f"{replica.url}/info", timeout=10).json() == {
+            assert requests.get(f"{replica.url}/info", timeout=60).json() == {
                 "name": "features",
                 "n_lags": 2,
                 "series": 1,
@@ -68,7 +70,7 @@ def test_the_pipe_of_the_readme_turns_observations_into_rows(settings: Settings)
         with serving("features", settings) as again:
             rows.append(pipe(ingestion, again))
 
-            kept = requests.get(f"{again.url}/series/airline", timeout=10).json()
+            kept = requests.get(f"{again.url}/series/airline", timeout=60).json()
 
     assert rows[:3] == [
         {"features": {}, "target": 112, "available_lags": 0},
@@ -85,9 +87,9 @@ def test_the_pipe_of_the_readme_turns_observations_into_rows(settings: Settings)
 
 def pipe(ingestion: Running, features: Running) -> dict[str, Any]:
     """`curl /next | jq '{series_id: "airline", value: .target}' | curl -d @- /add`."""
-    observation = requests.get(f"{ingestion.url}/next", timeout=10).json()
+    observation = requests.get(f"{ingestion.url}/next", timeout=60).json()
     body = {"series_id": "airline", "value": observation["target"]}
-    row: dict[str, Any] = requests.post(f"{features.url}/add", json=body, timeout=10).json()
+    row: dict[str, Any] = requests.post(f"{features.url}/add", json=body, timeout=60).json()
     return row
 
 
@@ -124,28 +126,28 @@ def test_while_postgres_is_away_nothing_is_concluded_and_afterwards_all_goes_on(
 ) -> None:
     settings, value = settings_of_server, {"series_id": "airline", "value": 1}
     with serving("ingestion", settings) as ingestion, serving("features", settings) as features:
-        assert requests.get(f"{ingestion.url}/next", timeout=10).json()["observation_id"] == 1
-        assert requests.post(f"{features.url}/add", json=value, timeout=10).json()["available_lags"] == 0
+        assert requests.get(f"{ingestion.url}/next", timeout=60).json()["observation_id"] == 1
+        assert requests.post(f"{features.url}/add", json=value, timeout=60).json()["available_lags"] == 0
 
         server.stop()
 
         for path in ("/next", "/next?series=SPY&lease=60", "/status", "/health"):
-            assert problem(requests.get(ingestion.url + path, timeout=10)) == (503, "unreachable")
+            assert problem(requests.get(ingestion.url + path, timeout=60)) == (503, "unreachable")
         for path in ("/series/airline", "/info", "/health"):
-            assert problem(requests.get(features.url + path, timeout=10)) == (503, "unreachable")
-        assert problem(requests.post(f"{ingestion.url}/reset", timeout=10)) == (503, "unreachable")
-        assert problem(requests.post(f"{features.url}/add", json=value, timeout=10)) == (503, "unreachable")
+            assert problem(requests.get(features.url + path, timeout=60)) == (503, "unreachable")
+        assert problem(requests.post(f"{ingestion.url}/reset", timeout=60)) == (503, "unreachable")
+        assert problem(requests.post(f"{features.url}/add", json=value, timeout=60)) == (503, "unreachable")
         for service in (ingestion, features):
-            assert requests.get(f"{service.url}/health/live", timeout=10).json() == {"status": "live"}
+            assert requests.get(f"{service.url}/health/live", timeout=60).json() == {"status": "live"}
 
         server.start()
 
-        taken = let_in(lambda: requests.get(f"{ingestion.url}/next", timeout=10))
+        taken = let_in(lambda: requests.get(f"{ingestion.url}/next", timeout=60))
         assert taken.json()["observation_id"] == 2
-        added = let_in(lambda: requests.post(f"{features.url}/add", json=value, timeout=10))
+        added = let_in(lambda: requests.post(f"{features.url}/add", json=value, timeout=60))
         assert added.json()["available_lags"] == 1
         for service in (ingestion, features):
-            health = requests.get(f"{service.url}/health", timeout=10)
+            health = requests.get(f"{service.url}/health", timeout=60)
             assert health.json() == {"status": "ok", "database": "reachable"}
             assert "Traceback" not in service.process.log.read_text()
 
@@ -161,8 +163,8 @@ def test_under_load_a_restart_of_postgres_is_told_and_nothing_else(
         def ask() -> None:
             with requests.Session() as session:
                 while not done.is_set():
-                    taken = session.get(f"{ingestion.url}/next?series=phishing&lease=60", timeout=10)
-                    added = session.post(f"{features.url}/add", json={"series_id": "a", "value": 1}, timeout=10)
+                    taken = session.get(f"{ingestion.url}/next?series=phishing&lease=60", timeout=60)
+                    added = session.post(f"{features.url}/add", json={"series_id": "a", "value": 1}, timeout=60)
                     seen.update([("/next", taken.status_code), ("/add", added.status_code)])
 
         askers = [threading.Thread(target=ask) for _ in range(4)]
@@ -180,7 +182,7 @@ def test_under_load_a_restart_of_postgres_is_told_and_nothing_else(
             done.set()
             for asker in askers:
                 asker.join()
-        kept = requests.get(f"{features.url}/series/a", timeout=10).json()
+        kept = requests.get(f"{features.url}/series/a", timeout=60).json()
 
     assert {status for _, status in seen} == {200, 503}
     assert kept["count"] >= seen["/add", 200], "what was confirmed is kept"
@@ -201,7 +203,7 @@ def test_what_cannot_work_is_a_start_up_error(
         env=child_environment(settings, named),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
 

@@ -19,7 +19,9 @@ from core.auth.tokens import Role
 from core.config.settings import Settings
 from serving import app as api
 from tests.support.paths import REPOSITORY
-from tests.support.serving.world import wait_for
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def tried(addresses: dict[str, str], *arguments: str) -> "subprocess.CompletedPr
         env={**os.environ, **addresses},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
 
 
@@ -64,15 +66,15 @@ def test_one_observation_goes_through_all_three(addresses: dict[str, str]) -> No
 
 def test_after_a_reset_nothing_is_added_and_nothing_learned_a_second_time(addresses: dict[str, str]) -> None:
     first = [tried(addresses).returncode for _ in range(3)]
-    requests.post(f"{addresses['INGESTION']}/reset", timeout=10).raise_for_status()
+    requests.post(f"{addresses['INGESTION']}/reset", timeout=60).raise_for_status()
 
     again = [tried(addresses) for _ in range(4)]
 
     assert first + [one.returncode for one in again] == [0] * 7
     assert ["has it already" in one.stdout for one in again] == [True, True, True, False]
-    kept = requests.get(f"{addresses['FEATURES']}/series/airline", timeout=10).json()
+    kept = requests.get(f"{addresses['FEATURES']}/series/airline", timeout=60).json()
     assert kept["values"] == [112, 118, 132, 129]
-    metrics = requests.get(f"{addresses['API']}/model_metrics", timeout=10).json()
+    metrics = requests.get(f"{addresses['API']}/model_metrics", timeout=60).json()
     assert metrics["model_info"]["rows_learned"] == 4
 
 
@@ -86,7 +88,7 @@ def test_it_says_in_words_what_keeps_it(addresses: dict[str, str], engine: sa.En
     on_its_way = tried(addresses)
     assert on_its_way.returncode == 75
     assert "One is leased already" in on_its_way.stderr
-    requests.post(f"{addresses['INGESTION']}/reset", timeout=10).raise_for_status()
+    requests.post(f"{addresses['INGESTION']}/reset", timeout=60).raise_for_status()
 
     secret = tokens.create(engine, name="tryer", role=Role.TRAINER, lifetime=None, who="test")
     refused = tried({**addresses, "CONTENDER_TRAINER_TOKEN": "ct_wrong"})

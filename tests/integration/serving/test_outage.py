@@ -12,8 +12,11 @@ from contender.servers.processes import Postgres, Process, free_port, start_mlfl
 from core.config.settings import Settings
 from core.db.engine import connect, migrate
 from core.db.pipeline_tables import feature_rows, predictions
-from tests.support.serving.world import World, make_world, open_api, wait_for
+from tests.support.serving.world import World, make_world, open_api
+from tests.support.waiting import wait_for
 from training.ledger import entries as ledger
+
+pytestmark = pytest.mark.slow
 
 
 @dataclass
@@ -117,7 +120,7 @@ def test_without_postgres_answers_go_on_and_every_one_arrives_later_once(service
         ids.clear()
         ask(30)
         services.start_postgres()
-        wait_for(lambda: world.logged() == 20 + 50 + 1 + 30, 60)
+        wait_for(lambda: world.logged() == 20 + 50 + 1 + 30)
         wait_for(lambda: api.ask("/health/ready")["database"]["state"] == "fresh")
 
     with world.stage.engine.connect() as connection:

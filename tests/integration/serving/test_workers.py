@@ -20,7 +20,10 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings, child_environment
 from core.db.pipeline_tables import predictions
-from tests.support.serving.world import POLL_SECONDS, Server, World, make_world, open_server, wait_for
+from tests.support.serving.world import POLL_SECONDS, Server, World, make_world, open_server
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def world(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> 
 def ask(url: str, times: int) -> list[requests.Response]:
     """Asks over one connection."""
     with requests.Session() as session:
-        return [session.get(url, timeout=10) for _ in range(times)]
+        return [session.get(url, timeout=60) for _ in range(times)]
 
 
 def workers(server: Server) -> list[int]:
@@ -59,7 +62,7 @@ def if_it_answers(is_so: Callable[[], bool]) -> bool:
 
 def test_two_workers_count_every_request_once_even_when_one_is_killed(world: World) -> None:
     with open_server(world.settings, api_workers=2) as server, ThreadPoolExecutor(8) as pool:
-        wait_for(lambda: len(ages(server)) == 2, 60)  # until then only one of them may be up
+        wait_for(lambda: len(ages(server)) == 2)  # until then only one of them may be up
         answers = [response for part in pool.map(ask, [server.url + world.path] * 50, [20] * 50) for response in part]
 
         assert {response.status_code for response in answers} == {200}
@@ -70,9 +73,9 @@ def test_two_workers_count_every_request_once_even_when_one_is_killed(world: Wor
 
         before = workers(server)
         os.kill(before[0], signal.SIGKILL)
-        wait_for(lambda: len(workers(server)) == 2 and set(workers(server)) != set(before), 60)
-        wait_for(lambda: if_it_answers(lambda: server.metrics().get("predictions_pending") == 0), 60)
-        wait_for(lambda: if_it_answers(lambda: len(ages(server)) == 2), 60)
+        wait_for(lambda: len(workers(server)) == 2 and set(workers(server)) != set(before))
+        wait_for(lambda: if_it_answers(lambda: server.metrics().get("predictions_pending") == 0))
+        wait_for(lambda: if_it_answers(lambda: len(ages(server)) == 2))
         ask(server.url + world.path, 10)
         wait_for(lambda: answered(server) == 1010)
         ask(server.url + world.path, 10)
@@ -126,7 +129,7 @@ def test_an_alias_moved_under_load_is_served_by_every_worker_without_a_failed_re
 def start(settings: Settings) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "serving"],
-        env=child_environment(settings), capture_output=True, text=True, timeout=60, check=False,
+        env=child_environment(settings), capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
 
 

@@ -231,7 +231,7 @@ def test_without_mlflow_the_learning_is_kept_and_the_versions_follow(stage: Stag
         stage.train()
 
     assert exit_code(raised.value) == 75
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 240  # for which MLflow's own client hangs
     assert predicted(stage).height == 3 * (MONTHS - 2)
     stage.settings = there
     report = stage.train()

@@ -223,6 +223,7 @@ def test_many_requests_at_once_ask_the_database_once(engine: sa.Engine) -> None:
     assert None not in found
 
 
+@pytest.mark.slow
 def test_without_the_database_nobody_is_let_in_on_old_knowledge(tmp_path: Path) -> None:
     server = Postgres(tmp_path / "postgres" / "data")
     engine = connect(server.database("contender"))

@@ -14,7 +14,9 @@ from core.auth import audit, tokens
 from core.auth.tokens import Role
 from core.config.settings import Settings, child_environment
 from tests.support.serving.guarded import WHO, bearer, token
-from tests.support.serving.world import wait_for
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 SERVE = (
     "from core.config.settings import load_settings; from web.server import serve; s = load_settings();"
@@ -41,7 +43,7 @@ def outside(settings: Settings) -> Settings:
 def start(settings: Settings) -> str:
     """What a start that is refused says."""
     ended = subprocess.run(
-        [sys.executable, "-c", SERVE], env=child_environment(settings), capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", SERVE], env=child_environment(settings), capture_output=True, text=True, timeout=200
     )  # fmt: skip
     assert ended.returncode != 0
     return ended.stderr
@@ -78,10 +80,10 @@ def test_with_a_token_it_serves_and_asks_for_it(engine: sa.Engine, outside: Sett
         assert (limited.status_code, limited.headers["Retry-After"].isdigit()) == (429, True)
 
         anna = token(engine, "anna", Role.ADMIN)
-        wait_for(lambda: session.get(f"{url}/management/audit", headers=bearer(anna)).status_code == 200, 10)
+        wait_for(lambda: session.get(f"{url}/management/audit", headers=bearer(anna)).status_code == 200)
         tokens.revoke(engine, "anna", who=WHO)
-        wait_for(lambda: session.get(f"{url}/management/audit", headers=bearer(anna)).status_code == 401, 10)
-        wait_for(lambda: any(entry.detail.get("reason") == "unknown" for entry in audit.newest(engine)), 10)
+        wait_for(lambda: session.get(f"{url}/management/audit", headers=bearer(anna)).status_code == 401)
+        wait_for(lambda: any(entry.detail.get("reason") == "unknown" for entry in audit.newest(engine)))
 
     refused = [entry for entry in audit.newest(engine) if entry.detail.get("reason") == "unknown"]
     assert {entry.detail["address"] for entry in refused} == {"127.0.0.1"}
@@ -91,5 +93,5 @@ def test_on_this_machine_only_it_starts_without_a_token_and_trains(settings: Set
     local = settings.model_copy(update={"api_port": free_port()})
 
     with served(local) as url:
-        assert requests.post(f"{url}/train", json={"target": 1}, timeout=10).json()["who"] == "(this machine)"
-        assert requests.get(f"{url}/management/audit", timeout=10).status_code == 401
+        assert requests.post(f"{url}/train", json={"target": 1}, timeout=60).json()["who"] == "(this machine)"
+        assert requests.get(f"{url}/management/audit", timeout=60).status_code == 401

@@ -47,12 +47,12 @@ class Laptop:
         )
 
     def get(self, path: str) -> requests.Response:
-        return requests.get(self.url("api") + path, timeout=10)
+        return requests.get(self.url("api") + path, timeout=60)
 
     def registry(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Calls MLflow's REST API as its web page does."""
         url = f"{self.url('mlflow')}/api/2.0/mlflow/{path}"
-        answer = requests.request(method, url, json=body, timeout=10)
+        answer = requests.request(method, url, json=body, timeout=60)
         answer.raise_for_status()
         told: dict[str, Any] = answer.json()
         return told

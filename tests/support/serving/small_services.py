@@ -25,7 +25,7 @@ def serving(name: Literal["ingestion", "features"], settings: Settings, **change
     process = spawn(name, ["-m", f"{name}.api"], settings)
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_for_http(f"{url}/health", process, 60)
+        wait_for_http(f"{url}/health", process, 200)
         yield Running(url, process)
     finally:
         with suppress(ProcessLookupError):

@@ -1,7 +1,6 @@
 """A world to serve: a small task, two versions in a real registry, and the API on it, in this process or its own."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +23,6 @@ from training.registry.versions import Version
 
 POLL_SECONDS = 0.2
 MONTHS = 30
-
-
-def wait_for(is_so: Callable[[], object], seconds: float = 20) -> None:
-    """Returns as soon as something is so, and fails when it is not within the time."""
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -107,7 +98,7 @@ class Server:
 
     def metrics(self) -> dict[str, float]:
         """Every sample by its name and labels."""
-        lines = requests.get(f"{self.url}/metrics", timeout=10).text.splitlines()
+        lines = requests.get(f"{self.url}/metrics", timeout=60).text.splitlines()
         samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name: float(value) for name, value in samples}
 
@@ -119,7 +110,7 @@ def open_server(settings: Settings, **changes: object) -> Iterator[Server]:
     process = spawn("api", ["-m", "serving"], settings)
     url = f"http://127.0.0.1:{settings.api_port}"
     try:
-        wait_for_http(f"{url}/health/ready", process, 60)
+        wait_for_http(f"{url}/health/ready", process, 200)
         yield Server(url, process)
     finally:
         with suppress(ProcessLookupError):

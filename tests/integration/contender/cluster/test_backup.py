@@ -18,6 +18,8 @@ from core.config.settings import Settings
 from core.errors import BusyError, DatabaseUnreachableError, IntegrityError, NotFoundError
 from core.jobs.clock import FixedClock
 
+pytestmark = pytest.mark.slow
+
 NIGHT = FixedClock(datetime(2026, 11, 20, 3, tzinfo=UTC))
 DATABASES = ("kept", "kept_models")
 

@@ -11,7 +11,8 @@ from werkzeug.serving import make_server
 from contender.cluster import predict
 from core.config.settings import Settings
 from core.errors import NotFoundError, UnreachableError
-from tests.support.serving.world import World, make_world, open_api, wait_for
+from tests.support.serving.world import World, make_world, open_api
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

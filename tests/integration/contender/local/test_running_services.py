@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -17,11 +16,14 @@ from contender.local import services, state
 from contender.servers.processes import Postgres, Process, free_port, require_free_port, session, spawn
 from core.config.settings import Settings
 from core.errors import ConfigurationError
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 PARENT_WITH_CHILD = (
     "import subprocess, sys, time;"
-    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
-    "print('ready', flush=True); time.sleep(60)"
+    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+    "print('ready', flush=True); time.sleep(600)"
 )
 
 
@@ -76,10 +78,7 @@ def test_postgres_killed_at_once_comes_back_with_what_was_committed(tmp_path: Pa
 
 def test_children_that_outlive_their_killed_leader_are_found_and_stopped(tmp_path: Path) -> None:
     process = spawn("pair", ["-c", PARENT_WITH_CHILD], Settings(home=tmp_path))
-    deadline = time.monotonic() + 20
-    while "ready" not in process.log.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: "ready" in process.log.read_text())
     written_down = state.Running.of(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     assert process.child is not None
@@ -104,7 +103,7 @@ def test_a_port_in_use_is_reported_with_another_to_choose() -> None:
 
     with pytest.raises(ConfigurationError, match="CONTENDER_API_PORT="):
         require_free_port(port, "the API", "CONTENDER_API_PORT")
-    squatter.communicate(b"\n", timeout=10)
+    squatter.communicate(b"\n", timeout=60)
 
 
 @pytest.mark.parametrize("content", ["", '{"database_url": "post', '{"a": 1}', "[]"])

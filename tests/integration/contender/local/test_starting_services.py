@@ -13,7 +13,7 @@ from contender.local import state
 from contender.servers.processes import Process, session, spawn
 from core.config.settings import SERVICES_FILE, Settings
 
-SLEEP = ["-c", "import time; print('asleep', flush=True); time.sleep(60)"]
+SLEEP = ["-c", "import time; print('asleep', flush=True); time.sleep(600)"]
 
 
 class Begun:

@@ -13,7 +13,8 @@ from contender.cli.summary import champions
 from core.config.settings import Settings
 from tests.support.deletions import delete_alias, delete_model, delete_version
 from tests.support.serving.managed import Managed, managed
-from tests.support.serving.world import World, make_world, open_api, open_server, wait_for
+from tests.support.serving.world import World, make_world, open_api, open_server
+from tests.support.waiting import wait_for
 from training.ledger import entries as ledger
 from training.ledger.rollback import roll_back
 from training.registry import client as registry

@@ -18,8 +18,9 @@ from core.db.pipeline_tables import datasets
 from core.jobs.clock import FixedClock
 from serving.__main__ import main
 from tests.support.paths import TASKS
-from tests.support.serving.world import World, make_world, open_api, wait_for
+from tests.support.serving.world import World, make_world, open_api
 from tests.support.stage import a_task, known, month
+from tests.support.waiting import wait_for
 from training.models import catalog
 from training.models.base import serialize
 
@@ -209,6 +210,7 @@ print(sorted(set(sys.modules) - before))
 
 
 @pytest.mark.parametrize("name", task_names(TASKS))
+@pytest.mark.slow
 def test_after_the_warming_no_model_imports_anything(name: str, tmp_path: Path) -> None:
     task = load_task(TASKS, name)
     features = len(catalog.shape(task, next(iter(task.contenders))).features)

@@ -9,8 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from core.config.settings import Settings
-from tests.support.serving.world import World, make_world, open_api, wait_for
+from tests.support.serving.world import World, make_world, open_api
 from tests.support.shared_servers import Mlflow
+from tests.support.waiting import wait_for
 from training.ledger import entries as ledger
 from training.registry import client as registry
 

@@ -16,8 +16,9 @@ from core.db.pipeline_tables import predictions as answers
 from core.errors import RegistryUnreachableError
 from serving.champion.predictor import Latest
 from serving.runtime import reloads
-from tests.support.serving.world import Api, World, open_api, wait_for
+from tests.support.serving.world import Api, World, open_api
 from tests.support.stage import SERIES, Stage, a_task, month, wave
+from tests.support.waiting import wait_for
 from training.evaluation import predictions
 from training.event_log import dataset_log
 from training.ledger import entries as ledger

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from core.config.settings import Settings
 from core.jobs import leases
 from tests.support.serving.managed import Managed, managed, told
-from tests.support.serving.world import wait_for
 from tests.support.training.promotions import decided
+from tests.support.waiting import wait_for
 from training.ledger import entries as ledger
 from training.ledger import reconciler
 from training.registry import client as registry

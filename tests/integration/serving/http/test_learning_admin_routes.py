@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from tests.support.serving.managed import Managed, managed, managed_without_mlflow, told
-from tests.support.serving.world import wait_for
+from tests.support.waiting import wait_for
 
 LIVE = "/management/tasks/live"
 OUTLIER = {"features": {"x": 4.0}, "target": 1e6}

@@ -12,7 +12,7 @@ from core.config.settings import Settings
 from tests.support.serving.contract import Fit, statuses
 from tests.support.serving.guarded import bearer, token
 from tests.support.serving.managed import Managed, managed
-from tests.support.serving.world import wait_for
+from tests.support.waiting import wait_for
 
 ROW = {"features": {"x": 1.0}, "target": 0.5}
 ROWS = [ROW, {**ROW, "id": "half"}, {**ROW, "id": "half"}]

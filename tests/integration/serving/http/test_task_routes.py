@@ -17,7 +17,7 @@ from core.jobs.runner import run_job
 from serving.runtime.override_loader import OverrideLoader
 from serving.runtime.periodic import LogOnce
 from tests.support.serving.managed import PUSHED, Managed, managed_without_mlflow, told
-from tests.support.serving.world import wait_for
+from tests.support.waiting import wait_for
 from training.models import task_check
 
 LIVE = "/management/tasks/live/configuration"

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from core.db.pipeline_tables import feature_rows, predictions
 from serving.prediction_log.log import PredictionLog
 from serving.prediction_log.postgres import LoggedAnswer, LoggedFeatures
 from serving.runtime.prometheus import Metrics
-from tests.support.serving.world import wait_for
+from tests.support.waiting import wait_for
 
 NOW = datetime(2019, 1, 1, 12, tzinfo=UTC)
 FEATURES = LoggedFeatures("f" * 16, "GSPC", date(2018, 12, 31), {"return_1": 0.1})
@@ -273,7 +274,7 @@ def test_a_kill_costs_the_last_tenth_of_a_second_and_no_more(
         target=answer_until_killed, args=(spool, tmp_path / "other-metrics", str(said))
     )
     process.start()
-    wait_for(lambda: said.exists() and said.read_text().count("\n") > 1000, 60)
+    wait_for(lambda: said.exists() and said.read_text().count("\n") > 4000)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     killed_at = time.monotonic()
@@ -284,7 +285,9 @@ def test_a_kill_costs_the_last_tenth_of_a_second_and_no_more(
     log.stop()
 
     lines = [line.split() for line in said.read_text().splitlines() if len(line.split()) == 2]
-    due = {identity for at, identity in lines if float(at) < killed_at - 0.25}  # a tenth, and what a busy machine adds
+    # A busy machine stops the process now and then, its thread that writes as well as the loop that tells us so.
+    stops = max(float(after) - float(before) for (before, _), (after, _) in pairwise(lines[-2000:]))
+    due = {identity for at, identity in lines if float(at) < killed_at - 0.25 - 4 * stops}
     kept = set(stored(engine))
     assert len(due) > 100
     assert due <= kept <= {identity for _, identity in lines}

@@ -49,7 +49,7 @@ def test_a_champion_alias_that_was_deleted_by_hand_is_recorded_and_not_given_awa
     with_champion(stage)
     before = stage.aliases()
     address = f"{stage.settings.mlflow_url}/api/2.0/mlflow/registered-models/alias"
-    requests.delete(address, json={"name": stage.task.name, "alias": CHAMPION}, timeout=10).raise_for_status()
+    requests.delete(address, json={"name": stage.task.name, "alias": CHAMPION}, timeout=60).raise_for_status()
 
     report = stage.promote()
 
