@@ -78,7 +78,7 @@ def release(engine: sa.Engine, loaded: LoadedTask, number: int, *, who: str, why
     seq = _append(loaded, NewEvent(event.kind, event.features, event.target, event_id, event.series_id))
     detail = {"task": loaded.task.name, "row": number, "event_id": seq, "why": why}
     with transaction(engine) as connection:
-        quarantine.release(connection, number, seq, who=who, why=why)
+        quarantine.release(connection, number, seq, by=who, why=why)
         audit.record(connection, who=who, action="release", outcome="done", detail=detail)
     return seq
 

@@ -1,4 +1,4 @@
-"""Where the walk-forward backtest of each contender stands, and the rows of the table `progress` that keep it."""
+"""The state of each contender's walk-forward backtest, and the rows of the table `progress` that keep it."""
 
 from dataclasses import dataclass
 from datetime import date

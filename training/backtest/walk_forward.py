@@ -31,7 +31,7 @@ class Walk:
     Attributes:
         predictions: event_date, target_date, trained_through (null when untrained), value (null: no prediction yet),
             one row for each target date after those predicted before, the latest without a label included.
-        state: where the contender stands now.
+        state: to continue from.
         model: the current version; None before the first fit. An incremental one has learned the last label, a batch
             one was fitted at the last point of its grid.
         learner: holds the model of a contender that learns row by row, and its predictions of this walk.

@@ -75,7 +75,7 @@ def walker(
         task: declares the contender.
         name: the contender's.
         history: the rows to walk over.
-        state: where the contender stands; None before its first walk.
+        state: of its last walk; None before the first.
         replay: its learner with the event log that follows; without one the learner is kept in the state.
 
     """

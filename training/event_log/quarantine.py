@@ -100,11 +100,11 @@ def find(engine: sa.Engine, log: str, number: int) -> RejectedEvent:
     return RejectedEvent(**row._mapping)
 
 
-def release(connection: sa.Connection, number: int, seq: int, *, who: str, why: str) -> None:
+def release(connection: sa.Connection, number: int, seq: int, *, by: str, why: str) -> None:
     """Records, in the caller's transaction, that a person released a refused row into the log."""
     statement = (
         sa.update(quarantined_events)
         .where(quarantined_events.c.id == number, quarantined_events.c.released_at.is_(None))
-        .values(released_at=sa.func.now(), released_by=who, released_why=why, seq=seq)
+        .values(released_at=sa.func.now(), released_by=by, released_why=why, seq=seq)
     )
     connection.execute(statement)
