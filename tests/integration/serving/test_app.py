@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from tests.support.serving.managed import Managed, managed_without_mlflow
+from tests.support.serving.world import wait_for
 
 THREADS = {
     "alias-poller", "audit", "checkpointer", "loader", "log-listener", "prediction-log-shipper",
@@ -36,4 +37,4 @@ def test_a_worker_has_one_thread_for_each_of_its_duties_and_ends_them_all(
     at.api.service.stop()
 
     assert running == THREADS
-    assert not {thread.name for thread in set(threading.enumerate()) - before}
+    wait_for(lambda: not set(threading.enumerate()) - before)  # `stop` waits some seconds for each, and no longer
