@@ -69,7 +69,7 @@ def test_what_a_token_opens_carries_it_and_no_other_request_does() -> None:
     for item in requests(KEPT):
         path = item["request"]["url"]["path"][0]
         needs = path in ("next", "reset", "add", "train", "predict_learn", "management")
-        assert ("auth" in item["request"]) == (needs or item["name"] == "Say something of a prediction"), item["name"]
+        assert ("auth" in item["request"]) == (needs or item["name"] == "Give feedback on a prediction"), item["name"]
 
 
 def test_no_secret_and_no_host_but_this_machine_is_in_it() -> None:
