@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from tests.support.serving.managed import Managed, managed_without_mlflow
-from tests.support.serving.world import wait_for
+from tests.support.waiting import wait_for
 
 THREADS = {
     "alias-poller", "audit", "checkpointer", "loader", "log-listener", "prediction-log-shipper",
