@@ -33,7 +33,7 @@ from core.config.task_files import load_task
 from core.db.engine import connect, migrate
 from core.db.pipeline_tables import predictions
 from core.jobs.clock import SystemClock
-from training.registry import client as registry
+from training.registry.factory import open_registry
 
 REPOSITORY = Path(__file__).parent.parent
 PATH = "/predictionForTomorrow?threshold=0.5"
@@ -105,12 +105,12 @@ def measure(console: Console, url: str, constant_url: str, rounds: int, seconds:
 
 def move_aliases(console: Console, url: str, settings: Settings, moves: int) -> None:
     """Moves the alias among the versions and takes the time until both workers serve the new one."""
-    versions = [entry.version for entry in registry.versions_above(settings, "spy", 0)]
+    versions = [entry.version for entry in open_registry(settings).versions_above("spy", 0)]
     took = []
     for number in range(moves):
         version = versions[number % len(versions)]
         started = time.perf_counter()
-        registry.set_alias(settings, "spy", "champion", version)
+        open_registry(settings).set_alias("spy", "champion", version)
         while served(url) != {version}:
             time.sleep(0.02)
         took.append(time.perf_counter() - started)

@@ -53,7 +53,7 @@ def run(settings: Settings, task: Task, clock: Clock) -> MonitorReport:
     with open_engine(settings.require_database_url(), schema=settings.schema_name) as engine:
         active = observations.active(engine, task.name)
         newest = None if active is None else observations.watermark(engine, active.series)
-        standing = ledger.standing(engine, task.name).get(CHAMPION)
+        standing = ledger.alias_states(engine, task.name).get(CHAMPION)
         score = ServedAnswer(0, None, None) if active is None else realised_loss.score(engine, task, active.series, now)
     age = None if newest is None else (now.date() - newest).days
     champion = None if standing is None else standing.version

@@ -178,3 +178,11 @@ def settings(engine: sa.Engine, database_url: str, schema: str, tmp_path: Path) 
 def settings_with_mlflow(settings: Settings, mlflow_server: Mlflow) -> Settings:
     """The same, with the session's MLflow server."""
     return settings.model_copy(update={"mlflow_url": mlflow_server.url})
+
+
+@pytest.fixture
+def settings_with_registry(settings: Settings, tmp_path: Path) -> Settings:
+    """The same, with a model registry in a folder of the test's own (`training.registry.file_registry`)."""
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    return settings.model_copy(update={"mlflow_url": folder.as_uri()})

@@ -1,4 +1,4 @@
-"""The job that stores every learner as it stands, and makes versions of it: `python -m training.checkpoint`.
+"""The job that stores what every learner has learned, and makes versions of it: `python -m training.checkpoint`.
 
 The API stores learners as they learn, and once more when it ends. This job does it whether an API runs or not, and
 then what waits in the outbox becomes versions in MLflow. Run twice, the second finds nothing to do.
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from core.config import task_overrides
 from core.config.settings import Settings
 from core.config.task_files import pushed_names
-from core.db.engine import connect, reachable
+from core.db.engine import open_engine, transaction
 from core.errors import ContenderError
 from core.jobs import leases
 from core.jobs.clock import Clock, configured_clock
@@ -27,7 +27,7 @@ from training.models.task_check import chosen
 from training.register import RegisterReport
 
 WAIT_SECONDS = 30.0
-"""For a worker of the API that writes a checkpoint at this moment."""
+"""A worker of the API may be writing a checkpoint at this moment."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,22 @@ class CheckpointReport:
 
     def sentence(self) -> str:
         """One line for a person."""
-        told = ", ".join(f"{name} after event {seq}" for name, seq in self.stored.items())
+        stored = ", ".join(f"{name} after event {seq}" for name, seq in self.stored.items())
         failed = f"; {len(self.failures)} failed" if self.failures else ""
-        return f"stored {told or 'nothing: every learner is'}{failed}; {self.registered.sentence()}"
+        return f"stored {stored or 'nothing: every learner is'}{failed}; {self.registered.sentence()}"
 
 
 def store(settings: Settings, clock: Clock) -> CheckpointReport:
     """Stores what was learned since the newest checkpoints, then registers.
 
-    A task that cannot be used does not keep the others from it. Raises BusyError, DatabaseUnreachableError and
-    RegistryUnreachableError, to be tried again.
+    A task that cannot be used does not keep the others from it.
+
+    Raises:
+        BusyError, DatabaseUnreachableError, RegistryUnreachableError: to be tried again.
     """
-    engine = connect(settings.require_database_url(), schema=settings.schema_name)
     stored: dict[str, int] = {}
     failures: list[ContenderError] = []
-    try:
+    with open_engine(settings.require_database_url(), schema=settings.schema_name) as engine:
         replaced = task_overrides.newest(engine)
         for name in pushed_names(settings.tasks):
             try:
@@ -67,25 +68,28 @@ def store(settings: Settings, clock: Clock) -> CheckpointReport:
                 continue
             if seq := _store(engine, live, clock):
                 stored[f"{name}/{contender}"] = seq
-    finally:
-        engine.dispose()
     return CheckpointReport(stored, tuple(failures), register.run(settings, clock))
 
 
 def _store(engine: sa.Engine, live: RunningLearner, clock: Clock) -> int:
-    """Brings a learner up to the log and stores it. Returns the event after which it stands; 0: it was stored."""
+    """Lets a learner learn the rest of the log, and stores it.
+
+    Returns:
+        The last event that it has learned; 0 when it was stored already.
+    """
     name = f"learner/{live.key.log}/{live.key.contender}"
     try:
         with leases.hold(engine, name, wait_seconds=WAIT_SECONDS) as lease, live.at_head() as learner:
             newest = checkpoints.newest(engine, live.key)
             if learner.seq == (0 if newest is None else newest.last_seq):
                 return 0
-            frozen = CheckpointData.of(learner)
-            with reachable(), engine.begin() as connection:
+            data = CheckpointData.of(learner)
+            # One transaction: a checkpoint without its row in the outbox would never become a version.
+            with transaction(engine) as connection:
                 lease.check(connection)
-                checkpoints.write(connection, live.key, frozen)
-                outbox.request(connection, live.key, frozen.seq, clock.now().date())
-            return frozen.seq
+                checkpoints.write(connection, live.key, data)
+                outbox.request(connection, live.key, data.seq, clock.now().date())
+            return data.seq
     finally:
         live.close()
 

@@ -1,4 +1,4 @@
-"""Replaces a task's file by a configuration, and restores what counted before: checked, numbered, with who and why."""
+"""Replaces a task's file by a configuration, and restores an earlier one: checked, numbered, with who and why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from core.config.settings import Settings
 from core.config.task_files import known_tasks, load_pushed, parse_task, pushed_names, task_names
 from core.config.task_overrides import Configuration, append
 from core.config.tasks import Task
-from core.db.engine import reachable
+from core.db.engine import transaction
 from core.errors import ConfigurationError, ContenderError, NotFoundError
 from training.models import task_check
 
@@ -27,10 +27,10 @@ class DeclarationError(ContenderError):
 
 @dataclass(frozen=True)
 class TaskView:
-    """What counts for a task. `number`: of the newest configuration, 0 if there never was one.
+    """The declaration in force for a task. `number`: of the newest configuration, 0 if there never was one.
 
-    `origin` says whether that counts or the file. `declaration` is None where what counts cannot be used: `trouble`
-    says why.
+    `origin`: whether that configuration is in force, or the file. `declaration` is None where what is in force cannot
+    be used, and `trouble` the reason.
     """
 
     task: str
@@ -43,7 +43,7 @@ class TaskView:
 
 @dataclass(frozen=True)
 class Changed:
-    """A configuration that was added, or, where it said nothing new, the one that stands."""
+    """A configuration that was added, or, where it was equal to the one in force, that one."""
 
     task: str
     number: int
@@ -52,14 +52,14 @@ class Changed:
 
 
 def require_task(folder: Path, name: str) -> None:
-    """Raises NotFoundError for a name that no task file bears, be what is in it what it may."""
+    """Raises NotFoundError for a name that no task file has, whether or not the file can be used."""
     known = sorted([*task_names(folder), *pushed_names(folder)])
     if name not in known:
         raise NotFoundError(f"There is no task {name[:60]!r} in {folder}.", known_tasks(known))
 
 
 def show(engine: sa.Engine, settings: Settings, name: str, limit: int) -> TaskView:
-    """What counts for a task, and what counted before, newest first."""
+    """The declaration in force for a task, and the earlier ones, newest first."""
     history = task_overrides.history(engine, name, limit)
     newest = history[0] if history else None
     number, origin = (0, FILE) if newest is None else (newest.number, _origin(newest.declaration))
@@ -85,9 +85,20 @@ def replace(
     who: str,
     why: str,
 ) -> Changed:
-    """Lets a declaration count instead of what counts. It is checked as the task's file is.
+    """Puts a declaration in force. It is checked as the task's file is.
 
-    Raises DeclarationError when it cannot be used, StaleNumberError when another came before.
+    Args:
+        engine: of our database.
+        settings: where the tasks are.
+        name: of the task.
+        declaration: the new one.
+        expected_number: of the configuration that the person has seen last.
+        who: replaces it.
+        why: it is replaced.
+
+    Raises:
+        DeclarationError: it cannot be used.
+        StaleNumberError: another configuration was added since `expected_number`.
     """
     require_usable(settings, name, declaration)
     return _write(engine, name, declaration, "configuration replace", {}, expected_number, who, why)
@@ -103,9 +114,21 @@ def restore(
     who: str,
     why: str,
 ) -> Changed:
-    """Lets an earlier configuration, or the file, count again: as the newest one, for none is ever taken away.
+    """Puts an earlier configuration, or the file, in force again: as the newest one, for none is ever removed.
 
-    Raises NotFoundError for a number that there is not, DeclarationError when it cannot be used any more.
+    Args:
+        engine: of our database.
+        settings: where the tasks are.
+        name: of the task.
+        to: the number of the configuration, or the file.
+        expected_number: of the configuration that the person has seen last; None to restore whatever came since.
+        who: restores it.
+        why: it is restored.
+
+    Raises:
+        NotFoundError: there is no configuration of that number.
+        DeclarationError: it cannot be used any more.
+        StaleNumberError: another configuration was added since `expected_number`.
     """
     declaration = None if to == FILE else _numbered(engine, name, to)
     require_usable(settings, name, declaration)
@@ -113,7 +136,7 @@ def restore(
 
 
 def require_usable(settings: Settings, name: str, declaration: Mapping[str, Any] | None) -> None:
-    """Raises DeclarationError for a declaration (None: the file) that cannot count for a task."""
+    """Raises DeclarationError for a declaration (None: the file) that cannot be put in force for a task."""
     what, folder = f"The declaration of {name}", settings.tasks
     try:
         if declaration is not None:
@@ -147,10 +170,10 @@ def _write(
     who: str,
     why: str,
 ) -> Changed:
-    with reachable(), engine.begin() as connection:
+    with transaction(engine) as connection:
         number, is_new = append(connection, name, declaration, who=who, why=why, expected_number=expected_number)
-        told = {"task": name, "number": number, "why": why, **detail}
-        audit.record(connection, who=who, action=action, outcome="done" if is_new else "nothing to do", detail=told)
+        detail = {"task": name, "number": number, "why": why, **detail}
+        audit.record(connection, who=who, action=action, outcome="done" if is_new else "nothing to do", detail=detail)
     return Changed(name, number, _origin(declaration), is_new)
 
 

@@ -34,8 +34,8 @@ from training.promote_summary import PromoteReport, described, report_of
 from training.promotion import holdout_refit, record
 from training.promotion.collect import DecisionContext, collect
 from training.promotion.gate import GUARD, HOLD, STALE, Verdict, decide
-from training.registry import client as registry
 from training.registry import validation, versions
+from training.registry.factory import open_registry
 from training.registry.versions import Version
 from training.reports import publisher
 
@@ -134,21 +134,21 @@ def _decide(
     # MLflow.
     wanted = {move.to_version for move in intended if move.to_version}
     for version in versions.numbered(at.engine, decision.task, wanted).values():
-        reconciler.keep_bundle(at, version)
+        reconciler.store_bundle(at, version)
     if context.champion is not None and any(move.alias == CHAMPION for move in intended):
         # It is kept for its probation; without its files there is none, which keeps no alias from moving.
         with suppress(NotFoundError, IntegrityError):
-            reconciler.keep_bundle(at, context.champion)
+            reconciler.store_bundle(at, context.champion)
     # The decision and the intents are one transaction: an intent without its decision could not be explained, and a
     # decision without its intents would never be carried out.
     with at.writing() as opened:
         decision_id = decisions.record(opened, decision, at.clock.now())
-        made = [move.decided(decision_id, decision.evidence_hash) for move in intended]
+        made = [move.with_decision(decision_id, decision.evidence_hash) for move in intended]
         for move in made:
             ledger.write(opened, "intent", move, at.clock.now())
         if key is not None:
             run_keys.settle(opened, key, {"decision": decision_id})
-    reconciler.carry_out(at, made)
+    reconciler.execute(at, made)
     return decision, made
 
 
@@ -163,11 +163,11 @@ def _judged(at: JobContext, context: DecisionContext) -> tuple[DecisionContext, 
         promoted = context.promoted_version(verdict)
         if promoted is None or promoted == context.champion:
             return context, verdict
-        if registry.find(at.settings, promoted.task, promoted.version) is None:
+        if open_registry(at.settings).find(promoted.task, promoted.version) is None:
             raise _GoneError(promoted)
         model = holdout_refit.model_of(at, promoted)
         predicted = np.asarray(model.predict(np.array(promoted.golden["rows"])), dtype=np.float64)
-        if validation.repeats_itself(promoted, predicted):
+        if validation.reproduces_golden_batch(promoted, predicted):
             return context, verdict
         # Judged again without it, the gate may still find another version to promote.
         failed = {**given.failed_validation, verdict.judged or "": validation.GOLDEN_BATCH}
@@ -231,7 +231,7 @@ def _challenger(at: JobContext, context: DecisionContext, decision: Decision) ->
         return None
     if version.version == context.aliases.aliases.get(CHALLENGER):
         return version  # no move, so there is no need to ask MLflow for it
-    return None if registry.find(at.settings, version.task, version.version) is None else version
+    return None if open_registry(at.settings).find(version.task, version.version) is None else version
 
 
 if __name__ == "__main__":

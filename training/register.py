@@ -1,8 +1,8 @@
 """The job that makes versions in MLflow of what waits in the outbox: `python -m training.register`.
 
 It goes through all pushed tasks and ends; `--task NAME` names one. The API starts it when something waits, and it may
-be started by hand or by cron at any time: one works, and others that are started meanwhile end with 75. Killed at any
-point and run again, it ends as if it had run through. Nothing that learns or serves waits for it.
+be started by hand or by cron at any time: others that are started while one works end with 75. Killed at any point and
+run again, it ends as if it had run through. Learning and serving do not wait for it.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from core.config import task_overrides
 from core.config.pushed_tasks import PushedTask
 from core.config.settings import Settings, load_settings
 from core.config.task_files import pushed_names
-from core.db.engine import connect, reachable
+from core.db.engine import open_engine, transaction
 from core.error_translation import translate
 from core.errors import ContenderError, UnreachableError
 from core.jobs import leases
@@ -28,7 +28,7 @@ from training.learners.outbox import PendingRegistration
 from training.ledger import auto_promote
 from training.ledger.entries import Move
 from training.models.task_check import chosen
-from training.registry import registration as pushed_registration
+from training.registry import registration
 from training.registry.versions import Version
 
 LEASE = "register"
@@ -36,7 +36,7 @@ LEASE = "register"
 
 @dataclass(frozen=True)
 class RegisterReport:
-    """What became a version, where the alias `champion` went, and what failed; it waits on."""
+    """What became a version, how the alias `champion` moved, and what failed and waits for the next run."""
 
     versions: tuple[Version, ...]
     moves: tuple[Move, ...]
@@ -55,36 +55,45 @@ class RegisterReport:
 def run(settings: Settings, clock: Clock, only: str | None = None) -> RegisterReport:
     """Registers what waits, oldest first, and lets the aliases follow.
 
-    What cannot be registered is passed over, for the next run. Raises RegistryUnreachableError when MLflow does not
-    answer, BusyError when another process is at it.
+    What cannot be registered is passed over, for the next run.
+
+    Args:
+        settings: where the databases, the registry and the tasks are.
+        clock: of the job.
+        only: the name of one pushed task; all of them unless given.
+
+    Raises:
+        RegistryUnreachableError: MLflow does not answer.
+        BusyError: another process registers.
     """
-    engine = connect(settings.require_database_url(), schema=settings.schema_name)
     versions: list[Version] = []
     moves: list[Move] = []
     failures: list[ContenderError] = []
-    try:
-        with leases.hold(engine, LEASE) as lease:
-            at = JobContext(settings, engine, lease, clock)
-            replaced = task_overrides.newest(engine)
-            for name in [only] if only else pushed_names(settings.tasks):
+    with (
+        open_engine(settings.require_database_url(), schema=settings.schema_name) as engine,
+        leases.hold(engine, LEASE) as lease,
+    ):
+        at = JobContext(settings, engine, lease, clock)
+        replaced = task_overrides.newest(engine)
+        for name in [only] if only else pushed_names(settings.tasks):
+            try:
+                declared = task_overrides.pushed_task(settings.tasks, name, replaced.get(name))
+                task, contender = chosen(declared, settings.model_name)
+            except ContenderError as error:
+                failures.append(error)
+                continue
+            for request in outbox.waiting(engine, name):
                 try:
-                    declared = task_overrides.pushed_task(settings.tasks, name, replaced.get(name))
-                    task, contender = chosen(declared, settings.model_name)
+                    versions.append(_register(at, task, contender, request, moves))
+                except UnreachableError as error:
+                    # The next request would wait for the same server: leave the rest to the next run.
+                    _fail(at, request, error)
+                    raise
                 except ContenderError as error:
+                    _fail(at, request, error)
                     failures.append(error)
-                    continue
-                for asked in outbox.waiting(engine, name):
-                    try:
-                        versions.append(_register(at, task, contender, asked, moves))
-                    except UnreachableError as error:
-                        _fail(at, asked, error)
-                        raise
-                    except ContenderError as error:
-                        _fail(at, asked, error)
-                        failures.append(error)
-                moves += _crown(at, task, contender)
-    finally:
-        engine.dispose()
+            # Without anything to register as well: another contender may have been declared, or a move interrupted.
+            moves += _promote(at, task, contender)
     return RegisterReport(tuple(versions), tuple(moves), tuple(failures))
 
 
@@ -99,11 +108,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         configure_logs(settings.log_format)
         report = run(settings, configured_clock(settings), only)
     except Exception as error:
-        told = translate(error)
-        if told is None:
+        known = translate(error)
+        if known is None:
             raise
-        log.error(told.problem, remedy=told.remedy, exit_code=exit_code(told))
-        return exit_code(told)
+        log.error(known.problem, remedy=known.remedy, exit_code=exit_code(known))
+        return exit_code(known)
     for failure in report.failures:
         log.error(failure.problem, remedy=failure.remedy)
     code = exit_code(report.failures[0]) if report.failures else 0
@@ -112,25 +121,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _register(
-    at: JobContext, task: PushedTask, contender: str, asked: PendingRegistration, moves: list[Move]
+    at: JobContext, task: PushedTask, contender: str, request: PendingRegistration, moves: list[Move]
 ) -> Version:
-    """Settles it last of all: whoever sees a settled version finds the alias on it, where it follows."""
-    version = pushed_registration.register(at, task, asked)
-    if asked.key == pushed_learner_key(task, contender):
-        moves += _crown(at, task, contender)
+    version = registration.register_checkpoint(at, task, request)
+    if request.key == pushed_learner_key(task, contender):
+        moves += _promote(at, task, contender)
+    # Last of all: where a version is settled, the alias that follows it is on it.
     with at.writing() as connection:
-        outbox.settle(connection, asked, version.version, at.clock.now())
+        outbox.settle(connection, request, version.version, at.clock.now())
     return version
 
 
-def _crown(at: JobContext, task: PushedTask, contender: str) -> list[Move]:
-    move = auto_promote.crown(at.engine, at.settings, task, contender, at.clock)
+def _promote(at: JobContext, task: PushedTask, contender: str) -> list[Move]:
+    move = auto_promote.promote(at.engine, at.settings, task, contender, at.clock)
     return [] if move is None else [move]
 
 
-def _fail(at: JobContext, asked: PendingRegistration, error: ContenderError) -> None:
-    with reachable(), at.engine.begin() as connection:
-        outbox.fail(connection, asked, str(error))
+def _fail(at: JobContext, request: PendingRegistration, error: ContenderError) -> None:
+    with transaction(at.engine) as connection:
+        outbox.fail(connection, request, str(error))
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
-"""The loader that folders of pushed tasks' models name, as `training.flavor` is that of the others."""
+"""The loader that model folders of pushed tasks name that earlier releases have written (see `training.flavor`)."""
 
-from training.registry.row_flavor import _load_pyfunc as _load_pyfunc
+from training.registry.flavor import load_row_model as _load_pyfunc
+
+__all__ = ["_load_pyfunc"]

@@ -26,7 +26,7 @@ from training.event_log import dataset_log
 from training.event_log import store as event_log
 from training.learners import checkpoints, factory
 from training.learners.checkpoints import CheckpointData
-from training.registry.registration_to_fold import register
+from training.registry.registration import register_walks
 from training.registry.training_session import TrainingSession
 from training.registry.versions import Version
 
@@ -111,7 +111,7 @@ def advance(at: JobContext, task: Task, dataset: Dataset, session: TrainingSessi
             store_walks(connection, task, dataset.series, walks)
     if session is not None:
         session.keep(dataset, walks)
-    registered = register(at, task, dataset, walks, session)
+    registered = register_walks(at, task, dataset, walks, session)
     return TrainReport(
         dataset.series,
         _through(dataset),

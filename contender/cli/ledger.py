@@ -90,7 +90,7 @@ def history(
         if past.lines or newer:
             at.console.print(table([*past.lines, *newer], at.console.width))
             at.console.print()
-        current = ledger_history.standing(at.engine, at.name, newer)
+        current = ledger_history.holders(at.engine, at.name, newer)
         is_lost = current.get(CHAMPION, (True, False))[0] is None and not replay
         sentences = present(at.argument, current, is_lost=is_lost)
         for sentence in [*sentences, *([unreachable] if unreachable else [])]:
@@ -128,10 +128,10 @@ def rollback(
 
 def unpin(task: TaskName, why: Why, who: Who = "", replay: ReplayName = "") -> None:
     """Let the gate move aliases again that a person moved. They stay where they are until it does."""
-    from training.ledger.unpin import unpin as release
+    from training.ledger.manual import release_pins
 
     with _opened(task, replay) as at:
-        released = release(at.settings, at.name, at.clock, who=who or getuser(), why=why)
+        released = release_pins(at.settings, at.name, at.clock, who=who or getuser(), why=why)
         at.console.print(f"Released: {', '.join(released)}." if released else "No alias was pinned.")
 
 

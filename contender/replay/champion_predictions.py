@@ -105,7 +105,7 @@ class ChampionPredictor:
         connection.execute(insert(predictions).values(prediction).on_conflict_do_nothing())
 
     def _champion(self) -> Version | None:
-        state = ledger.standing(self.engine, self.task.name).get(CHAMPION)
+        state = ledger.alias_states(self.engine, self.task.name).get(CHAMPION)
         if state is None or state.version is None:
             return None
         # Most sessions change nothing: neither the version nor its bundle is read again.

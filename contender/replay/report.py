@@ -19,7 +19,8 @@ from contender.replay.champions import ChampionChange
 from core.config.settings import Settings
 from core.db.engine import fetch_all
 from core.db.pipeline_tables import decisions, ledger
-from training.registry.tracking import Point, Record, Tracking
+from training.registry.base import MetricPoint, RunRecord
+from training.registry.factory import open_tracker
 from training.reports.decision_page import faults as faults_section
 from training.reports.explanations import loss, marked
 from training.reports.html import page, table
@@ -102,7 +103,7 @@ def publish(settings: Settings, result: ReplayResult, folder: Path) -> None:
         f"{result.task.metric}_{name}": policy.mean for name, policy in zip(named, result.policies, strict=False)
     } | {"nights": float(result.sessions)}
     extent = f"{result.first_session} to {result.last_session}"
-    record = Record(
+    record = RunRecord(
         key=f"replay report/{result.last_session}",
         name=f"replay report {result.last_session}",
         description=f"{result.sessions:,} sessions, {extent}: open report.html below.",
@@ -112,10 +113,10 @@ def publish(settings: Settings, result: ReplayResult, folder: Path) -> None:
             "to": str(result.last_session),
             "config_hash": result.task.config_hash,
         },
-        metrics=[Point(name, value, result.sessions, at) for name, value in losses.items()],
+        metrics=[MetricPoint(name, value, result.sessions, at) for name, value in losses.items()],
         folder=folder,
     )
-    tracking = Tracking.open(settings, result.task, None)
+    tracking = open_tracker(settings, result.task.name)
     tracking.finish(tracking.log(record).run_id)
 
 

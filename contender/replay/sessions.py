@@ -23,7 +23,7 @@ from features.dataset import Dataset
 from features.incremental_dataset import IncrementalDataset
 from training import promote, train
 from training.ledger import entries as ledger
-from training.ledger import manual, unpin
+from training.ledger import manual
 from training.ledger.entries import CHAMPION, PROMOTED
 from training.promote_summary import PromoteReport
 from training.registry import versions
@@ -107,12 +107,12 @@ class ReplayRunner:
         Where the session was cut off after that, the alias is left as it is.
         """
         task, version = self.workspace.task, self.memory.newest[contender]
-        held = ledger.standing(at.engine, task.name).get(CHAMPION)
+        held = ledger.alias_states(at.engine, task.name).get(CHAMPION)
         if held is None:
             request = manual.PromotionRequest(task.name, CHAMPION, version.version, getuser(), REPLAY_BEGINS, PROMOTED)
             manual.promote(at.engine, at.settings, request, at.clock)
         if held is None or held.pinned:
-            unpin.unpin(at.settings, task.name, at.clock, who=getuser(), why=REPLAY_BEGINS)
+            manual.release_pins(at.settings, task.name, at.clock, who=getuser(), why=REPLAY_BEGINS)
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from features.dataset import Dataset, lookback
 from features.incremental_dataset import IncrementalDataset
 from ingestion.store import observations
 from ingestion.store.observations import ActiveSeries
-from training.registry import client as registry
+from training.registry.base import POLL
+from training.registry.factory import open_registry
 
 _ID = r"[a-z0-9]+(-[a-z0-9]+)*"
 _LONGEST = 63
@@ -78,7 +79,9 @@ def prepare(
     url = settings.require_database_url()
     settings.require_mlflow_url()
     active, days = _stored(settings, task, first, count)
-    registry.aliases(settings, name)  # raises now, rather than after minutes of work, when MLflow does not answer
+    open_registry(settings, POLL).aliases(
+        name
+    )  # raises now, rather than after minutes of work, when MLflow does not answer
     schema = store.schema_of(name)
     options = {
         "from": str(first), "series": active.series, "task": task.config_hash, "champion": champion,

@@ -13,8 +13,8 @@ from core.db.pipeline_tables import runs, versions
 from core.errors import ConfigurationError, NotFoundError
 from core.jobs import leases, run_keys
 from core.jobs.run_keys import RunKey
-from training.registry import client as registry
 from training.registry import versions as known_versions
+from training.registry.factory import open_registry
 
 STEP = "replay"
 LEASE = "replay"
@@ -135,8 +135,8 @@ def require_not_removing(opened: sa.Connection, name: str) -> None:
 
 def mlflow_content(settings: Settings, replay: Replay) -> MlflowContent:
     """What MLflow has of a replay. Raises RegistryUnreachableError."""
-    versions = registry.versions_above(settings, replay.name, 0)
-    return MlflowContent(len(versions), registry.has_experiment(settings, replay.name))
+    versions = open_registry(settings).versions_above(replay.name, 0)
+    return MlflowContent(len(versions), open_registry(settings).has_experiment(replay.name))
 
 
 def remove(settings: Settings, replay: Replay) -> None:
@@ -154,8 +154,8 @@ def remove(settings: Settings, replay: Replay) -> None:
         require_removable(settings, replay)
         with transaction(engine) as opened:
             run_keys.settle(opened, RunKey(replay.name, STEP, "", _REMOVING), {_REMOVING: True})
-        registry.delete_model(settings, replay.name)
-        registry.delete_experiment(settings, replay.name)
+        open_registry(settings).delete_model(replay.name)
+        open_registry(settings).delete_experiment(replay.name)
         # Last, for the schema is how an interrupted removal is found again.
         with transaction(engine) as opened:
             opened.execute(sa.schema.DropSchema(replay.schema, cascade=True))
@@ -173,7 +173,7 @@ def require_removable(settings: Settings, replay: Replay) -> None:
     require_no_task(settings, replay.name, remedy)
     if replay.is_name_checked:
         return
-    made = {version.run_id for version in registry.versions_above(settings, replay.name, 0)}
+    made = {version.run_id for version in open_registry(settings).versions_above(replay.name, 0)}
     with _opened(settings, replay.schema) as engine:
         recorded = fetch_all(engine, sa.select(versions.c.run_id).where(versions.c.task == replay.name))
     if made and not made & {run_id for (run_id,) in recorded}:
@@ -196,9 +196,9 @@ def require_no_task(settings: Settings, name: str, remedy: str = _ANOTHER) -> No
 def require_free(settings: Settings, name: str, schema: str) -> None:
     """Raise ConfigurationError where something else has the name in MLflow, or the schema, of a replay to begin."""
     require_no_task(settings, name)
-    if registry.aliases(settings, name, registry.JOB) is not None:
+    if open_registry(settings).aliases(name) is not None:
         taken = f"MLflow has a registered model {name} already"
-    elif registry.has_experiment(settings, name):
+    elif open_registry(settings).has_experiment(name):
         # An experiment may outlive its registered model: MLflow deletes them one by one.
         taken = f"MLflow has an experiment {name} already"
     elif _is_used(settings, schema):

@@ -158,7 +158,7 @@ class ChampionFollower:
             return self._serve(poll.version, "mlflow")
         if current is None:
             # This worker serves nothing yet and MLflow names nothing: the ledger knows the last champion.
-            known = ledger.last_held(self._deps.engine, self._task.name, ledger.CHAMPION)
+            known = ledger.last_state(self._deps.engine, self._task.name, ledger.CHAMPION)
             if known is not None and known.version is not None:
                 self._report_loss(known.version, poll)
                 return self._serve(known.version, "last-good copy")

@@ -24,8 +24,8 @@ from core.errors import DataRefusedError, IntegrityError, NotFoundError, Registr
 from core.files import write_atomically
 from features.dataset import DatasetRow
 from serving.champion.predictor import Latest, ServedPrediction, predict
-from training.registry import client as registry
 from training.registry import flavor, validation, versions
+from training.registry.factory import open_registry
 from training.registry.versions import Version
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Bundles:
         draft = folder.with_name(f".{uuid.uuid4().hex}")
         try:
             try:
-                registry.download(self._settings, version.task, version.version, draft)
+                open_registry(self._settings).download(version.task, version.version, draft)
                 _check_digest(draft, version)
             except (RegistryUnreachableError, NotFoundError, IntegrityError):
                 # Postgres keeps a copy of each bundle: it outlives an artifact store that is lost or tampered with.
@@ -142,7 +142,7 @@ class Bundles:
                 _check_digest(draft, version)
             else:
                 with transaction(self._engine) as connection:
-                    versions.keep_bundle(connection, version.artifact_digest, flavor.pack(draft))
+                    versions.store_bundle(connection, version.artifact_digest, flavor.pack(draft))
             with suppress(OSError):  # another worker was quicker
                 draft.rename(folder)
         finally:
@@ -179,7 +179,7 @@ def _feature_names(folder: Path) -> tuple[str, ...]:
 
 def _check_golden(values: list[float | None], version: Version) -> None:
     """Raises DataRefusedError unless the model repeats the predictions that were recorded when it was trained."""
-    if not validation.repeats_itself(version, values):
+    if not validation.reproduces_golden_batch(version, values):
         raise DataRefusedError(
             f"Version {version.version} of {version.task!r} does not repeat the predictions it was recorded with.",
             "Its libraries may have changed since it was trained: train it again.",

@@ -143,7 +143,7 @@ class ChampionLearner:
         newest = versions.newest(self.engine, self.task, version.series, version.contender)
         if newest is None or newest.version != version.version:
             return True
-        alias = ledger.standing(self.engine, self.task.name).get(ledger.CHAMPION)
+        alias = ledger.alias_states(self.engine, self.task.name).get(ledger.CHAMPION)
         return alias is not None and alias.pinned and alias.version == version.version
 
     def _follow(self, whose: LearnerKey) -> tuple[int, date | None]:

@@ -13,7 +13,8 @@ from serving.champion.state import ServingState
 from serving.champion.task_watcher import TaskWatcher
 from serving.runtime.periodic import LogOnce, PeriodicThread
 from serving.runtime.prometheus import Metrics
-from training.registry import client as registry
+from training.registry.base import POLL
+from training.registry.factory import open_registry
 
 FIRST_POLL_SECONDS = 10.0
 
@@ -99,7 +100,7 @@ class AliasPoller:
         problem = ""
         for name in names:
             try:
-                versions = registry.aliases(self._settings, name) or {}
+                versions = open_registry(self._settings, POLL).aliases(name) or {}
                 polls[name] = AliasPoll(reached=True, version=versions.get(ALIAS))
             except ConfigurationError as error:
                 problem = error.problem

@@ -24,7 +24,7 @@ from training.ledger import entries as ledger
 from training.ledger import manual
 from training.ledger.manual import PromotionRequest
 from training.ledger.rollback import roll_back
-from training.registry import registered
+from training.registry import versions
 from web.roles import principal, require
 
 _BUSY = "A job is at work on the task's aliases (`busy`): nothing was moved."
@@ -118,7 +118,7 @@ def add(app: OpenAPI, context: ManagementContext) -> None:
     @app.get(f"{base}/versions", **route("Versions, their tags and aliases", {"200": VersionList}, READS_TASK))
     @require(Role.ADMIN)
     def list_versions(path: TaskPath, query: LimitQuery) -> Response:
-        found = registered.listed(context.engine, context.settings, context.require(path.task), query.limit)
+        found = versions.listed(context.engine, context.settings, context.require(path.task), query.limit)
         return json_response(
             VersionList(task=path.task, versions=[VersionItem(**asdict(version)) for version in found])
         )

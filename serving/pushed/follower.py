@@ -69,7 +69,7 @@ class PushedChampions:
 
     def _follow_missing_alias(self, loaded: LoadedTask) -> None:
         """There is no alias: expected before the first version, afterwards a loss."""
-        last = ledger.last_held(self._engine, loaded.log, CHAMPION)
+        last = ledger.last_state(self._engine, loaded.log, CHAMPION)
         current = loaded.alias_target.current
         if last is not None:
             version = current.version if current is not None and current.frozen is not None else last.version
@@ -85,8 +85,8 @@ class PushedChampions:
 
     def _choose_by_ledger(self, loaded: LoadedTask) -> None:
         """What answered before this worker started, as far as the ledger knows: a pinned version, or the learner."""
-        alias = ledger.standing(self._engine, loaded.log).get(CHAMPION)
-        last = ledger.last_held(self._engine, loaded.log, CHAMPION)
+        alias = ledger.alias_states(self._engine, loaded.log).get(CHAMPION)
+        last = ledger.last_state(self._engine, loaded.log, CHAMPION)
         if alias is not None and alias.version is None:
             alias = last if last is not None and last.pinned else None
         self._choose(loaded, None if alias is None else alias.version)
@@ -120,7 +120,7 @@ class PushedChampions:
 
     def _is_by_hand(self, log: str, number: int) -> bool:
         # The ledger has every move of the gate: an alias that is elsewhere was moved by a person.
-        alias = ledger.standing(self._engine, log).get(CHAMPION)
+        alias = ledger.alias_states(self._engine, log).get(CHAMPION)
         return alias is None or alias.pinned or alias.version != number
 
     def _restore(self, loaded: LoadedTask, registered: PendingRegistration, number: int) -> FrozenLearner:
@@ -132,7 +132,7 @@ class PushedChampions:
             return FrozenLearner(learner)
         golden = version.golden
         predicted = [learner.predict(row, series) for row, series in zip(golden["rows"], golden["series"], strict=True)]
-        if not validation.repeats_itself(version, predicted):
+        if not validation.reproduces_golden_batch(version, predicted):
             raise DataRefusedError(
                 f"Version {number} of {loaded.log!r} does not repeat the predictions it was recorded with.",
                 "Its libraries may have changed since: move the alias to another version.",

@@ -23,7 +23,8 @@ from training.learners import outbox
 from training.ledger import auto_promote
 from training.ledger import entries as ledger
 from training.ledger.entries import CHAMPION
-from training.registry import client as registry
+from training.registry.base import POLL
+from training.registry.factory import open_registry
 
 LOOK_SECONDS = 5.0
 PAUSE_SECONDS = 30.0
@@ -85,12 +86,12 @@ class Registrar:
         if version == self._known(loaded.log):
             return False
         with suppress(RegistryUnreachableError):  # asked again: the ledger may be newer than the last poll
-            aliases = registry.aliases(self._settings, loaded.log) or {}
+            aliases = open_registry(self._settings, POLL).aliases(loaded.log) or {}
             return aliases.get(CHAMPION) != self._known(loaded.log)
         return False
 
     def _known(self, task: str) -> int | None:
-        alias = ledger.standing(self._engine, task).get(CHAMPION)
+        alias = ledger.alias_states(self._engine, task).get(CHAMPION)
         return None if alias is None else alias.version
 
     def _work(self) -> None:

@@ -120,7 +120,7 @@ def test_every_version_repeats_the_predictions_it_was_recorded_with(home: Earlie
         (folder,) = home.home.glob(f"artifacts/*/{one['run_id']}/artifacts/model")
         assert flavor.folder_digest(folder) == version.artifact_digest
         predicted = flavor.load_model(folder).predict(np.array(version.golden["rows"], dtype=np.float64))
-        assert validation.repeats_itself(version, predicted), f"{task} {version.version}, {version.contender}"
+        assert validation.reproduces_golden_batch(version, predicted), f"{task} {version.version}, {version.contender}"
 
 
 def test_the_audit_log_goes_on(home: EarlierHome) -> None:

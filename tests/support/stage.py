@@ -27,8 +27,8 @@ from training.evaluation import outcomes, predictions
 from training.event_log import dataset_log
 from training.models.fitted import Linear
 from training.promote_summary import PromoteReport
-from training.registry import client as registry
-from training.registry import registration_to_fold as registration
+from training.registry import registration
+from training.registry.factory import open_registry
 from training.registry.versions import Version
 from training.train import TrainReport
 
@@ -114,11 +114,11 @@ class Stage:
 
     def aliases(self) -> dict[str, int]:
         """Where MLflow says that the aliases stand."""
-        return registry.aliases(self.settings, self.task.name) or {}
+        return open_registry(self.settings).aliases(self.task.name) or {}
 
     def move_by_hand(self, alias: str, version: int) -> None:
         """Does what a person does in MLflow's pages."""
-        registry.set_alias(self.settings, self.task.name, alias, version)
+        open_registry(self.settings).set_alias(self.task.name, alias, version)
 
     def workplace(self, lease: leases.Lease) -> JobContext:
         """What a job works with that holds this lease."""
@@ -175,7 +175,7 @@ class Stage:
         with leases.hold(self.engine, f"train/{self.task.name}") as lease:
             at = self.workplace(lease)
             unscored = replace(self.dataset(table, series), as_of=known(-1))
-            return registration.register(at, self.task, unscored, walks)
+            return registration.register_walks(at, self.task, unscored, walks)
 
 
 def logged(stage: Stage, series: str = SERIES) -> list[sa.Row[tuple[object, ...]]]:

@@ -1,8 +1,8 @@
-"""The alias `champion` of a pushed task: it stands on the newest version of the contender that learns and answers.
+"""The alias `champion` of a pushed task: it follows the newest version of the contender that learns and answers.
 
 The first version takes it (BOOTSTRAP), each newer one of the same contender refreshes it, and where the declaration or
-MODEL_NAME picks another contender, that one's takes it over. There is nothing to judge: one contender learns, and the
-learner itself answers. An alias that a person moved stays, as everywhere, until it is released.
+MODEL_NAME picks another contender, that one's takes it over. No gate decides: one contender learns, and the learner
+itself answers. An alias that a person moved stays, as everywhere, until its pin is released.
 """
 
 import sqlalchemy as sa
@@ -12,43 +12,54 @@ from core.config.settings import Settings
 from core.jobs.clock import Clock
 from training.ledger import decisions, manual, reconciler
 from training.ledger import entries as ledger
-from training.ledger.decisions import Decision
+from training.ledger.decisions import BOOTSTRAP, PROMOTE, Decision
 from training.ledger.entries import CHAMPION, Move
 from training.registry import versions
 from training.registry.versions import Version
 
-BOOTSTRAP, PROMOTE = "BOOTSTRAP", "PROMOTE"
-
 
 def is_due(engine: sa.Engine, task: PushedTask, contender: str) -> bool:
-    """Whether, as far as the ledger knows, the alias does not stand where it should."""
+    """Whether, by the ledger alone, the alias is not on the contender's newest version and may be moved there."""
     newest = versions.newest(engine, task, task.name, contender)
-    standing = ledger.standing(engine, task.name).get(CHAMPION)
-    if newest is None or (standing is not None and standing.pinned):
+    champion = ledger.alias_states(engine, task.name).get(CHAMPION)
+    if newest is None or (champion is not None and champion.pinned):
         return False
-    return standing is None or standing.version != newest.version
+    return champion is None or champion.version != newest.version
 
 
-def crown(engine: sa.Engine, settings: Settings, task: PushedTask, contender: str, clock: Clock) -> Move | None:
-    """Moves the alias to where it should stand; the move, or None when it stands there or is pinned.
+def promote(engine: sa.Engine, settings: Settings, task: PushedTask, contender: str, clock: Clock) -> Move | None:
+    """Moves the alias to the contender's newest version.
 
-    Moves that died half-way are mended first, and those of others written down. Raises RegistryUnreachableError, and
-    BusyError when somebody else is moving the task's aliases.
+    Moves that were interrupted are finished first, and those of others recorded.
+
+    Args:
+        engine: of our database.
+        settings: where the registry is.
+        task: whose alias it is.
+        contender: that learns and answers.
+        clock: of the job.
+
+    Returns:
+        The move; None when the alias is there already, or is pinned.
+
+    Raises:
+        RegistryUnreachableError: MLflow does not answer.
+        BusyError: another process is moving the task's aliases.
     """
-    with manual.workplace(engine, settings, task.name, clock) as (at, stands):
+    with manual.hold_promote_lease(engine, settings, task.name, clock) as (at, aliases):
         newest = versions.newest(engine, task, task.name, contender)
-        now = stands.aliases.get(CHAMPION)
-        if newest is None or CHAMPION in stands.pinned or now == newest.version:
+        now = aliases.aliases.get(CHAMPION)
+        if newest is None or CHAMPION in aliases.pinned or now == newest.version:
             return None
-        reconciler.keep_bundle(at, newest)
+        reconciler.store_bundle(at, newest)
         before = None if now is None else versions.find(engine, task.name, now)
         decision = _decision(task, before, newest)
         why = f"{decision.outcome} {decision.reason}"
         move = ledger.new_move(task.name, CHAMPION, now, newest.version, who="register", why=why)
         with at.writing() as connection:
-            move = move.decided(decisions.record(connection, decision, clock.now()), decision.evidence_hash)
+            move = move.with_decision(decisions.record(connection, decision, clock.now()), decision.evidence_hash)
             ledger.write(connection, "intent", move, clock.now())
-        reconciler.carry_out(at, [move])
+        reconciler.execute(at, [move])
         return move
 
 

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass, fields
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from core.config.tasks import digest
-from core.db.engine import reachable
+from core.db.engine import fetch_one, fetch_scalar
 from core.db.pipeline_tables import decisions
 from training.ledger.entries import FORCED
+
+BOOTSTRAP: Final = "BOOTSTRAP"
+PROMOTE: Final = "PROMOTE"
+"""The outcomes that move the champion's alias, other than `training.ledger.entries.FORCED`."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +64,26 @@ def newest(engine: sa.Engine, task: str) -> Decision | None:
 def newest_number(engine: sa.Engine, task: str) -> int | None:
     """The id of the last decision on a task, or None before the first."""
     statement = sa.select(sa.func.max(decisions.c.id)).where(decisions.c.task == task)
-    with reachable(), engine.connect() as connection:
-        number: int | None = connection.execute(statement).scalar_one()
+    number: int | None = fetch_scalar(engine, statement)
     return number
 
 
 def newest_look(engine: sa.Engine, task: str) -> datetime | None:
     """When the gate decided last, by the clock that the job was given."""
     of_gate = sa.select(decisions.c.decided_at).where(decisions.c.task == task, decisions.c.outcome != FORCED)
-    with reachable(), engine.connect() as connection:
-        at: datetime | None = connection.execute(of_gate.order_by(decisions.c.id.desc()).limit(1)).scalar_one_or_none()
+    at: datetime | None = fetch_scalar(engine, of_gate.order_by(decisions.c.id.desc()).limit(1))
     return at
 
 
 def newest_judged(engine: sa.Engine, task: str, series: str, before: int | None = None) -> Decision | None:
-    """The last decision of the gate on a series that can be gone on with; with `before`, of a smaller id."""
+    """The last decision of the gate on a series that holds a gate state to continue from.
+
+    Args:
+        engine: of our database.
+        task: its name.
+        series: on which the decision was made.
+        before: only decisions of a smaller id.
+    """
     statement = _select().where(
         decisions.c.task == task, decisions.c.series == series, decisions.c.evidence.has_key("carried")
     )
@@ -89,8 +98,8 @@ def find(engine: sa.Engine, number: int) -> Decision | None:
 def hash_of(engine: sa.Engine, number: int) -> str | None:
     """The hash of a decision's evidence as it was written down with it."""
     statement = sa.select(decisions.c.evidence_hash).where(decisions.c.id == number)
-    with reachable(), engine.connect() as connection:
-        return connection.execute(statement).scalar_one_or_none()
+    stored: str | None = fetch_scalar(engine, statement)
+    return stored
 
 
 def _select() -> sa.Select[Any]:
@@ -98,6 +107,5 @@ def _select() -> sa.Select[Any]:
 
 
 def _first(engine: sa.Engine, statement: sa.Select[Any]) -> Decision | None:
-    with reachable(), engine.connect() as connection:
-        row = connection.execute(statement.order_by(decisions.c.id.desc()).limit(1)).one_or_none()
+    row = fetch_one(engine, statement.order_by(decisions.c.id.desc()).limit(1))
     return None if row is None else Decision(**row._mapping)

@@ -1,7 +1,7 @@
 """Every alias move ever, append-only: the intent before a move, the confirmation after it, and moves made by others.
 
-MLflow keeps no history of its aliases and cannot be fenced. So a move is written down before it is made; whoever
-comes next finds an intent without an end and finishes it (`training.reconcile`).
+MLflow keeps no history of its aliases and cannot be fenced. So a move is written down before it is made, and the next
+job finds an intent without an end and finishes it (`training.ledger.reconciler`).
 """
 
 import uuid
@@ -13,7 +13,7 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from core.db.engine import reachable
+from core.db import engine as db
 from core.db.pipeline_tables import decisions, ledger
 
 Phase = Literal["intent", "confirmed", "abandoned", "external"]
@@ -22,7 +22,7 @@ ALIASES = (CHAMPION, CHALLENGER)
 FORCED, PROMOTED, ROLLED_BACK = "FORCED", "promoted", "rolled_back"
 """The outcome of a decision that a person made and not the gate, and its two reasons."""
 GUARD = "guard"
-"""Who moves the champion back when it fails its probation: the gate's reason for it, and the ledger's `who`."""
+"""The gate's reason, and the ledger's `who`, for moving the champion back because it failed its probation."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Move:
     decision_id: int | None = None
     evidence_hash: str = ""
 
-    def decided(self, decision_id: int, evidence_hash: str) -> "Move":
-        """The same move, with the decision that asks for it."""
+    def with_decision(self, decision_id: int, evidence_hash: str) -> "Move":
+        """This move with the decision that it follows from."""
         return replace(self, decision_id=decision_id, evidence_hash=evidence_hash)
 
 
@@ -56,7 +56,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class AliasState:
-    """Where the ledger says an alias stands, and whether a person put it there (which pins it)."""
+    """The version that an alias is on by the ledger (None: the alias is gone), and whether a person pinned it there."""
 
     version: int | None
     pinned: bool
@@ -65,9 +65,9 @@ class AliasState:
 
 @dataclass(frozen=True)
 class AliasTenure:
-    """A version that held an alias, from a row of the ledger on; `was_rollback`: a rollback put it there.
+    """A version that held an alias; `was_rollback`: a person's rollback moved the alias to it.
 
-    `by_guard`: the gate itself went back to it, because the one after it failed.
+    `by_guard`: the gate moved the alias back to it, because the version after it failed its probation.
     """
 
     version: int
@@ -104,28 +104,28 @@ def release(connection: sa.Connection, task: str, alias: str, *, who: str, why: 
 
     False when it was not pinned.
     """
-    standing = _standing(connection, task).get(alias)
-    if standing is None or not standing.pinned:
+    state = _alias_states(connection, task).get(alias)
+    if state is None or not state.pinned:
         return False
-    move = new_move(task, alias, standing.version, standing.version, who=who, why=why)
+    move = new_move(task, alias, state.version, state.version, who=who, why=why)
     write(connection, "confirmed", move, at)
     return True
 
 
-def standing(engine: sa.Engine, task: str) -> Mapping[str, AliasState]:
-    """Where each alias of a task stood after the last move that was confirmed or found."""
-    with reachable(), engine.connect() as connection:
-        return _standing(connection, task)
+def alias_states(engine: sa.Engine, task: str) -> Mapping[str, AliasState]:
+    """The state of each alias of a task after the last move that was confirmed or found."""
+    with db.connection(engine) as connection:
+        return _alias_states(connection, task)
 
 
-def last_held(engine: sa.Engine, task: str, alias: str) -> AliasState | None:
-    """Where an alias stood last, be it gone since; None when it never stood anywhere."""
-    with reachable(), engine.connect() as connection:
-        return _standing(connection, task, ledger.c.to_version.is_not(None)).get(alias)
+def last_state(engine: sa.Engine, task: str, alias: str) -> AliasState | None:
+    """The last state in which an alias was on a version, even if it is gone since; None when it never was on any."""
+    with db.connection(engine) as connection:
+        return _alias_states(connection, task, ledger.c.to_version.is_not(None)).get(alias)
 
 
 def mover(engine: sa.Engine, task: str, alias: str, version: int) -> str | None:
-    """Who moved an alias to a version when it was moved there last, be it not confirmed yet; None for nobody."""
+    """The `who` of the last move of an alias to a version, confirmed or only intended; None without any."""
     columns = ledger.c
     statement = (
         sa.select(columns.who)
@@ -134,34 +134,25 @@ def mover(engine: sa.Engine, task: str, alias: str, version: int) -> str | None:
         .order_by(columns.id.desc())
         .limit(1)
     )
-    with reachable(), engine.connect() as connection:
-        who: str | None = connection.execute(statement).scalar_one_or_none()
+    who: str | None = db.fetch_scalar(engine, statement)
     return who
 
 
 def unfinished(engine: sa.Engine, task: str) -> list[Move]:
     """Moves that were intended and neither confirmed nor abandoned, in their order."""
     done = sa.select(ledger.c.move).where(ledger.c.task == task, ledger.c.phase != "intent")
-    statement = _rows(task).where(ledger.c.phase == "intent", ledger.c.move.not_in(done))
-    with reachable(), engine.connect() as connection:
-        return [_entry(row).move for row in connection.execute(statement)]
-
-
-def history(engine: sa.Engine, task: str) -> list[LedgerEntry]:
-    """Every row of a task, oldest first."""
-    with reachable(), engine.connect() as connection:
-        return [_entry(row) for row in connection.execute(_rows(task))]
+    begun = sa.select(ledger).where(ledger.c.task == task, ledger.c.phase == "intent", ledger.c.move.not_in(done))
+    return [_entry(row).move for row in db.fetch_all(engine, begun.order_by(ledger.c.id))]
 
 
 def newest(engine: sa.Engine, task: str, limit: int) -> list[LedgerEntry]:
     """The newest rows of a task, newest first."""
     statement = sa.select(ledger).where(ledger.c.task == task).order_by(ledger.c.id.desc()).limit(limit)
-    with reachable(), engine.connect() as connection:
-        return [_entry(row) for row in connection.execute(statement)]
+    return [_entry(row) for row in db.fetch_all(engine, statement)]
 
 
-def reigns(engine: sa.Engine, task: str, alias: str) -> list[AliasTenure]:
-    """The versions that an alias stood on, oldest first."""
+def tenures(engine: sa.Engine, task: str, alias: str) -> list[AliasTenure]:
+    """The versions that an alias was on, oldest first."""
     by_rollback = sa.and_(_is_forced(), decisions.c.reason == ROLLED_BACK)
     statement = (
         sa.select(ledger.c.to_version, sa.func.coalesce(by_rollback, sa.false()), ledger.c.who == GUARD)
@@ -170,14 +161,13 @@ def reigns(engine: sa.Engine, task: str, alias: str) -> list[AliasTenure]:
         .where(ledger.c.to_version.is_not(None))
         .order_by(ledger.c.id)
     )
-    with reachable(), engine.connect() as connection:
-        return [AliasTenure(*row) for row in connection.execute(statement)]
+    return [AliasTenure(*tuple(row)) for row in db.fetch_all(engine, statement)]
 
 
 def last_not_by_decision(connection: sa.Connection, task: str) -> int:
     """The id of the last row that the gate did not decide on; 0 if none.
 
-    Such are a person's move, a release, and a move given up.
+    Such are a person's move, a release, and a move that was abandoned.
     """
     forced = sa.select(decisions.c.id).where(decisions.c.task == task, _is_forced())
     by_others = sa.or_(
@@ -188,7 +178,7 @@ def last_not_by_decision(connection: sa.Connection, task: str) -> int:
     return row
 
 
-def _standing(connection: sa.Connection, task: str, *more: sa.ColumnElement[bool]) -> dict[str, AliasState]:
+def _alias_states(connection: sa.Connection, task: str, *more: sa.ColumnElement[bool]) -> dict[str, AliasState]:
     statement = (
         sa.select(ledger.c.alias, ledger.c.to_version, ledger.c.phase, ledger.c.at, _is_forced().label("is_forced"))
         .select_from(ledger.outerjoin(decisions, decisions.c.id == ledger.c.decision_id))
@@ -204,10 +194,6 @@ def _standing(connection: sa.Connection, task: str, *more: sa.ColumnElement[bool
 
 def _is_forced() -> sa.ColumnElement[bool]:
     return decisions.c.outcome == FORCED
-
-
-def _rows(task: str) -> sa.Select[tuple[object, ...]]:
-    return sa.select(ledger).where(ledger.c.task == task).order_by(ledger.c.id)
 
 
 def _entry(row: sa.Row[tuple[object, ...]]) -> LedgerEntry:

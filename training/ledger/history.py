@@ -9,18 +9,18 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from core.config.settings import Settings
-from core.db.engine import reachable
+from core.db.engine import connection as connected
 from core.db.pipeline_tables import decisions, ledger, versions
-from training.ledger import entries as moves_ledger
-from training.ledger import reconciler as moves
+from training.ledger import entries, reconciler
 from training.ledger.entries import FORCED
-from training.registry import client as registry
 from training.registry import versions as recorded
+from training.registry.base import POLL
+from training.registry.factory import open_registry
 
 Ending = Literal["made", "external", "released", "abandoned", "unfinished", "unrecorded"]
-"""What came of a move. `external`: others made it; `unrecorded`: so too, and no job has written it down yet.
+"""What came of a move. `external`: others made it in MLflow; `unrecorded`: so too, and no job has recorded it yet.
 
-`released`: nothing moved, a pin was taken off. `abandoned`: somebody else was quicker, or the version was gone.
+`released`: nothing moved, a pin was released. `abandoned`: others moved the alias first, or its version was deleted.
 """
 
 
@@ -36,7 +36,7 @@ class Holder:
 class LedgerLine:
     """One move. `at` is None where the ledger does not have it yet; `pins`: the gate leaves the alias alone after.
 
-    `decision_id`: of the decision that asked for it, None for what nobody decided here.
+    `decision_id`: of the decision that it follows from, None where there is none.
     """
 
     at: datetime | None
@@ -80,19 +80,20 @@ def read(engine: sa.Engine, task: str, limit: int) -> LedgerHistory:
         .limit(limit)
     )
     every = sa.select(sa.func.count(ledger.c.move.distinct())).where(ledger.c.task == task)
-    with reachable(), engine.connect() as connection:
+    with connected(engine) as connection:
         lines = tuple(_line(row) for row in reversed(connection.execute(statement).all()))
         return LedgerHistory(lines, connection.execute(every).scalar_one() - len(lines))
 
 
 def unrecorded(engine: sa.Engine, settings: Settings, task: str) -> tuple[LedgerLine, ...]:
-    """Moves that others made in MLflow and that no job has written down yet, one an alias.
+    """Moves that others made in MLflow and that no job has recorded yet, one an alias.
 
-    What a job is about to finish is none of them. Raises RegistryUnreachableError and DatabaseUnreachableError.
+    A move of ours that a job has still to finish is none of them. Raises RegistryUnreachableError and
+    DatabaseUnreachableError.
     """
-    actual = registry.aliases(settings, task)
-    under_way = {move.alias for move in moves_ledger.unfinished(engine, task)}
-    made = [move for move in moves.found(settings, engine, task, actual) if move.alias not in under_way]
+    actual = open_registry(settings, POLL).aliases(task)
+    under_way = {move.alias for move in entries.unfinished(engine, task)}
+    made = [move for move in reconciler.external_moves(settings, engine, task, actual) if move.alias not in under_way]
     numbers = {number for move in made for number in (move.from_version, move.to_version) if number is not None}
     known = recorded.numbered(engine, task, numbers)
 
@@ -108,15 +109,15 @@ def unrecorded(engine: sa.Engine, settings: Settings, task: str) -> tuple[Ledger
     )  # fmt: skip
 
 
-def standing(engine: sa.Engine, task: str, newer: Sequence[LedgerLine] = ()) -> dict[str, tuple[Holder | None, bool]]:
-    """Who holds each alias, and whether it is pinned, by the ledger and what it does not have yet."""
-    known = moves_ledger.standing(engine, task)
+def holders(engine: sa.Engine, task: str, newer: Sequence[LedgerLine] = ()) -> dict[str, tuple[Holder | None, bool]]:
+    """The holder of each alias, and whether it is pinned: by the ledger, then by `newer` lines that it lacks."""
+    known = entries.alias_states(engine, task)
     made = recorded.numbered(engine, task, {one.version for one in known.values() if one.version is not None})
-    stands: dict[str, tuple[Holder | None, bool]] = {}
+    held: dict[str, tuple[Holder | None, bool]] = {}
     for alias, one in known.items():
         contender = made[one.version].contender if one.version in made else None
-        stands[alias] = (None if one.version is None else Holder(one.version, contender), one.pinned)
-    return stands | {line.alias: (line.after, line.pins) for line in newer}
+        held[alias] = (None if one.version is None else Holder(one.version, contender), one.pinned)
+    return held | {line.alias: (line.after, line.pins) for line in newer}
 
 
 def _line(row: sa.Row[tuple[object, ...]]) -> LedgerLine:

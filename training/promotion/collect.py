@@ -19,7 +19,7 @@ from training.ledger import decisions
 from training.ledger import entries as ledger
 from training.ledger.decisions import Decision
 from training.ledger.entries import CHAMPION
-from training.ledger.reconciler import Reconciled
+from training.ledger.reconciler import ReconciledAliases
 from training.promotion import holdout_refit
 from training.promotion.gate import BOOTSTRAP, GUARD, PROMOTE, Verdict
 from training.promotion.inputs import FixedPredictions, GateInput
@@ -40,7 +40,7 @@ class DecisionContext(Struct, frozen=True):
     board: Scoreboard
     state: GateState
     newest: Mapping[str, Version]
-    aliases: Reconciled
+    aliases: ReconciledAliases
     champion: Version | None
     previous: Version | None
     looked: date | None
@@ -78,7 +78,7 @@ def collect(
     task: Task,
     series: str,
     newest: Mapping[str, Version],
-    aliases: Reconciled,
+    aliases: ReconciledAliases,
     gone: Collection[int] = (),
     dataset: Dataset | None = None,
 ) -> DecisionContext:
@@ -128,7 +128,7 @@ def _input(
     at: JobContext,
     task: Task,
     series: str,
-    aliases: Reconciled,
+    aliases: ReconciledAliases,
     tenure: Tenure,
     newest: Mapping[str, Version],
     champion: Version | None,
@@ -218,7 +218,7 @@ def _failed_validation(task: Task, newest: Mapping[str, Version], champion: Vers
     failed = {}
     for name, version in newest.items():
         is_of_champion = champion is not None and version.contender_hash == champion.contender_hash
-        if reason := validation.fault(task, version, champion if is_of_champion else None):
+        if reason := validation.failed_check(task, version, champion if is_of_champion else None):
             failed[name] = reason
     return failed
 
@@ -237,7 +237,7 @@ def _tenure(last: Decision | None, champion: Version | None) -> Tenure | None:
 
 def _looked_when_promoted(at: JobContext, scope: Scope, looked: date | None) -> date | None:
     """Return the newest date that was scored when a person made the champion: the choice may rest on those rows."""
-    moved = ledger.standing(at.engine, scope.task)[CHAMPION].since
+    moved = ledger.alias_states(at.engine, scope.task)[CHAMPION].since
     return scoreboard.read(at.engine, scope, moved, looked).last or looked
 
 

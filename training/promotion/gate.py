@@ -19,13 +19,13 @@ from typing import Final, Literal
 from core.config.tasks import Gate
 from training.evaluation.e_values import Evidence, shared
 from training.evaluation.scoreboard import Scoreboard
+from training.ledger.decisions import BOOTSTRAP as BOOTSTRAP
+from training.ledger.decisions import PROMOTE as PROMOTE
 from training.promotion.comparisons import Pair, Ranking
 from training.promotion.inputs import GateInput
 from training.promotion.state import GateState, PairKey, is_fixed
 
 Outcome = Literal["PROMOTE", "HOLD", "REJECT", "BOOTSTRAP"]
-BOOTSTRAP: Final = "BOOTSTRAP"
-PROMOTE: Final = "PROMOTE"
 HOLD: Final = "HOLD"
 REJECT: Final = "REJECT"
 SUCCESSION, REFRESH, GUARD, LOST, STALE = "succession", "refresh", "guard", "champion_lost", "stale"

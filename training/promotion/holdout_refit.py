@@ -70,7 +70,7 @@ def model_of(at: JobContext, version: Version) -> Model:
 
     """
     # MLflow may be away or changed; the copy is checked against the digest that was stored when it was trained.
-    reconciler.keep_bundle(at, version)
+    reconciler.store_bundle(at, version)
     content = versions.bundle(at.engine, version.artifact_digest)
     assert content is not None, "it was kept above"  # noqa: S101
     with tempfile.TemporaryDirectory() as scratch:

@@ -6,13 +6,21 @@ forest and a baseline load alike, here and in any notebook of an environment whe
     frame = pandas.DataFrame([...], columns=[...])          # the task's feature columns, as floats
     mlflow.pyfunc.load_model("models:/airline@champion").predict(frame)   # P(UP) or the forecast, one a row
 
-The same model, example and date give the same folder to the byte. That is what lets a job that was killed recognise
-its own work in the registry, by a digest it computed itself.
+A contender of a pushed task learned rows as they were sent, whatever features they had. There a column is a feature,
+under the name by which it was sent; a cell without a number (NaN) is a feature that the row does not have; a column
+`series_id` with texts names each row's series:
+
+    frame = pandas.DataFrame([{"in_1": 135.0, "in_2": 130.0}])
+    mlflow.pyfunc.load_model("models:/live@champion").predict(frame)   # the value or P(1), one a row
+
+NaN is answered where there is no prediction yet. The same model, example and date give the same folder to the byte.
+That is what lets a job that was killed recognise its own work in the registry, by a digest it computed itself.
 """
 
 import hashlib
 import io
 import logging
+import math
 import tarfile
 import tempfile
 import warnings
@@ -26,15 +34,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.config.settings import export
-from features.arrays import Floats
+from features.arrays import FeatureRow, Floats
 from training.models.base import Model, deserialize, serialize
-from training.registry import row_flavor
+from training.models.online import DEFAULT_SERIES, Online
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from training.models.online import Online
-
+_SERIES = "series_id"
+_AS_SENT = "rows_as_sent"
+"""The entry of a folder's model configuration by which the loader knows a model that takes rows as they are sent."""
 _PICKLE = Path("data") / "model.pkl"
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "river", "scikit-learn")
 _ENVIRONMENT = {
@@ -60,9 +69,40 @@ class LoadedModel:
         return self.model.predict(frame.to_numpy(np.float64))
 
 
-def _load_pyfunc(path: str) -> LoadedModel:
-    """Called by MLflow with the path of the pickle."""
-    return LoadedModel(deserialize(Path(path).read_bytes()))
+class LoadedRowModel:
+    """What `mlflow.pyfunc.load_model` wraps of a model that takes rows as they are sent."""
+
+    def __init__(self, model: Online) -> None:
+        self.model = model
+
+    def predict(self, frame: "pd.DataFrame", params: dict[str, object] | None = None) -> Floats:  # noqa: ARG002
+        """The value or P(1) of each row; NaN where the model has none yet."""
+        predicted = (self.model.predict(*_row(cells)) for cells in frame.to_dict("records"))
+        return np.array([math.nan if value is None else value for value in predicted], dtype=np.float64)
+
+
+def _load_pyfunc(path: str, config: Mapping[str, object] | None = None) -> LoadedModel | LoadedRowModel:
+    """Called by MLflow with the path of the pickle, and the folder's model configuration where it has one."""
+    return (
+        load_row_model(path) if config and config.get(_AS_SENT) else LoadedModel(deserialize(Path(path).read_bytes()))
+    )
+
+
+def load_row_model(path: str) -> LoadedRowModel:
+    """The model in a pickle that takes rows as they are sent. Folders of earlier releases name it as their loader."""
+    return LoadedRowModel(deserialize(Path(path).read_bytes()))
+
+
+def _row(cells: dict[Any, Any]) -> tuple[FeatureRow, str]:
+    """The features that a row has, and its series.
+
+    >>> _row({"in_1": 1, "in_2": float("nan"), "series_id": "airline"})
+    ({'in_1': 1.0}, 'airline')
+    """
+    held = dict(cells)
+    series = held.pop(_SERIES) if isinstance(held.get(_SERIES), str) else DEFAULT_SERIES
+    numbers = {str(name): math.nan if value is None else float(value) for name, value in held.items()}
+    return {name: value for name, value in numbers.items() if not math.isnan(value)}, series
 
 
 def pyfunc() -> ModuleType:
@@ -93,21 +133,25 @@ def save(model: Model, folder: Path, feature_names: tuple[str, ...], example: Fl
     )
 
 
-def save_rows(model: "Online", folder: Path, declared: Mapping[str, bool] | None, created: date) -> str:
-    """The same of a model that takes rows as they are sent (`training.registry.row_flavor`).
+def save_rows(model: Online, folder: Path, declared: Mapping[str, bool] | None, created: date) -> str:
+    """Writes the folder of a model that takes rows as they are sent, and returns its digest.
 
-    `declared`: all features there are, and whether every row must have them. None: any subset of any features, so the
-    folder has no signature, for MLflow would drop the columns that are not in it.
+    Args:
+        model: what predicts.
+        folder: a new one.
+        declared: all features there are, and whether every row must have them; None for any subset of any features.
+        created: the date that the folder bears.
     """
-    columns = None
+    columns = None  # and so no signature: MLflow would drop the columns that are not in it
     if declared is not None:
         columns = [(name, "double", required) for name, required in declared.items()]
-        columns += [] if row_flavor.SERIES in declared else [(row_flavor.SERIES, "string", False)]
+        columns += [] if _SERIES in declared else [(_SERIES, "string", False)]
     return _write(
         serialize(model),
         folder,
         created,
-        loader_module=row_flavor.__name__,
+        loader_module=__name__,
+        model_config={_AS_SENT: True},
         signature=None if columns is None else _signature(columns),
     )
 

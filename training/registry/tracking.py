@@ -1,93 +1,57 @@
-"""MLflow runs: one for each version that a contender makes, with what it was made from and how it did.
-
-A run carries a key (`contender.key`) that names the version it is for. It stays RUNNING until that version is
-registered, so a job that was killed finds its run by the key and goes on with it.
-"""
+"""Runs in MLflow: one for each version that a contender makes, with what it was made from and how it did."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
 
-from core.config.pushed_tasks import PushedTask
-from core.config.settings import Settings
-from core.config.tasks import Task
 from core.errors import ConfigurationError, RegistryUnreachableError
+from training.registry.base import KEY, MODEL, LoggedRun, RunRecord
 from training.registry.flavor import pyfunc
 
 if TYPE_CHECKING:
     from features.dataset import Dataset
 
-KEY = "contender.key"
-MODEL, PICTURES = "model", "pictures"
 _METRICS_AT_ONCE = 900  # MLflow takes 1000 at once, parameters included
 
 
-@dataclass(frozen=True)
-class Point:
-    """A metric after `step` scored rows; `timestamp` in milliseconds since 1970 (MLflow takes none before)."""
-
-    name: str
-    value: float
-    step: int
-    timestamp: int
-
-
-@dataclass(frozen=True)
-class Record:
-    """All that a run shows. `folder` holds `model/` and `pictures/`, which are uploaded as they are."""
-
-    key: str
-    name: str
-    description: str
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    metrics: Sequence[Point]
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Logged:
-    """A run with everything in it, and the artifact URI of its model folder."""
-
-    run_id: str
-    source: str
-
-
-class Tracking:
-    """The experiment of a task. Its client is safe to use from several threads."""
+class MlflowTracker:
+    """`training.registry.base.RunTracker` on an MLflow server."""
 
     def __init__(self, client: Any, experiment_id: str, dataset: Any, unfinished: Mapping[str, Any]) -> None:
         self._client = client
         self._experiment_id = experiment_id
         self._dataset = dataset
         self._unfinished = unfinished
-        self._one_input_at_a_time = threading.Lock()  # two runs naming a dataset first at once: MLflow refuses one
+        # Two runs that name a new dataset at the same moment: MLflow refuses one of them.
+        self._one_input_at_a_time = threading.Lock()
 
     @classmethod
-    def open(cls, settings: Settings, task: Task | PushedTask, dataset: "Dataset | None") -> "Tracking":
-        """The task's experiment, made when there is none. `dataset`: the input of its runs, where they have one.
+    def open(cls, url: str, experiment: str, dataset: "Dataset | None") -> "MlflowTracker":
+        """The tracker of an experiment, which is made when there is none.
 
-        Raises RegistryUnreachableError.
+        Args:
+            url: of the MLflow server.
+            experiment: its name.
+            dataset: the input of its runs, where they have one.
+
+        Raises:
+            RegistryUnreachableError: MLflow does not answer.
         """
         pyfunc()
         from mlflow import MlflowClient
 
-        url = settings.require_mlflow_url()
         with _reachable(url):
             client = MlflowClient(tracking_uri=url, registry_uri=url)
-            experiment = client.get_experiment_by_name(task.name)
-            experiment_id = experiment.experiment_id if experiment else client.create_experiment(task.name)
+            found = client.get_experiment_by_name(experiment)
+            experiment_id = found.experiment_id if found else client.create_experiment(experiment)
             running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
             unfinished = {run.data.tags[KEY]: run.info for run in running if KEY in run.data.tags}
             return cls(client, experiment_id, None if dataset is None else _input(dataset), unfinished)
 
-    def log(self, record: Record) -> Logged:
-        """Writes a run, or completes the one that was begun for the same key. It stays open until `finish`."""
+    def log(self, record: RunRecord) -> LoggedRun:
         from mlflow.entities import Metric, Param
 
         with _reachable(self._client.tracking_uri):
@@ -102,21 +66,19 @@ class Tracking:
                 with self._one_input_at_a_time:
                     self._client.log_inputs(run_id, [self._dataset])
             self._client.log_artifacts(run_id, str(record.folder))
-        return Logged(run_id, f"{info.artifact_uri}/{MODEL}")
+        return LoggedRun(run_id, f"{info.artifact_uri}/{MODEL}")
+
+    def finish(self, run_id: str) -> None:
+        with _reachable(self._client.tracking_uri):
+            self._client.set_terminated(run_id)
 
     def finished(self, key: str) -> str | None:
-        """The id of the run with this key that is complete; None when there is none."""
         query = f"tags.`{KEY}` = '{key}' and attributes.status = 'FINISHED'"
         with _reachable(self._client.tracking_uri):
             found = self._client.search_runs([self._experiment_id], query, max_results=1)
         return found[0].info.run_id if found else None
 
-    def finish(self, run_id: str) -> None:
-        """Closes a run whose version is registered."""
-        with _reachable(self._client.tracking_uri):
-            self._client.set_terminated(run_id)
-
-    def _create(self, record: Record) -> Any:
+    def _create(self, record: RunRecord) -> Any:
         tags = {**record.tags, KEY: record.key, "mlflow.note.content": record.description}
         return self._client.create_run(self._experiment_id, tags=tags, run_name=record.name).info
 

@@ -1,8 +1,8 @@
-"""What a process that trains night after night holds of a task's contenders, so that a night costs that night's rows.
+"""What a replay holds of a task's contenders from session to session, so that a session costs that session's rows.
 
-Predictions, labels and the event log are stored every night. Where the contenders stand, and the models with which they
-go on, are held here and stored when `rest` says so; a process that ends before goes on from an older place, where it
-says again what is stored, and stores what is not.
+Predictions, labels and the event log are stored each session. The states of the walks and the learners are held here,
+and stored when `is_due`. A process that ends before that continues from older states: it makes again the predictions
+that are stored, and stores those that are not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,16 @@ from training.registry.versions import Version
 if TYPE_CHECKING:
     from features.dataset import Dataset
 
-REST_EVERY = 63
-"""Nights between two times that the states of the walks are stored: with four batch models they are 300 kB."""
+STORE_EVERY = 63
+"""Sessions between two times that the states of the walks are stored: with four batch models they are 300 kB."""
 
 
 @dataclass(eq=False)
 class TrainingSession:
-    """The contenders of one task on one series, after the last night.
+    """The contenders of one task on one series, after the last session.
 
     `labels` are those recorded, `newest` the newest version of each contender that has one. `holders` are the
-    contenders that hold an alias: a later version is registered of these only (and a first one of each).
+    contenders that hold an alias: only they get later versions, while each contender gets a first one.
     """
 
     states: dict[str, WalkState | None] = field(default_factory=dict)
@@ -41,23 +41,23 @@ class TrainingSession:
     labels: pl.DataFrame | None = None
     newest: dict[str, Version] = field(default_factory=dict)
     holders: frozenset[str] = frozenset()
-    nights: int = 0
+    sessions: int = 0
 
     @property
     def is_due(self) -> bool:
         """Whether it is time to store the states of the walks."""
-        return self.nights % REST_EVERY == 0
+        return self.sessions % STORE_EVERY == 0
 
     def keep(self, dataset: "Dataset", walks: Mapping[str, Walk]) -> None:
-        """Remembers where the walks ended. What learners said until the last rest is stored, and forgotten."""
+        """Takes over how the walks of a session ended."""
         self.walks = dict(walks)
         self.states = {name: walk.state for name, walk in walks.items()}
         self.learners = {name: walk.learner for name, walk in walks.items() if walk.learner is not None}
         self.labels = outcomes.of_dataset(dataset)
         if self.is_due:
-            for learner in self.learners.values():
+            for learner in self.learners.values():  # their predictions up to here are in the checkpoints by now
                 learner.forget_predictions(learner.seq)
-        self.nights += 1
+        self.sessions += 1
 
     def replays(self, appended: Sequence[NewEvent]) -> dict[str, LearnerReplay]:
         """The learners held, with the rows that were appended to the log since they had learned all of it."""
@@ -68,9 +68,9 @@ class TrainingSession:
         }
 
     def wants_registered(self, task: Task, name: str, rows_trained: int) -> bool:
-        """Whether a newer model becomes a version: a contender's first one, then those of who holds an alias.
+        """Whether a newer model becomes a version: a contender's first one, then those of the holders of an alias.
 
-        What learns every night is registered as often as a batch contender is refitted.
+        A contender that learns each session is registered as often as a batch contender is refitted.
         """
         before, declared = self.newest.get(name), task.contenders[name]
         if before is None:

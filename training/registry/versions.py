@@ -1,6 +1,6 @@
 """Model versions as we made them, in Postgres: what MLflow serves is checked against this, never the other way."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from typing import Any
@@ -9,10 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from core.config.pushed_tasks import PushedTask
+from core.config.settings import Settings
 from core.config.tasks import Task
-from core.db.engine import reachable
+from core.db.engine import fetch_all, fetch_one, fetch_scalar
 from core.db.pipeline_tables import bundles, versions
 from core.errors import IntegrityError
+from training.registry.factory import open_registry
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,20 @@ class Version:
         }
 
 
+@dataclass(frozen=True)
+class ListedVersion:
+    """A version in MLflow: its tags, the aliases on it, and what Postgres knows of it.
+
+    `recorded` is None for one that we did not make: no digest is known to check it by, so it is never served.
+    """
+
+    version: int
+    run_id: str
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...]
+    recorded: Version | None
+
+
 _COLUMNS = [versions.c[field.name] for field in fields(Version)]
 
 
@@ -67,7 +83,7 @@ def record(connection: sa.Connection, version: Version) -> None:
         raise IntegrityError(
             f"MLflow gave out version {version.version} of {version.task!r} a second time: its registered model was "
             "deleted, or its database is another one.",
-            "Put MLflow's old database back, or start both databases anew.",
+            "Restore MLflow's old database, or start with two empty ones.",
         )
     connection.execute(insert(versions).values(asdict(version)).on_conflict_do_nothing())
 
@@ -78,10 +94,32 @@ def find(engine: sa.Engine, task: str, version: int) -> Version | None:
 
 
 def numbered(engine: sa.Engine, task: str, numbers: Collection[int]) -> dict[int, Version]:
-    """Those of a task's versions that bear one of these numbers, by number."""
+    """Those of a task's versions that have one of these numbers, by number."""
     statement = _select(task).where(versions.c.version.in_(numbers))
-    with reachable(), engine.connect() as connection:
-        return {row.version: Version(**row._mapping) for row in connection.execute(statement)}
+    return {row.version: Version(**row._mapping) for row in fetch_all(engine, statement)}
+
+
+def listed(engine: sa.Engine, settings: Settings, task: str, limit: int = 100) -> list[ListedVersion]:
+    """The newest versions in MLflow, newest first; none where it has no model of that name.
+
+    Raises RegistryUnreachableError and DatabaseUnreachableError.
+    """
+    registry = open_registry(settings)
+    aliases = registry.aliases(task)
+    if aliases is None:
+        return []
+    found = registry.newest_versions(task, limit)
+    known = numbered(engine, task, {version.version for version in found})
+    return [
+        ListedVersion(
+            version.version,
+            version.run_id,
+            version.tags,
+            tuple(sorted(alias for alias, number in aliases.items() if number == version.version)),
+            known.get(version.version),
+        )
+        for version in found
+    ]
 
 
 def newest(engine: sa.Engine, task: Task | PushedTask, series: str, contender: str) -> Version | None:
@@ -95,7 +133,7 @@ def newest(engine: sa.Engine, task: Task | PushedTask, series: str, contender: s
 
 
 def newest_of_all(engine: sa.Engine, task: Task, series: str) -> dict[str, Version]:
-    """The same of every contender that has a version, by name."""
+    """For each contender of a task that has one, the version that has learned most of a series."""
     declared = [(name, task.contender_hash(name)) for name in task.contenders]
     statement = (
         _select(task.name)
@@ -103,8 +141,7 @@ def newest_of_all(engine: sa.Engine, task: Task, series: str) -> dict[str, Versi
         .where(versions.c.series == series, sa.tuple_(versions.c.contender, versions.c.contender_hash).in_(declared))
         .order_by(versions.c.contender, versions.c.trained_through.desc())
     )
-    with reachable(), engine.connect() as connection:
-        return {row.contender: Version(**row._mapping) for row in connection.execute(statement)}
+    return {row.contender: Version(**row._mapping) for row in fetch_all(engine, statement)}
 
 
 def made(
@@ -125,29 +162,24 @@ def made(
 def highest(engine: sa.Engine, task: str) -> int:
     """The highest version number recorded, 0 when there is none."""
     statement = sa.select(sa.func.coalesce(sa.func.max(versions.c.version), 0)).where(versions.c.task == task)
-    with reachable(), engine.connect() as connection:
-        number: int = connection.execute(statement).scalar_one()
+    number: int = fetch_scalar(engine, statement)
     return number
 
 
 def bundle(engine: sa.Engine, digest: str) -> bytes | None:
-    """The packed model folder with this digest (see `training.registry.flavor.unpack`), or None when none was kept."""
-    with reachable(), engine.connect() as connection:
-        content: bytes | None = connection.execute(
-            sa.select(bundles.c.content).where(bundles.c.digest == digest)
-        ).scalar_one_or_none()
+    """The packed model folder with this digest (see `training.registry.flavor.unpack`), or None when none is stored."""
+    content: bytes | None = fetch_scalar(engine, sa.select(bundles.c.content).where(bundles.c.digest == digest))
     return content
 
 
 def has_bundle(engine: sa.Engine, digest: str) -> bool:
-    """Whether the packed folder with this digest is kept."""
-    with reachable(), engine.connect() as connection:
-        statement = sa.select(sa.func.count()).select_from(bundles).where(bundles.c.digest == digest)
-        return bool(connection.execute(statement).scalar_one())
+    """Whether the packed folder with this digest is stored."""
+    statement = sa.select(sa.func.count()).select_from(bundles).where(bundles.c.digest == digest)
+    return bool(fetch_scalar(engine, statement))
 
 
-def keep_bundle(connection: sa.Connection, digest: str, content: bytes) -> None:
-    """Keeps a packed model folder, in the caller's transaction."""
+def store_bundle(connection: sa.Connection, digest: str, content: bytes) -> None:
+    """Stores a packed model folder in the caller's transaction, unless it is stored already."""
     connection.execute(insert(bundles).values(digest=digest, content=content).on_conflict_do_nothing())
 
 
@@ -156,6 +188,5 @@ def _select(task: str) -> sa.Select[Any]:
 
 
 def _first(engine: sa.Engine, statement: sa.Select[Any]) -> Version | None:
-    with reachable(), engine.connect() as connection:
-        row = connection.execute(statement.limit(1)).one_or_none()
+    row = fetch_one(engine, statement.limit(1))
     return None if row is None else Version(**row._mapping)

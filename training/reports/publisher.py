@@ -16,7 +16,8 @@ from core.jobs.context import JobContext
 from core.logs import get_log
 from training.ledger import decisions
 from training.ledger.decisions import Decision
-from training.registry.tracking import Point, Record, Tracking
+from training.registry.base import MetricPoint, RunRecord, RunTracker
+from training.registry.factory import open_tracker
 from training.reports import decision_curves, decision_json, decision_page, explanations, publication_log, reproduce
 
 
@@ -29,7 +30,7 @@ def complete(at: JobContext, task: Task, *, holds: bool = True) -> int:
     logged = 0
     # The aliases have moved by now: what fails here must not make the job fail.
     try:
-        tracking = Tracking.open(at.settings, task, None) if missing else None
+        tracking = open_tracker(at.settings, task.name) if missing else None
         for number in missing:
             decision = decisions.find(at.engine, number)
             if tracking is not None and decision is not None and reproduce.is_of_gate(decision):
@@ -42,7 +43,7 @@ def complete(at: JobContext, task: Task, *, holds: bool = True) -> int:
     return logged
 
 
-def _log(at: JobContext, tracking: Tracking, number: int, decision: Decision) -> None:
+def _log(at: JobContext, tracking: RunTracker, number: int, decision: Decision) -> None:
     drawn = decision_curves.read(at.engine, decision)
     files = {
         decision_json.NAME: decision_json.content(decision),
@@ -67,7 +68,7 @@ def _log(at: JobContext, tracking: Tracking, number: int, decision: Decision) ->
         run_keys.settle(opened, publication_log.key(decision, number), logged)
 
 
-def _record(key: str, number: int, decision: Decision, folder: Path) -> Record:
+def _record(key: str, number: int, decision: Decision, folder: Path) -> RunRecord:
     evidence = decision.evidence
     tags = {
         "decision": str(number),
@@ -79,7 +80,7 @@ def _record(key: str, number: int, decision: Decision, folder: Path) -> Record:
         "series": decision.series,
     }
     params = {"rule": evidence["gate"]["rule"], "alpha": evidence["gate"]["alpha"], "rows": evidence["rows"]}
-    return Record(
+    return RunRecord(
         key,
         f"decision {number}: {decision.session_date} {decision.outcome}",
         f"{explanations.why(decision)} {explanations.after(decision)}",
@@ -90,7 +91,7 @@ def _record(key: str, number: int, decision: Decision, folder: Path) -> Record:
     )
 
 
-def _points(decision: Decision) -> list[Point]:
+def _points(decision: Decision) -> list[MetricPoint]:
     """Return the metrics: mean losses, and each challenger's evidence, alone and shared; the step: scored rows."""
     evidence = decision.evidence
     at = int(datetime.combine(decision.session_date, time(), tzinfo=UTC).timestamp() * 1000)
@@ -99,7 +100,7 @@ def _points(decision: Decision) -> list[Point]:
         figures |= {f"evidence.{one['challenger']}": one["e_value"], f"shared.{one['challenger']}": one["shared"]}
     return [
         # MLflow allows no "@" in a metric's name.
-        Point(name.replace("@", "/"), value, evidence["rows"], max(at, 0))
+        MetricPoint(name.replace("@", "/"), value, evidence["rows"], max(at, 0))
         for name, value in figures.items()
         if value is not None
     ]

@@ -12,14 +12,14 @@ from core.config.settings import Settings
 from core.db.event_tables import checkpoints
 from core.db.pipeline_tables import decisions
 from core.errors import RegistryUnreachableError
+from tests.support.registry import registry_class
 from tests.support.serving.pushed_world import PushedWorld, a_pushed_task, features
+from tests.support.training.ledger import ledger_rows
 from training.event_log.events import NewEvent
 from training.learners import outbox
 from training.ledger import entries as ledger
 from training.ledger.entries import CHAMPION
-from training.registry import client as registry
-from training.registry import flavor, versions
-from training.registry import registration as pushed_registration
+from training.registry import flavor, registration, versions
 
 AWAY = "http://127.0.0.1:9"
 
@@ -63,7 +63,7 @@ def test_another_session_has_another_version_which_the_champion_follows(world: P
 
     assert (world.numbers(), world.champion()) == ([1, 2], 2)
     assert decided(world) == [("BOOTSTRAP", "first_version"), ("PROMOTE", "refresh")]
-    assert [entry.phase for entry in ledger.history(world.engine, world.task.name)] == ["intent", "confirmed"] * 2
+    assert [entry.phase for entry in ledger_rows(world.engine, world.task.name)] == ["intent", "confirmed"] * 2
 
 
 def test_a_session_in_which_nothing_was_learned_has_no_version(world: PushedWorld) -> None:
@@ -148,9 +148,9 @@ def test_a_model_that_says_nothing_yet_says_nan(
 @pytest.mark.parametrize(
     ("where", "name"),
     [
-        (registry, "create_version"),
-        (pushed_registration.versions, "record"),
-        (registry, "set_alias"),
+        (None, "create_version"),
+        (registration.versions, "record"),
+        (None, "set_alias"),
         (ledger, "write"),
         (outbox, "settle"),
     ],
@@ -160,6 +160,7 @@ def test_killed_before_or_after_a_step_and_run_again_there_is_one_version(
     world: PushedWorld, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, is_done: bool
 ) -> None:
     world.learn(5)
+    where = where or registry_class(world.settings)
     step = getattr(where, name)
 
     def die(*arguments: Any, **named: Any) -> None:
@@ -242,7 +243,7 @@ def test_a_champion_moved_by_hand_stays_until_it_is_released(world: PushedWorld)
 
     world.version(5)
     assert world.champion() == 1
-    assert ledger.history(world.engine, world.task.name)[-1].phase == "external"
+    assert ledger_rows(world.engine, world.task.name)[-1].phase == "external"
 
     with world.engine.begin() as connection:
         ledger.release(connection, world.task.name, CHAMPION, who="me", why="enough", at=world.clock.now())

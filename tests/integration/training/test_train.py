@@ -16,6 +16,7 @@ from core.db.pipeline_tables import versions as versions_table
 from core.errors import NotFoundError, RegistryUnreachableError
 from core.jobs import run_keys
 from core.jobs.runner import exit_code
+from tests.support.registry import registry_class, run_statuses, tracker_class
 from tests.support.stage import SERIES, Stage, a_task, logged, month, wave
 from training import train
 from training.__main__ import run as run_of_main
@@ -24,10 +25,8 @@ from training.evaluation import outcomes, predictions
 from training.event_log import dataset_log
 from training.event_log import store as event_log
 from training.learners import checkpoints
-from training.registry import client as registry
-from training.registry import registration_to_fold as registration
-from training.registry import versions
-from training.registry.tracking import Tracking
+from training.registry import flavor, registration, versions
+from training.registry.factory import open_registry
 
 MONTHS = 40
 STEPS: dict[str, tuple[Any, str, int]] = {
@@ -38,9 +37,9 @@ STEPS: dict[str, tuple[Any, str, int]] = {
     "the second watermark": (walk_state, "write", 2),
     "the second checkpoint": (checkpoints, "write", 2),
     "the model of a version": (registration.flavor, "save", 2),
-    "an upload": (Tracking, "log", 2),
-    "the number of a version": (registry, "create_version", 2),
-    "the end of a run": (Tracking, "finish", 2),
+    "an upload": ("tracker", "log", 2),
+    "the number of a version": ("registry", "create_version", 2),
+    "the end of a run": ("tracker", "finish", 2),
     "the row of a version": (versions, "record", 2),
     "the note that all is done": (run_keys, "settle", 1),
 }
@@ -73,16 +72,11 @@ def recorded(stage: Stage) -> dict[tuple[str, str], str]:
 
 
 def in_mlflow(stage: Stage) -> list[int]:
-    return sorted(one.version for one in registry.versions_above(stage.settings, stage.task.name, 0))
+    return sorted(one.version for one in open_registry(stage.settings).versions_above(stage.task.name, 0))
 
 
 def runs_in_mlflow(stage: Stage) -> list[str]:
-    """The status of every run of the task."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(stage.settings.mlflow_url)
-    experiment = client.get_experiment_by_name(stage.task.name)
-    return [run.info.status for run in client.search_runs([experiment.experiment_id])]
+    return run_statuses(stage.settings, stage.task.name)
 
 
 def test_every_contender_is_walked_and_has_one_version(stage: Stage) -> None:
@@ -110,7 +104,7 @@ def test_a_version_keeps_a_golden_batch_that_its_model_repeats(stage: Stage, tmp
     stage.put(wave(MONTHS))
     (version, *_) = stage.train().versions
 
-    model = registry.load_model(registry.download(stage.settings, stage.task.name, version.version, tmp_path / "m"))
+    model = flavor.load_model(open_registry(stage.settings).download(stage.task.name, version.version, tmp_path / "m"))
 
     rows = pl.DataFrame(version.golden["rows"], orient="row").to_numpy()
     assert model.predict(rows).tolist() == version.golden["expected"]
@@ -150,6 +144,8 @@ def test_killed_at_any_step_and_run_again_it_is_as_if_it_had_run_through(
     straight.train()
 
     where, name, time_of_death = STEPS[step]
+    classes = {"registry": registry_class(stage.settings), "tracker": tracker_class(stage.settings)}
+    where = classes[where] if isinstance(where, str) else where
     with monkeypatch.context() as patch:
         patch.setattr(where, name, _dies(time_of_death, getattr(where, name)))
         with pytest.raises(KeyboardInterrupt):

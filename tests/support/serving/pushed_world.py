@@ -30,7 +30,7 @@ from training.event_log.events import NewEvent
 from training.learners.learner import Learner
 from training.ledger.entries import CHAMPION
 from training.register import RegisterReport
-from training.registry import client as registry
+from training.registry.factory import open_registry
 
 BEGIN = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
@@ -125,15 +125,15 @@ class PushedWorld:
 
     def champion(self) -> int | None:
         """Where MLflow says that the alias stands."""
-        return (registry.aliases(self.settings, self.task.name) or {}).get(CHAMPION)
+        return (open_registry(self.settings).aliases(self.task.name) or {}).get(CHAMPION)
 
     def move_by_hand(self, version: int) -> None:
         """Does what a person does in MLflow's pages."""
-        registry.set_alias(self.settings, self.task.name, CHAMPION, version)
+        open_registry(self.settings).set_alias(self.task.name, CHAMPION, version)
 
     def numbers(self) -> list[int]:
         """The versions that MLflow has, oldest first."""
-        return sorted(one.version for one in registry.versions_above(self.settings, self.task.name, 0))
+        return sorted(one.version for one in open_registry(self.settings).versions_above(self.task.name, 0))
 
     def outbox(self) -> list[sa.Row[tuple[Any, ...]]]:
         """The rows of the outbox, oldest first."""

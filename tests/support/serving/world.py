@@ -18,7 +18,7 @@ from core.db.pipeline_tables import predictions
 from core.jobs.clock import Clock
 from serving.app import EXTENSION, PredictionService, create_app
 from tests.support.stage import Stage, a_task
-from training.registry import client as registry
+from training.registry.factory import open_registry
 from training.registry.versions import Version
 
 POLL_SECONDS = 0.2
@@ -40,7 +40,7 @@ class World:
 
     def crown(self, version: Version) -> None:
         """Moves the champion alias as a person does in MLflow's pages."""
-        registry.set_alias(self.settings, self.stage.task.name, "champion", version.version)
+        open_registry(self.settings).set_alias(self.stage.task.name, "champion", version.version)
 
     def logged(self) -> int:
         """The rows in the table `predictions`."""

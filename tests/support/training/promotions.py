@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from core.config.tasks import Task
 from core.db.pipeline_tables import decisions
 from tests.support.stage import Stage
-from training.ledger import entries as ledger
+from tests.support.training.ledger import ledger_rows
 from training.ledger.entries import FORCED
 from training.reports import reproduce
 
@@ -29,7 +29,7 @@ def with_champion(stage: Stage, value: float = 1.0) -> Stage:
 
 
 def phases(stage: Stage) -> list[tuple[str, str, int | None, int | None]]:
-    history = ledger.history(stage.engine, stage.task.name)
+    history = ledger_rows(stage.engine, stage.task.name)
     return [(e.phase, e.move.alias, e.move.from_version, e.move.to_version) for e in history]
 
 

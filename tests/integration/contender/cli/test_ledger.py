@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from core.db.pipeline_tables import decisions
-from tests.support.deletions import delete_alias
+from tests.support.registry import delete_alias
 from tests.support.serving.pushed_world import PushedWorld
 from tests.support.stage import Stage
 from tests.support.terminal import AWAY, Terminal, declared
@@ -158,7 +158,7 @@ def test_a_rollback_to_the_version_that_is_champion_pins_it_there_until_unpin(
         (
             ("rollback", "TASK", "--why", "test"),
             42,
-            "Name the version to which it shall go: contender rollback TASK --to",
+            "Name the version to go back to: contender rollback TASK --to",
         ),
         (("rollback", "TASK", "--to", "99", "--why", "test"), 42, "MLflow has no version 99"),
         (("rollback", "TASK", "--to", "99", "--why", "test"), 42, "`contender history TASK`"),
@@ -235,7 +235,7 @@ def test_a_move_that_died_half_way_is_shown_as_such_and_not_as_one_of_others(
         raise SystemError("the power went")
 
     with monkeypatch.context() as patched:
-        patched.setattr("training.ledger.reconciler.carry_out", die)
+        patched.setattr("training.ledger.reconciler.execute", die)
         assert contender("rollback", name, "--to", str(number["naive"]), "--why", "it raves")[0] == 1
     stage.move_by_hand(CHAMPION, number["naive"])  # it was made, and not confirmed
 

@@ -15,9 +15,9 @@ from contender.replay.champions import EXTERNAL
 from core.config.settings import Settings
 from core.jobs.clock import SystemClock
 from tests.support.stage import Stage, month, wave
-from training.ledger import unpin
+from training.ledger import manual
 from training.ledger.entries import CHAMPION
-from training.registry import client as registry
+from training.registry.factory import open_registry
 
 FIRST, MONTHS, BEFORE, BEGINS = 16, 40, 3, "naive"
 MOVED = month(FIRST + BEFORE)
@@ -46,17 +46,17 @@ def walk(stage: Stage, nights: int) -> ReplayResult:
 def move_by_hand(stage: Stage) -> str:
     """Gives the title to another contender in MLflow, and says which."""
     tags = {
-        version: registry.find(stage.settings, name_of(stage), version).tags["contender"]  # type: ignore[union-attr]
+        version: open_registry(stage.settings).find(name_of(stage), version).tags["contender"]  # type: ignore[union-attr]
         for version in (1, 2, 3)
     }
     version = next(version for version, contender in tags.items() if contender == "ridge")
-    registry.set_alias(stage.settings, name_of(stage), CHAMPION, version)
+    open_registry(stage.settings).set_alias(name_of(stage), CHAMPION, version)
     return tags[version]
 
 
 def release(stage: Stage) -> None:
     settings = stage.settings.model_copy(update={"schema_name": replays.schema_of(name_of(stage))})
-    assert unpin.unpin(settings, name_of(stage), SystemClock(), who="anna", why="seen enough") == (CHAMPION,)
+    assert manual.release_pins(settings, name_of(stage), SystemClock(), who="anna", why="seen enough") == (CHAMPION,)
 
 
 def moves(result: ReplayResult) -> list[tuple[date, str, str | None, str | None]]:

@@ -16,9 +16,10 @@ from core.config.settings import Settings
 from core.db.engine import connect
 from core.db.pipeline_tables import runs
 from core.errors import ConfigurationError, NotFoundError
+from tests.support.registry import registry_class
 from tests.support.stage import Stage, a_task, month, wave
 from tests.support.terminal import Terminal, declared
-from training.registry import client as registry
+from training.registry.factory import open_registry
 
 FIRST, MONTHS, NIGHTS = 16, 24, 2
 
@@ -72,7 +73,7 @@ def cut_off(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> replays.Replay:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(registry, "delete_experiment", stopped)
+        patched.setattr(registry_class(stage.settings), "delete_experiment", stopped)
         with pytest.raises(KeyboardInterrupt):
             replays.remove(stage.settings, found)
     return found
@@ -106,7 +107,7 @@ def test_a_replay_does_not_begin_in_a_registered_model_or_an_experiment_of_somet
 
     with pytest.raises(ConfigurationError, match="MLflow has a registered model"):
         run(stage)
-    registry.delete_model(away, named(stage))
+    open_registry(away).delete_model(named(stage))
     with pytest.raises(ConfigurationError, match="MLflow has an experiment"):
         run(stage)
 
@@ -116,14 +117,14 @@ def test_a_replay_does_not_begin_in_a_registered_model_or_an_experiment_of_somet
 def test_a_task_that_came_to_bear_the_name_of_a_replay_keeps_its_model(stage: Stage, contender: Terminal) -> None:
     run(stage)
     path = declare(Stage(stage.settings, stage.engine, a_task(name=named(stage))))
-    before = registry.aliases(stage.settings, named(stage))
+    before = open_registry(stage.settings).aliases(named(stage))
 
     code, reported = contender("replay", stage.task.name, "--remove", "a", "--yes")
 
     assert code == 42
     assert f"{named(stage)} cannot be the name of a replay" in reported
     assert f"DROP SCHEMA {replays.schema_of(named(stage))} CASCADE" in " ".join(reported.split())
-    assert registry.aliases(stage.settings, named(stage)) == before != {}
+    assert open_registry(stage.settings).aliases(named(stage)) == before != {}
     with pytest.raises(ConfigurationError, match="cannot be the name of a replay"):
         run(stage, NIGHTS + 1)
     path.unlink()
@@ -142,7 +143,7 @@ def test_a_replay_of_before_names_were_looked_at_is_removed_with_a_model_of_its_
     with pytest.raises(ConfigurationError, match="has no version that this replay made"):
         replays.remove(stage.settings, found)
 
-    assert (found.is_name_checked, len(registry.versions_above(stage.settings, named(stage), 0))) == (
+    assert (found.is_name_checked, len(open_registry(stage.settings).versions_above(named(stage), 0))) == (
         False,
         len(versions),
     )
@@ -165,10 +166,10 @@ def test_a_replay_whose_removal_was_cut_off_is_not_gone_on_with_and_is_removed_b
         pytest.fail("it was opened")
 
     assert f"contender replay --remove {found.name}" in refused.value.remedy
-    assert registry.aliases(stage.settings, found.name) is None
+    assert open_registry(stage.settings).aliases(found.name) is None
     assert replays.find(stage.settings, found.name).is_removing
     assert contender("replay", "--remove", found.name, "--yes")[0] == 0
-    assert not registry.has_experiment(stage.settings, found.name)
+    assert not open_registry(stage.settings).has_experiment(found.name)
     assert schemas(stage) == set()
     run(stage)
     assert not replays.find(stage.settings, found.name).is_removing

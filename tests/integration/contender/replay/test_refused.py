@@ -15,7 +15,7 @@ from core.config.settings import Settings
 from core.errors import ConfigurationError, ContenderError, DataRefusedError, NotFoundError, RegistryUnreachableError
 from tests.support.stage import Stage, month
 from tests.support.training.replayed import FIRST, MONTHS, four_years, run
-from training.registry import client as registry
+from training.registry.factory import open_registry
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def test_what_cannot_begin_leaves_nothing_behind(stage: Stage, index: int, champ
 
     assert not [one for one in replays.list_all(stage.settings) if one.name.startswith(stage.task.name)]
     assert f"{stage.task.name}-replay-a".replace("-", "_") not in sa.inspect(stage.engine).get_schema_names()
-    assert registry.aliases(stage.settings, f"{stage.task.name}-replay-a") is None
-    assert not registry.has_experiment(stage.settings, f"{stage.task.name}-replay-a")
+    assert open_registry(stage.settings).aliases(f"{stage.task.name}-replay-a") is None
+    assert not open_registry(stage.settings).has_experiment(f"{stage.task.name}-replay-a")
 
 
 def test_a_champion_that_has_no_model_is_refused_with_those_that_have(stage: Stage) -> None:

@@ -23,7 +23,7 @@ from tests.support.stage import SERIES, Stage, a_task, month, wave
 from tests.support.training.replayed import FIRST, MONTHS, four_years, run
 from training import promote, train
 from training.ledger import decisions as training_decisions
-from training.registry import client as registry
+from training.registry.factory import open_registry
 
 
 @pytest.fixture
@@ -163,8 +163,8 @@ def test_the_tasks_own_tables_and_model_stay_as_they_were(stage: Stage, engine: 
     for table in (decisions, ledger, contender_predictions, predictions):
         assert rows(engine, sa.select(table)) == []
     assert rows(engine, sa.select(runs.c.run_key)) == before
-    assert registry.aliases(stage.settings, stage.task.name) is None
-    assert set(registry.aliases(stage.settings, f"{stage.task.name}-replay-a") or {}) <= {"champion", "challenger"}
+    assert open_registry(stage.settings).aliases(stage.task.name) is None
+    assert set(open_registry(stage.settings).aliases(f"{stage.task.name}-replay-a") or {}) <= {"champion", "challenger"}
 
 
 def test_versions_are_of_contenders_without_one_and_of_those_that_hold_an_alias(stage: Stage) -> None:
@@ -173,7 +173,7 @@ def test_versions_are_of_contenders_without_one_and_of_those_that_hold_an_alias(
     d = decisions.c
     held = rows(store(stage), sa.select(d.session_date, d.champion, d.challenger).order_by(d.id))
     seen: set[str] = set()
-    for version in reversed(registry.newest_versions(stage.settings, f"{stage.task.name}-replay-a", 1000)):
+    for version in reversed(open_registry(stage.settings).newest_versions(f"{stage.task.name}-replay-a", 1000)):
         contender, through = version.tags["contender"], version.tags["trained_through"]
         holders = {name for night, *names in held if str(night) <= through for name in names[-2:]}
         assert contender not in seen or contender in holders

@@ -19,7 +19,7 @@ from tests.support.stage import Stage, month, wave
 from tests.support.terminal import Terminal, declared
 from tests.support.training.promotions import decided
 from training.ledger.entries import CHAMPION
-from training.registry import client as registry
+from training.registry.factory import open_registry
 
 FIRST, MONTHS, NIGHTS = 16, 24, 3
 
@@ -75,17 +75,17 @@ def test_the_history_and_the_decisions_of_a_replay_are_reached_by_its_name_or_id
 
 
 def test_what_was_moved_by_hand_in_a_replay_is_released_there(stage: Stage, contender: Terminal) -> None:
-    aliases = registry.aliases(stage.settings, named(stage))
+    aliases = open_registry(stage.settings).aliases(named(stage))
     assert aliases is not None
     by_hand = min({1, 2, 3} - {aliases[CHAMPION]})
-    registry.set_alias(stage.settings, named(stage), CHAMPION, by_hand)
+    open_registry(stage.settings).set_alias(named(stage), CHAMPION, by_hand)
 
     reported = contender("history", stage.task.name, "--replay", "a")[1]
 
     assert f'until: contender unpin {stage.task.name} --replay a --why "…"' in reported
     console = Console(file=io.StringIO())
     replay.replay(stage.settings, stage.task, month(FIRST), NIGHTS + 1, "a", console)
-    assert (registry.aliases(stage.settings, named(stage)) or {})[CHAMPION] == by_hand
+    assert (open_registry(stage.settings).aliases(named(stage)) or {})[CHAMPION] == by_hand
     assert contender("unpin", named(stage), "--why", "as its lines say")[1] == "Released: champion.\n"
     assert contender("unpin", stage.task.name, "--replay", "a", "--why", "t")[1] == "No alias was pinned.\n"
     assert contender("rollback", named(stage), "--why", "t")[0] == 42
@@ -125,7 +125,7 @@ def test_an_id_is_matched_as_a_whole_and_not_by_its_end(settings: Settings, monk
 def test_a_removed_replay_is_gone_and_nothing_else_is(stage: Stage, contender: Terminal) -> None:
     beside_others(stage)
     name, before = stage.task.name, (stage.aliases(), [row.id for row in decided(stage)])
-    others = registry.aliases(stage.settings, named(stage, "b"))
+    others = open_registry(stage.settings).aliases(named(stage, "b"))
 
     code, reported = contender("replay", "--remove", named(stage), "--yes")
 
@@ -134,12 +134,12 @@ def test_a_removed_replay_is_gone_and_nothing_else_is(stage: Stage, contender: T
     assert f"The replay {named(stage)} is removed. Its report stays in" in reported
     there = [one.name for one in replays.list_all(stage.settings)]
     assert [one for one in there if one.startswith(name)] == [named(stage, "b")]
-    assert registry.aliases(stage.settings, named(stage)) is None
-    assert not registry.has_experiment(stage.settings, named(stage))
+    assert open_registry(stage.settings).aliases(named(stage)) is None
+    assert not open_registry(stage.settings).has_experiment(named(stage))
     assert (stage.aliases(), [row.id for row in decided(stage)]) == before
-    assert registry.aliases(stage.settings, named(stage, "b")) == others
-    assert registry.has_experiment(stage.settings, name)
-    assert registry.has_experiment(stage.settings, named(stage, "b"))
+    assert open_registry(stage.settings).aliases(named(stage, "b")) == others
+    assert open_registry(stage.settings).has_experiment(name)
+    assert open_registry(stage.settings).has_experiment(named(stage, "b"))
     assert contender("replay", "--remove", named(stage), "--yes")[0] == 42
 
 
@@ -150,7 +150,7 @@ def test_a_replay_can_be_walked_anew_under_the_name_of_one_that_was_removed(stag
     replay.replay(stage.settings, stage.task, month(FIRST), NIGHTS, "a", Console(file=message, width=200), "naive")
 
     assert replays.find(stage.settings, named(stage)).sessions == NIGHTS
-    assert registry.has_experiment(stage.settings, named(stage))
+    assert open_registry(stage.settings).has_experiment(named(stage))
 
 
 def test_who_does_not_say_yes_removes_nothing(stage: Stage, contender: Terminal) -> None:
@@ -167,4 +167,4 @@ def test_a_replay_that_is_walked_is_not_removed(stage: Stage) -> None:
         replays.remove(stage.settings, found)
 
     assert replays.find(stage.settings, named(stage)).sessions == NIGHTS
-    assert registry.aliases(stage.settings, named(stage)) is not None
+    assert open_registry(stage.settings).aliases(named(stage)) is not None

@@ -9,7 +9,8 @@ from core.config.settings import Settings, load_settings
 from core.errors import RegistryUnreachableError
 from tests.support.shared_servers import Mlflow
 from tests.support.stage import Stage
-from training.registry import client as registry
+from training.registry import flavor
+from training.registry.factory import open_registry
 
 DEAD = "http://127.0.0.1:9"
 
@@ -27,14 +28,14 @@ def test_models_are_trained_registered_and_fetched_past_the_proxy(
 ) -> None:
     stage = Stage(settings_with_mlflow, engine, months=30)
     with pytest.raises(RegistryUnreachableError, match="ProxyError"):
-        registry.aliases(stage.settings, stage.task.name)
+        open_registry(stage.settings).aliases(stage.task.name)
 
     load_settings()
 
     wait_for_mlflow(mlflow_server.url, mlflow_server.process)
     (version,) = stage.versions("ridge")
-    folder = registry.download(stage.settings, stage.task.name, version.version, stage.settings.home / "model")
-    assert registry.folder_digest(folder) == version.artifact_digest
+    folder = open_registry(stage.settings).download(stage.task.name, version.version, stage.settings.home / "model")
+    assert flavor.folder_digest(folder) == version.artifact_digest
 
 
 def test_other_hosts_are_sent_through_the_proxy() -> None:

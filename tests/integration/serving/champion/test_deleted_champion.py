@@ -11,14 +11,14 @@ from rich.console import Console
 
 from contender.cli.summary import champions
 from core.config.settings import Settings
-from tests.support.deletions import delete_alias, delete_model, delete_version
+from tests.support.registry import delete_alias, delete_model, delete_version
 from tests.support.serving.managed import Managed, managed
 from tests.support.serving.world import World, make_world, open_api, open_server
 from tests.support.waiting import wait_for
 from training.ledger import entries as ledger
 from training.ledger.rollback import roll_back
-from training.registry import client as registry
-from training.registry import registered
+from training.registry import flavor, versions
+from training.registry.factory import open_registry
 
 AWAY = "http://127.0.0.1:9"
 LOSSES: dict[str, Callable[[Settings, str, int], None]] = {
@@ -97,7 +97,7 @@ def test_after_a_restart_the_lost_champion_still_serves_and_is_still_missed(worl
     world.stage.promote()
     LOSSES[how](world.settings, name, linear.version)
     world.stage.promote()  # writes the loss down
-    standing = ledger.standing(world.stage.engine, name)["champion"]
+    standing = ledger.alias_states(world.stage.engine, name)["champion"]
     assert (standing.version, standing.pinned) == (None, True)
 
     with open_api(world.settings) as api:
@@ -178,10 +178,10 @@ def test_a_task_that_never_had_a_champion_has_lost_none(world: World) -> None:
 def test_a_version_that_is_not_ours_is_refused_with_an_alert_until_the_alias_is_elsewhere(world: World) -> None:
     name, (naive, _) = world.stage.task.name, world.versions
     world.crown(naive)
-    made = registry.find(world.settings, name, naive.version)
+    made = open_registry(world.settings).find(name, naive.version)
     assert made is not None
-    stranger = registry.create_version(
-        world.settings, name, source=made.source, run_id=made.run_id, tags={}, description=""
+    stranger = open_registry(world.settings).create_version(
+        name, source=made.source, run_id=made.run_id, tags={}, description=""
     )
 
     with open_api(world.settings) as api:
@@ -229,10 +229,10 @@ def test_a_rollback_passes_over_champions_that_mlflow_has_no_more(world: World) 
 
 def test_a_deleted_model_is_put_back_with_every_version_under_its_number(world: World) -> None:
     stage, (naive, linear) = world.stage, world.versions
-    made = registry.find(stage.settings, stage.task.name, naive.version)
+    made = open_registry(stage.settings).find(stage.task.name, naive.version)
     assert made is not None
-    stranger = registry.create_version(
-        stage.settings, stage.task.name, source=made.source, run_id=made.run_id, tags={}, description=""
+    stranger = open_registry(stage.settings).create_version(
+        stage.task.name, source=made.source, run_id=made.run_id, tags={}, description=""
     )
     (ridge,) = stage.versions("ridge")
     for version in (linear, ridge):
@@ -245,7 +245,7 @@ def test_a_deleted_model_is_put_back_with_every_version_under_its_number(world: 
     )
 
     assert (made_again.from_version, made_again.version) == (None, naive.version)
-    listed = registered.listed(stage.engine, stage.settings, stage.task.name)
+    listed = versions.listed(stage.engine, stage.settings, stage.task.name)
     assert [one.version for one in listed] == [ridge.version, stranger, linear.version, naive.version]
     by_tag = {one.version: one.tags.get("artifact_digest") for one in listed}
     assert by_tag == {one.version: one.artifact_digest for one in (naive, linear, ridge)} | {stranger: None}
@@ -261,6 +261,6 @@ def test_a_model_that_was_put_back_has_its_files(world: World, tmp_path: Path) -
     delete_model(stage.settings, stage.task.name)
     roll_back(stage.engine, stage.settings, stage.task.name, stage.clock, to=None, who="me", why="test")
 
-    folder = registry.download(stage.settings, stage.task.name, naive.version, tmp_path / "again")
+    folder = open_registry(stage.settings).download(stage.task.name, naive.version, tmp_path / "again")
 
-    assert registry.folder_digest(folder) == naive.artifact_digest
+    assert flavor.folder_digest(folder) == naive.artifact_digest

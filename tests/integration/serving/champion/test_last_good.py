@@ -3,17 +3,17 @@
 import hashlib
 import shutil
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
 
 from core.config.settings import Settings
+from tests.support.registry import delete_alias, model_file
 from tests.support.serving.world import World, make_world, open_api
 from tests.support.shared_servers import Mlflow
 from tests.support.waiting import wait_for
 from training.ledger import entries as ledger
-from training.registry import client as registry
+from training.registry.factory import open_registry
 
 
 @pytest.fixture
@@ -23,12 +23,7 @@ def world(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> 
 
 def artifact(mlflow: Mlflow, world: World, version: int) -> Path:
     """The pickled model of a version in the artifact store of the session's MLflow server."""
-    query = {"name": world.stage.task.name, "version": str(version)}
-    answer = registry._call(world.settings, "GET", "model-versions/get", registry.JOB, params=query)
-    assert answer is not None
-    path = urlsplit(answer["model_version"]["source"]).path.strip("/")
-    (found,) = mlflow.home.rglob(f"artifacts/{path}/data/model.pkl")
-    return found
+    return model_file(world.settings, world.stage.task.name, version, mlflow.home)
 
 
 def test_an_artifact_that_was_changed_is_refused_and_the_old_model_serves_on(
@@ -62,14 +57,14 @@ def test_an_artifact_that_was_changed_is_refused_and_the_old_model_serves_on(
 def test_a_version_that_postgres_does_not_know_is_refused(world: World) -> None:
     naive, linear = world.versions
     world.crown(naive)
-    listed = registry.versions_above(world.settings, world.stage.task.name, 0)
+    listed = open_registry(world.settings).versions_above(world.stage.task.name, 0)
     source = next(entry.source for entry in listed if entry.version == linear.version)
-    stranger = registry.create_version(
-        world.settings, world.stage.task.name, source=source, run_id=linear.run_id, tags={}, description=""
+    stranger = open_registry(world.settings).create_version(
+        world.stage.task.name, source=source, run_id=linear.run_id, tags={}, description=""
     )
 
     with open_api(world.settings) as api:
-        registry.set_alias(world.settings, world.stage.task.name, "champion", stranger)
+        open_registry(world.settings).set_alias(world.stage.task.name, "champion", stranger)
         failures = api.service.metrics.reload_failures.labels(world.stage.task.name, "unknown_version")
         wait_for(lambda: failures._value.get() > 0)
 
@@ -97,8 +92,7 @@ def test_a_lost_alias_leaves_the_last_champion_serving_and_says_so(world: World)
     world.crown(world.versions[0])
 
     with open_api(world.settings) as api:
-        query = {"name": world.stage.task.name, "alias": "champion"}
-        registry._call(world.settings, "DELETE", "registered-models/alias", registry.JOB, json=query)
+        delete_alias(world.settings, world.stage.task.name)
         wait_for(lambda: api.ask(world.path)["model_source"] == "last-good copy")
         assert api.version(world.path) == world.versions[0].version
 

@@ -13,7 +13,7 @@ from tests.support.training.promotions import decided
 from tests.support.waiting import wait_for
 from training.ledger import entries as ledger
 from training.ledger import reconciler
-from training.registry import client as registry
+from training.registry.factory import open_registry
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_move_that_died_half_way_is_finished_by_the_job_and_still_pins(
         raise SystemError("the power went")
 
     with monkeypatch.context() as patched:
-        patched.setattr(reconciler, "carry_out", die)
+        patched.setattr(reconciler, "execute", die)
         assert at.post(f"{at.base}/promote", version=naive).status_code == 500
     assert at.world.stage.aliases() == {}
 
@@ -117,10 +117,10 @@ def test_a_move_that_died_half_way_is_finished_by_the_job_and_still_pins(
 
 def test_only_versions_that_are_there_and_were_made_here_can_be_promoted(at: Managed) -> None:
     name, settings = at.world.stage.task.name, at.world.settings
-    theirs = registry.find(settings, name, numbers(at)[0])
+    theirs = open_registry(settings).find(name, numbers(at)[0])
     assert theirs is not None
-    unknown = registry.create_version(
-        settings, name, source=theirs.source, run_id=theirs.run_id, tags={"contender": "theirs"}, description=""
+    unknown = open_registry(settings).create_version(
+        name, source=theirs.source, run_id=theirs.run_id, tags={"contender": "theirs"}, description=""
     )
 
     assert told(at.post(f"{at.base}/promote", version=unknown)) == (422, "data_refused")

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from core.config.settings import Settings
-from tests.support.deletions import delete_alias, delete_model, delete_version
+from tests.support.registry import delete_alias, delete_model, delete_version
 from tests.support.serving.pushed_world import PushedWorld
 from training.ledger.rollback import roll_back
 

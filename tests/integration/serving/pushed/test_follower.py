@@ -14,7 +14,7 @@ from tests.support.serving.pushed_world import PushedWorld, features
 from tests.support.serving.world import Api, open_api
 from tests.support.waiting import wait_for
 from training.event_log.events import NewEvent
-from training.registry import client as registry
+from training.registry.factory import open_registry
 
 AWAY = "http://127.0.0.1:9"
 ASKED = {"in_1": 4.4, "in_2": 2.1}
@@ -125,9 +125,9 @@ def test_a_task_of_which_nothing_is_known_is_answered_live(world: PushedWorld) -
 
 def test_a_version_that_is_not_ours_changes_nothing(world: PushedWorld) -> None:
     world.version(10)
-    (made,) = registry.versions_above(world.settings, world.task.name, 0)
-    foreign = registry.create_version(
-        world.settings, world.task.name, source=made.source, run_id=made.run_id, tags={}, description="by hand"
+    (made,) = open_registry(world.settings).versions_above(world.task.name, 0)
+    foreign = open_registry(world.settings).create_version(
+        world.task.name, source=made.source, run_id=made.run_id, tags={}, description="by hand"
     )
     world.poller.poll()
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from tests.support.training.ledger import ledger_rows
 from training.ledger import entries as ledger
 from training.ledger.entries import CHALLENGER, CHAMPION, Move, Phase
 
@@ -18,7 +19,7 @@ def write(engine: sa.Engine, phase: Phase, move: Move, at: datetime = NOW) -> No
 
 def move(alias: str = CHAMPION, begin: int | None = None, end: int | None = 1, decision: int | None = 7) -> Move:
     made = ledger.new_move("spy", alias, begin, end, who="promote", why="test")
-    return made if decision is None else made.decided(decision, "e")
+    return made if decision is None else made.with_decision(decision, "e")
 
 
 def test_a_move_is_unfinished_until_it_is_confirmed_or_given_up(engine: sa.Engine) -> None:
@@ -26,26 +27,26 @@ def test_a_move_is_unfinished_until_it_is_confirmed_or_given_up(engine: sa.Engin
     write(engine, "intent", first)
     write(engine, "intent", second)
     assert ledger.unfinished(engine, "spy") == [first, second]
-    assert ledger.standing(engine, "spy") == {}
+    assert ledger.alias_states(engine, "spy") == {}
 
     write(engine, "confirmed", first)
     write(engine, "abandoned", second)
 
     assert ledger.unfinished(engine, "spy") == []
-    assert {alias: stands.version for alias, stands in ledger.standing(engine, "spy").items()} == {CHAMPION: 1}
+    assert {alias: state.version for alias, state in ledger.alias_states(engine, "spy").items()} == {CHAMPION: 1}
 
 
 def test_tasks_do_not_see_each_others_moves(engine: sa.Engine) -> None:
     write(engine, "intent", move())
 
     assert ledger.unfinished(engine, "airline") == []
-    assert ledger.history(engine, "airline") == []
+    assert ledger_rows(engine, "airline") == []
 
 
 def test_an_alias_moved_by_hand_is_pinned_until_it_is_released(engine: sa.Engine) -> None:
     write(engine, "confirmed", move())
     write(engine, "external", move(begin=1, end=3, decision=None), NOW + timedelta(days=1))
-    pinned = ledger.standing(engine, "spy")[CHAMPION]
+    pinned = ledger.alias_states(engine, "spy")[CHAMPION]
     assert (pinned.version, pinned.pinned, pinned.since) == (3, True, NOW + timedelta(days=1))
 
     with engine.begin() as connection:
@@ -53,7 +54,7 @@ def test_an_alias_moved_by_hand_is_pinned_until_it_is_released(engine: sa.Engine
         is_still = ledger.release(connection, "spy", CHAMPION, who="me", why="again", at=NOW)
 
     assert (was_pinned, is_still) == (True, False)
-    released = ledger.standing(engine, "spy")[CHAMPION]
+    released = ledger.alias_states(engine, "spy")[CHAMPION]
     assert (released.version, released.pinned) == (3, False)
 
 
@@ -66,7 +67,7 @@ def test_what_no_decision_led_to_is_told_apart(engine: sa.Engine) -> None:
     write(engine, "external", move(begin=1, end=3, decision=None))
 
     with engine.connect() as connection:
-        assert ledger.last_not_by_decision(connection, "spy") == ledger.history(engine, "spy")[-1].id
+        assert ledger.last_not_by_decision(connection, "spy") == ledger_rows(engine, "spy")[-1].id
 
 
 def test_the_history_keeps_every_row_in_order_with_its_reason(engine: sa.Engine) -> None:
@@ -74,7 +75,7 @@ def test_the_history_keeps_every_row_in_order_with_its_reason(engine: sa.Engine)
     write(engine, "intent", made)
     write(engine, "confirmed", made, NOW + timedelta(seconds=1))
 
-    history = ledger.history(engine, "spy")
+    history = ledger_rows(engine, "spy")
 
     assert [(entry.phase, entry.move) for entry in history] == [("intent", made), ("confirmed", made)]
     assert history[1].at - history[0].at == timedelta(seconds=1)

@@ -5,8 +5,8 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from tests.support.stage import Stage, a_task
+from tests.support.training.ledger import ledger_rows
 from tests.support.training.promotions import decided, off_by, with_champion
-from training.ledger import entries as ledger
 from training.registry import versions
 
 SESSIONS = 30
@@ -40,7 +40,7 @@ def seen(stage: Stage) -> list[tuple[object, ...]]:
 
 def moved(stage: Stage) -> list[tuple[object, ...]]:
     every = versions.numbered(stage.engine, stage.task.name, range(1, 9))
-    moves = [entry.move for entry in ledger.history(stage.engine, stage.task.name) if entry.phase == "confirmed"]
+    moves = [entry.move for entry in ledger_rows(stage.engine, stage.task.name) if entry.phase == "confirmed"]
     return [(move.alias, move.to_version and every[move.to_version].contender, move.who, move.why) for move in moves]
 
 

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from core.config.settings import Settings
-from tests.support.deletions import delete_version
+from tests.support.registry import delete_version
 from tests.support.stage import SERIES, Stage, known, month
 from tests.support.training.promotions import (
     changed,
@@ -16,7 +16,7 @@ from tests.support.training.promotions import (
     sessions,
     with_champion,
 )
-from training.ledger import unpin
+from training.ledger import manual
 from training.ledger.entries import CHALLENGER, CHAMPION
 from training.ledger.rollback import roll_back
 
@@ -218,7 +218,7 @@ def test_what_came_before_a_person_made_the_champion_does_not_count_whenever_the
         stage.came_true([100.0] * 2, naive=[109.0] * 2, ridge=[103.0] * 2, linear=[103.5] * 2)
 
     stage.promote()
-    unpin.unpin(stage.settings, stage.task.name, stage.clock, who="test", why="enough")
+    manual.release_pins(stage.settings, stage.task.name, stage.clock, who="test", why="enough")
     report = stage.promote()
 
     assert (report.outcome, report.reason, report.champion) == ("HOLD", "too_few_rows", "naive")

@@ -5,8 +5,8 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from tests.support.stage import Stage
+from tests.support.training.ledger import ledger_rows
 from tests.support.training.promotions import decided, fitted_to, off_by, with_champion
-from training.ledger import entries as ledger
 from training.ledger.entries import CHALLENGER, CHAMPION
 
 
@@ -42,7 +42,7 @@ def test_after_a_succession_the_previous_champion_returns_when_it_proves_better(
 
     assert (report.outcome, report.champion, report.challenger) == ("HOLD", "ridge", "linear")
     assert [row.reason for row in decided(stage) if row.outcome == "PROMOTE"] == ["succession", "guard"]
-    moved = [entry.move for entry in ledger.history(stage.engine, stage.task.name) if entry.phase == "confirmed"]
+    moved = [entry.move for entry in ledger_rows(stage.engine, stage.task.name) if entry.phase == "confirmed"]
     assert [(move.alias, move.who) for move in moved[-2:]] == [(CHAMPION, "guard"), (CHALLENGER, "promote")]
     assert stage.promote().is_new is False
     stage.came_true([100.0], naive=[109.0], ridge=[100.1], linear=[106.0])

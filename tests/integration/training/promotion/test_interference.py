@@ -3,13 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import requests
 import sqlalchemy as sa
 
 from core.config.settings import Settings
 from core.errors import IntegrityError, RegistryUnreachableError
 from core.jobs import leases
 from core.jobs.runner import exit_code
+from tests.support.registry import delete_alias, registry_class
 from tests.support.shared_servers import Mlflow
 from tests.support.stage import SERIES, Stage
 from tests.support.training.promotions import FLAT, decided, off_by, phases, with_champion
@@ -17,8 +17,8 @@ from training import promote
 from training.ledger import entries as ledger
 from training.ledger import reconciler
 from training.ledger.entries import CHALLENGER, CHAMPION
-from training.registry import client as registry
 from training.registry import versions
+from training.registry.factory import open_registry
 
 
 @pytest.fixture
@@ -48,8 +48,7 @@ def test_a_champion_moved_by_hand_is_recorded_and_stays_until_it_is_released(sta
 def test_a_champion_alias_that_was_deleted_by_hand_is_recorded_and_not_given_away(stage: Stage) -> None:
     with_champion(stage)
     before = stage.aliases()
-    address = f"{stage.settings.mlflow_url}/api/2.0/mlflow/registered-models/alias"
-    requests.delete(address, json={"name": stage.task.name, "alias": CHAMPION}, timeout=60).raise_for_status()
+    delete_alias(stage.settings, stage.task.name)
 
     report = stage.promote()
 
@@ -64,10 +63,10 @@ def test_an_alias_on_a_version_that_is_not_ours_is_pinned(stage: Stage) -> None:
     ours = versions.newest(stage.engine, stage.task, SERIES, "ridge")
     assert ours is not None
     (made,) = (
-        one for one in registry.versions_above(stage.settings, stage.task.name, 0) if one.version == ours.version
+        one for one in open_registry(stage.settings).versions_above(stage.task.name, 0) if one.version == ours.version
     )
-    number = registry.create_version(
-        stage.settings, stage.task.name, source=made.source, run_id=made.run_id, tags={}, description="by hand"
+    number = open_registry(stage.settings).create_version(
+        stage.task.name, source=made.source, run_id=made.run_id, tags={}, description="by hand"
     )
     stage.move_by_hand(CHAMPION, number)
 
@@ -96,6 +95,7 @@ def test_a_move_that_was_made_but_not_confirmed_is_confirmed_by_the_next_run(
     stage.came_true(FLAT, naive=off_by(5), ridge=off_by(1), linear=off_by(2))
     _, ridge, linear = stage.versions("naive", "ridge", "linear")
     with monkeypatch.context() as patch:
+        registry = registry_class(stage.settings)
         patch.setattr(registry, "aliases", _dies_after(1, registry.aliases))
         with pytest.raises(KeyboardInterrupt):
             stage.promote()
@@ -118,7 +118,7 @@ def test_a_half_made_move_that_a_person_overtook_is_abandoned_and_theirs_is_reco
         stage.task.name, CHAMPION, standing[CHAMPION], standing[CHALLENGER], who="promote", why="PROMOTE refresh"
     )
     with stage.engine.begin() as connection:
-        ledger.write(connection, "intent", intended.decided(1, ""), stage.clock.now())
+        ledger.write(connection, "intent", intended.with_decision(1, ""), stage.clock.now())
     stage.move_by_hand(CHAMPION, naive)
 
     report = stage.promote()
@@ -179,7 +179,7 @@ def test_a_late_holder_of_the_lease_writes_nothing(stage: Stage) -> None:
             connection.execute(sa.text("UPDATE leases SET token = token + 1"))
 
         with pytest.raises(Exception, match="taken over"):
-            reconciler.carry_out(stage.workplace(lease), [move])
+            reconciler.execute(stage.workplace(lease), [move])
 
     assert stage.aliases() == {}
 

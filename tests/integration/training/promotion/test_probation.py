@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 import features.job
 from core.config.settings import Settings
-from tests.support.deletions import delete_version
+from tests.support.registry import delete_version
 from tests.support.stage import Stage, wave
 from tests.support.training.promotions import (
     changed,
@@ -17,7 +17,7 @@ from tests.support.training.promotions import (
     with_champion,
 )
 from training.evaluation.e_values import shared
-from training.ledger import unpin
+from training.ledger import manual
 from training.ledger.entries import CHAMPION
 
 
@@ -27,7 +27,7 @@ def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Stage:
 
 
 def release(stage: Stage) -> None:
-    unpin.unpin(stage.settings, stage.task.name, stage.clock, who="test", why="enough")
+    manual.release_pins(stage.settings, stage.task.name, stage.clock, who="test", why="enough")
 
 
 def overtaken(stage: Stage) -> Stage:

@@ -9,13 +9,12 @@ import sqlalchemy as sa
 from core.config.settings import Settings, child_environment
 from core.config.tasks import digest
 from core.errors import NotFoundError
-from tests.support.deletions import delete_version
+from tests.support.registry import delete_version
 from tests.support.stage import SERIES, Stage
 from tests.support.training.promotions import FLAT, decided, off_by, phases, with_champion
 from training.ledger.entries import CHALLENGER, CHAMPION
-from training.registry import client as registry
 from training.registry import versions
-from training.registry.flavor import unpack
+from training.registry.flavor import folder_digest, unpack
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def test_a_version_that_takes_an_alias_is_kept_in_postgres_to_the_byte(stage: St
     content = versions.bundle(stage.engine, ridge.artifact_digest)
     assert content is not None
     folder = unpack(content, stage.settings.home / "unpacked")
-    assert registry.folder_digest(folder) == ridge.artifact_digest
+    assert folder_digest(folder) == ridge.artifact_digest
 
 
 def test_a_second_run_finds_nothing_to_do(stage: Stage) -> None:

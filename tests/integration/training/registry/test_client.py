@@ -3,7 +3,6 @@
 import socket
 import threading
 import time
-import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,15 +18,17 @@ import sqlalchemy as sa
 from core.config.settings import Settings
 from core.config.task_files import load_task
 from core.config.tasks import Task
-from core.errors import ConfigurationError, IntegrityError, NotFoundError, RegistryUnreachableError
+from core.errors import IntegrityError, RegistryUnreachableError
 from features.transforms import columns
 from tests.support.shared_servers import Mlflow
 from tests.support.stage import Stage
 from training.models.base import Model, deserialize, serialize
 from training.models.catalog import Batch, make
 from training.models.fitted import Linear
-from training.registry import client as registry
 from training.registry import flavor, versions
+from training.registry.base import POLL
+from training.registry.client import MlflowRegistry
+from training.registry.factory import open_registry
 
 ROWS = np.random.default_rng(0).normal(100, 20, (200, 13))
 CREATED = date(2020, 1, 31)
@@ -73,8 +74,8 @@ def test_a_model_of_any_kind_loads_through_mlflow_pyfunc_with_one_schema(
     assert loaded.predict(frame[list(reversed(names))]).tolist() == model.predict(ROWS[:5]).tolist()
     assert [column.name for column in loaded.metadata.signature.inputs] == list(names)
     assert (tmp_path / "model" / "input_example.json").exists()
-    assert registry.load_model(tmp_path / "model").predict(ROWS).tolist() == model.predict(ROWS).tolist()
-    assert digest == registry.folder_digest(tmp_path / "model")
+    assert flavor.load_model(tmp_path / "model").predict(ROWS).tolist() == model.predict(ROWS).tolist()
+    assert digest == flavor.folder_digest(tmp_path / "model")
 
 
 def test_the_same_model_makes_the_same_folder_to_the_byte_also_after_a_checkpoint(
@@ -108,16 +109,16 @@ def test_a_registered_version_is_served_by_its_alias_in_mlflow(stage: Stage, tmp
 
     assert loaded.predict(pd.DataFrame({"in_1": [1.0, 2.0]})).tolist() == pytest.approx([3.511, 3.512])
     assert (naive.version, linear.version) == (1, 2)
-    assert registry.aliases(stage.settings, stage.task.name) == {"champion": 2}
+    assert open_registry(stage.settings).aliases(stage.task.name) == {"champion": 2}
 
 
 def test_what_is_downloaded_has_the_digest_that_was_recorded(stage: Stage, tmp_path: Path) -> None:
     (version,) = stage.versions("ridge")
 
-    folder = registry.download(stage.settings, stage.task.name, version.version, tmp_path / "model")
+    folder = open_registry(stage.settings).download(stage.task.name, version.version, tmp_path / "model")
 
-    assert registry.folder_digest(folder) == version.artifact_digest
-    assert registry.load_model(folder) == Linear((0.001,), 1.0)
+    assert flavor.folder_digest(folder) == version.artifact_digest
+    assert flavor.load_model(folder) == Linear((0.001,), 1.0)
 
 
 def test_one_flipped_byte_in_the_store_changes_the_digest(stage: Stage, tmp_path: Path, mlflow_server: Mlflow) -> None:
@@ -127,9 +128,9 @@ def test_one_flipped_byte_in_the_store_changes_the_digest(stage: Stage, tmp_path
     content[len(content) // 2] ^= 1
     stored.write_bytes(bytes(content))
 
-    folder = registry.download(stage.settings, stage.task.name, version.version, tmp_path / "model")
+    folder = open_registry(stage.settings).download(stage.task.name, version.version, tmp_path / "model")
 
-    assert registry.folder_digest(folder) != version.artifact_digest
+    assert flavor.folder_digest(folder) != version.artifact_digest
 
 
 def test_a_digest_sees_names_contents_and_their_borders(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_a_digest_sees_names_contents_and_their_borders(tmp_path: Path) -> None:
             path = tmp_path / str(index) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        digests.add(registry.folder_digest(tmp_path / str(index)))
+        digests.add(flavor.folder_digest(tmp_path / str(index)))
 
     assert len(digests) == 5
 
@@ -153,60 +154,33 @@ def test_a_packed_folder_unpacks_to_the_same_digest(tmp_path: Path) -> None:
 
     assert content == flavor.pack(tmp_path / "model")
     unpacked = flavor.unpack(content, tmp_path / "again")
-    assert registry.folder_digest(unpacked) == registry.folder_digest(tmp_path / "model")
+    assert flavor.folder_digest(unpacked) == flavor.folder_digest(tmp_path / "model")
 
 
-def test_a_model_that_does_not_exist_is_absent(settings_with_mlflow: Settings, tmp_path: Path) -> None:
-    name = f"none-{uuid.uuid4().hex[:8]}"
-
-    assert registry.aliases(settings_with_mlflow, name) is None
-    assert registry.versions_above(settings_with_mlflow, name, 0) == []
-    with pytest.raises(NotFoundError, match="no version 1"):
-        registry.download(settings_with_mlflow, name, 1, tmp_path / "model")
-
-
-def test_an_alias_is_not_moved_to_a_version_that_does_not_exist(stage: Stage) -> None:
-    stage.versions("ridge")
-
-    with pytest.raises(NotFoundError, match="it was deleted"):
-        registry.set_alias(stage.settings, stage.task.name, "champion", 99)
-
-    assert stage.aliases() == {}
-
-
-def test_a_server_that_is_down_is_unreachable_at_once(settings: Settings) -> None:
-    away = settings.model_copy(update={"mlflow_url": "http://127.0.0.1:9"})
+def test_a_server_that_is_down_is_unreachable_at_once() -> None:
     begun = time.monotonic()
 
     with pytest.raises(RegistryUnreachableError, match="did not answer"):
-        registry.aliases(away, "spy")
+        MlflowRegistry("http://127.0.0.1:9", POLL).aliases("spy")
 
     assert time.monotonic() - begun < CLIENTS_OWN_SECONDS
 
 
-def test_a_server_that_hangs_is_unreachable_within_two_seconds(settings: Settings) -> None:
+def test_a_server_that_hangs_is_unreachable_within_two_seconds() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        hanging = settings.model_copy(update={"mlflow_url": f"http://127.0.0.1:{silent.getsockname()[1]}"})
+        hanging = MlflowRegistry(f"http://127.0.0.1:{silent.getsockname()[1]}", POLL)
         begun = time.monotonic()
 
         with pytest.raises(RegistryUnreachableError):
-            registry.aliases(hanging, "spy")
+            hanging.aliases("spy")
 
         assert time.monotonic() - begun < CLIENTS_OWN_SECONDS
 
 
 @pytest.mark.parametrize(("status", "body"), [(403, b"Invalid Host header"), (500, b"{}"), (200, b"<html>")])
-def test_a_server_that_does_not_answer_as_mlflow_does_is_unreachable_not_absent(
-    settings: Settings, status: int, body: bytes
-) -> None:
+def test_a_server_that_does_not_answer_as_mlflow_does_is_unreachable_not_absent(status: int, body: bytes) -> None:
     with answering(status, body) as url, pytest.raises(RegistryUnreachableError):
-        registry.aliases(settings.model_copy(update={"mlflow_url": url}), "spy")
-
-
-@pytest.mark.parametrize("name", ["", "a/b", "a:b", "a'b"])
-def test_a_name_that_mlflow_cannot_take_is_refused(settings_with_mlflow: Settings, name: str) -> None:
-    with pytest.raises(ConfigurationError, match="cannot name a model"):
-        registry.aliases(settings_with_mlflow, name)
+        MlflowRegistry(url, POLL).aliases("spy")
 
 
 def test_a_number_given_out_twice_is_refused(stage: Stage) -> None:

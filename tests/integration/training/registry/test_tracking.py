@@ -9,8 +9,8 @@ from core import fingerprint
 from core.config.settings import Settings
 from features import lake
 from tests.support.stage import SERIES, Stage, month, wave
-from training.registry import client as registry
-from training.registry.tracking import Record, Tracking
+from training.registry.base import RunRecord
+from training.registry.factory import open_registry, open_tracker
 
 
 @pytest.fixture
@@ -97,13 +97,13 @@ def test_a_run_that_was_begun_for_the_same_version_is_gone_on_with(stage: Stage,
     dataset = lake.latest(stage.settings, stage.engine, stage.task.name)
     (tmp_path / "run" / "model").mkdir(parents=True)
     (tmp_path / "run" / "model" / "MLmodel").write_text("{}")
-    record = Record("a/key", "name", "what it is", {"tag": "1"}, {"p": "1"}, [], tmp_path / "run")
+    record = RunRecord("a/key", "name", "what it is", {"tag": "1"}, {"p": "1"}, [], tmp_path / "run")
 
-    first = Tracking.open(stage.settings, stage.task, dataset).log(record)
-    again = Tracking.open(stage.settings, stage.task, dataset)
+    first = open_tracker(stage.settings, stage.task.name, dataset).log(record)
+    again = open_tracker(stage.settings, stage.task.name, dataset)
     second = again.log(record)
     again.finish(second.run_id)
-    third = Tracking.open(stage.settings, stage.task, dataset).log(record)
+    third = open_tracker(stage.settings, stage.task.name, dataset).log(record)
 
     assert first == second != third
     assert client.get_run(first.run_id).info.status == "FINISHED"
@@ -114,7 +114,7 @@ def test_the_registered_model_bears_the_tasks_title(stage: Stage, client: Any) -
     stage.train()
 
     assert client.get_registered_model(stage.task.name).description == stage.task.title
-    registry.ensure_model(stage.settings, stage.task.name, "another title")
+    open_registry(stage.settings).ensure_model(stage.task.name, "another title")
     assert client.get_registered_model(stage.task.name).description == stage.task.title
 
 

@@ -8,12 +8,13 @@ import sqlalchemy as sa
 
 from core.config.settings import Settings
 from core.db.pipeline_tables import runs
+from tests.support.registry import tracker_class
 from tests.support.stage import Stage
 from tests.support.terminal import AWAY, declared
 from tests.support.training.decision_runs import logged, mlflow_client
 from tests.support.training.promotions import decided, off_by, with_champion
 from training import promote
-from training.registry import tracking
+from training.registry.factory import open_tracker
 from training.reports import publisher
 
 
@@ -65,15 +66,13 @@ def test_a_replay_without_holds_logs_what_moved_something(stage: Stage, client: 
 def test_what_could_not_be_logged_is_logged_once_by_the_next_run_and_kept_no_alias_from_moving(
     stage: Stage, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = tracking.Tracking.open
-
-    def away(settings: Settings, *rest: Any) -> Any:
-        return opened(settings.model_copy(update={"mlflow_url": AWAY}), *rest)
+    def away(settings: Settings, experiment: str) -> Any:
+        return open_tracker(settings.model_copy(update={"mlflow_url": AWAY}), experiment)
 
     stage.came_true([100.0] * 30, naive=off_by(5, seed=1), ridge=off_by(1, seed=2), linear=off_by(2, seed=3))
     stage.versions("naive", "ridge", "linear")
     with monkeypatch.context() as without_mlflow:
-        without_mlflow.setattr(tracking.Tracking, "open", away)
+        without_mlflow.setattr(publisher, "open_tracker", away)
         without_mlflow.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         stage.promote(log_holds=True)
     assert set(stage.aliases()) == {"champion", "challenger"}
@@ -99,7 +98,7 @@ def test_a_decision_is_logged_once_wherever_the_job_was_killed(
         if killed_at == "mark":
             dying.setattr(publisher.run_keys, "settle", settle_unless_a_mark(killed))
         else:
-            dying.setattr(tracking.Tracking, killed_at if killed_at == "finish" else "_create", killed)
+            dying.setattr(tracker_class(stage.settings), killed_at if killed_at == "finish" else "_create", killed)
         with pytest.raises(KeyboardInterrupt):
             stage.promote(log_holds=True)
     assert set(stage.aliases()) == {"champion", "challenger"}

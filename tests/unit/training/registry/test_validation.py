@@ -24,4 +24,4 @@ BARE = Version(
 def test_one_answer_to_all_rows_is_a_fault_of_those_who_look_at_them(contender: str, fault: str) -> None:
     kind = AIRLINE.contenders[contender].kind
 
-    assert validation.fault(AIRLINE, replace(BARE, contender=contender, kind=kind)) == fault
+    assert validation.failed_check(AIRLINE, replace(BARE, contender=contender, kind=kind)) == fault
