@@ -55,6 +55,7 @@ def create_app(
         name,
         info=Info(title=title, description=description, version=version),
         security_schemes=dict(security_schemes or {}),
+        # With the library's own prefix the document would be at /openapi/openapi.json.
         doc_prefix="",
         validation_error_status=HTTPStatus.UNPROCESSABLE_ENTITY,
         validation_error_model=problems.Problem,

@@ -157,6 +157,8 @@ def _bearer(environ: Mapping[str, Any]) -> str | None:
 
 def _comes_from_here(environ: Mapping[str, Any]) -> bool:
     """Whether no web page of another site, open in this machine's browser, made the request."""
+    # Host: a page could point a name of its own at 127.0.0.1 (DNS rebinding); Sec-Fetch-Site: one that posts across
+    # sites.
     return _names_loopback(environ.get("HTTP_HOST", "localhost")) and (
         environ.get("HTTP_SEC_FETCH_SITE") != "cross-site"
     )

@@ -129,6 +129,7 @@ def install(app: Flask, kinds: Mapping[type[ContenderError], Kind]) -> None:
             return respond(_FAULT, _FAULT_DETAIL)
         kind = Kind(error.code, _HTTP_TYPES.get(error.code, "refused"), HTTPStatus(error.code).phrase.capitalize())
         response = respond(kind, _http_detail(error))
+        # Such as Allow of a 405: only what describes the replaced body is left out.
         response.headers.extend(
             (name, value)
             for name, value in error.get_headers()

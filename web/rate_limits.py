@@ -136,6 +136,7 @@ class RedisWithFallback(Storage):
 
         super().__init__(uri, wrap_exceptions=wrap_exceptions)
         given = {"socket_timeout": _ANSWER_SECONDS, "socket_connect_timeout": _ANSWER_SECONDS, **options}
+        # The client's own retries would hold a request longer than _ANSWER_SECONDS.
         once = Retry(NoBackoff(), 0)
         self._redis = RedisStorage(uri.removeprefix(_SHARED_PREFIX), retry=once, **given)  # type: ignore[arg-type]
         self._memory = ThreadlessMemoryStorage()

@@ -67,6 +67,7 @@ def install(app: Flask, access: AccessControl) -> None:
         if role is not None:
             g.principal = access.admit(request.environ, role)
 
+    # First of all: a request without the role must not learn whether its body would have been accepted.
     app.before_request_funcs.setdefault(None, []).insert(0, enforce)
 
 

@@ -81,6 +81,7 @@ def _tokens_exist() -> bool:
 def _require_free(host: str, port: int, variable: str) -> None:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as probe:
+        # Connections of a service that just ended wait for a minute, and do not keep the next one from listening.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)

@@ -59,6 +59,7 @@ class AccessCounter:
         """Count one event; the audit log names `path` as an example."""
         with self._counting:
             counter = self._counters.get(event)
+            # Senders choose their addresses: without a limit they could fill the memory and the audit log.
             if counter is None and sum(known.outcome == event.outcome for known in self._counters) >= MAX_KINDS:
                 event = replace(event, address=OTHERS)
                 counter = self._counters.get(event)

@@ -86,6 +86,7 @@ class TokenCache:
             now = self._monotonic()
             if self._snapshot is not None and now - self._snapshot.read_at < self._fresh_seconds:
                 return self._snapshot
+            # While the database is away, requests would otherwise queue here for a timeout each.
             if self._failure is not None and now - self._failure[0] < _RETRY_SECONDS:
                 raise self._failure[1]
             try:

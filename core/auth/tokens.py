@@ -193,6 +193,7 @@ def _is_live() -> sa.ColumnElement[bool]:
 
 def _visible() -> sa.Select[tuple[object, ...]]:
     state = sa.case((tokens.c.revoked_at.is_not(None), "revoked"), (_is_live(), "live"), else_="expired")
+    # Left out here, so that no listing can show it.
     columns = (column for column in tokens.c if column is not tokens.c.secret_hash)
     return sa.select(*columns, state.label("state"))
 

@@ -104,6 +104,7 @@ def migrate(engine: sa.Engine, *, schema: str = "") -> None:
     configuration = Config()
     configuration.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with reachable(), engine.connect() as connection:
+        # Of the session, not the transaction: migrations commit in between.
         connection.execute(sa.select(sa.func.pg_advisory_lock(_MIGRATION_LOCK)))
         try:
             if schema:
@@ -113,6 +114,7 @@ def migrate(engine: sa.Engine, *, schema: str = "") -> None:
             command.upgrade(configuration, "head")
             connection.commit()
         finally:
+            # After a migration that failed the transaction is aborted, and the unlock would fail as well.
             connection.rollback()
             connection.execute(sa.select(sa.func.pg_advisory_unlock(_MIGRATION_LOCK)))
             connection.commit()

@@ -28,6 +28,7 @@ class Session:
 @lru_cache(maxsize=4)
 def exchange(calendar: str, start: date) -> "ExchangeCalendar":
     """The calendar of an exchange from `start` on."""
+    # Heavy, with pandas behind it: a task without an exchange needs neither.
     import exchange_calendars
     import pandas as pd
 

@@ -78,6 +78,7 @@ class ReplayClock:
         machine = SystemClock().now()
         days_replayed = max((machine - self.since).total_seconds() // self.day_seconds, 0)
         days_available = (machine - self.start) / timedelta(days=1)
+        # Caught up, it is the machine's clock: a replay must not run ahead into the future.
         return machine if days_replayed >= days_available else self.start + timedelta(days=days_replayed)
 
 

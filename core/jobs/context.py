@@ -25,5 +25,6 @@ class JobContext:
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that holds the lease. Raises BusyError when another process has taken it over."""
         with transaction(self.engine) as connection:
+            # In each transaction: between two of them the lease may have expired, and another process may be at work.
             self.lease.check(connection)
             yield connection

@@ -76,6 +76,7 @@ def _take(engine: sa.Engine, name: str, holder: str) -> int | None:
     statement = statement.on_conflict_do_update(
         index_elements=[leases.c.name],
         set_={"holder": holder, "token": leases.c.token + 1, "expires_at": _expiry()},
+        # The insert and this condition are one statement: of two that try at once only one gets a row back.
         where=leases.c.expires_at <= sa.func.clock_timestamp(),
     )
     with transaction(engine) as connection:
@@ -84,9 +85,11 @@ def _take(engine: sa.Engine, name: str, holder: str) -> int | None:
 
 def _renew(engine: sa.Engine, lease: Lease, done: threading.Event) -> None:
     while not done.wait(LEASE_SECONDS / 3):
+        # Tried again a third of the lease later; where it expired meanwhile, `check` stops the holder's writes.
         with suppress(DatabaseUnreachableError), transaction(engine) as connection:
             connection.execute(
                 sa.update(leases)
+                # By the token: a lease that another holder has taken over must not be renewed for it.
                 .where(leases.c.name == lease.name, leases.c.token == lease.token)
                 .values(expires_at=_expiry())
             )

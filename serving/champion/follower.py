@@ -114,11 +114,13 @@ class ChampionFollower:
             self._count_failure(error, poll)
             is_served = False
         if is_served:
+            # While MLflow is away the alias may still name the refused version.
             if poll.reached:
                 self._deps.alerts.clear(self._task.name, "champion_refused")
             self._deps.log_once.resolved(self._about("champion"), f"The champion of {self._task.name} serves again.")
         elif poll.version is not None:
             self._mark_last_good()
+        # After the champion: a learner answers only for the version that is served.
         self._guarded("learner", "The learner cannot be used; the version answers frozen.", self._follow_learner)
 
     def _follow_learner(self) -> None:
@@ -203,6 +205,7 @@ class ChampionFollower:
         else:
             loaded = self._deps.bundles.load(version)
             self._put(Champion(version, loaded.feature_names, loaded.model, source))
+        # Only now: a requested reload that failed is still due at the next poll.
         self._refused, self._must_reload = None, False
         self._check_mover(wanted)
         return True
@@ -225,6 +228,7 @@ class ChampionFollower:
         if prediction == state.predictions.get(name):
             # The published one keeps its composed replies, and the disk is not written at every poll.
             return
+        # Published before it is kept: a full disk must not keep a checked version from serving.
         state.publish(prediction)
         self._deps.metrics.served.labels(name).set(champion.version.version)
         self._deps.bundles.keep(prediction)
@@ -248,6 +252,7 @@ class ChampionFollower:
             self._about("champion"), "The champion cannot be loaded; what served before serves on.", str(error),
             task=self._task.name, version=self._wanted,
         )  # fmt: skip
+        # An outage says nothing about the version: no alert, and the next poll tries again without a pause.
         if not isinstance(error, UnreachableError):
             if poll.version is not None:
                 alerts.refused(self._deps.alerts, self._task.name, poll.version, error)

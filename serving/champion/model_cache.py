@@ -69,6 +69,7 @@ class Bundles:
             RegistryUnreachableError: MLflow does not answer, and Postgres does not have the folder.
         """
         folder = self._folder(version)
+        # A copy that was changed on disk is replaced here, instead of being refused at every load.
         if folder.exists() and flavor.folder_digest(folder) != version.artifact_digest:
             shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
@@ -137,6 +138,7 @@ class Bundles:
                 content = versions.bundle(self._engine, version.artifact_digest)
                 if content is None:
                     raise
+                # The download may have left a part of the folder.
                 shutil.rmtree(draft, ignore_errors=True)
                 flavor.unpack(content, draft)
                 _check_digest(draft, version)
@@ -150,6 +152,7 @@ class Bundles:
 
     def _tidy(self, version: Version) -> None:
         """Deletes all but the newest few folders of the task."""
+        # A name with a dot is a draft that another worker is fetching.
         folders = [path for path in self._task_folder(version.task).iterdir() if path.is_dir() and path.name[0] != "."]
         for path in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_FOLDERS:]:
             shutil.rmtree(path, ignore_errors=True)

@@ -135,6 +135,7 @@ class ChampionLearner:
     def _learns(self, version: Version) -> bool:
         """Whether the version is of a contender that learns row by row, as it is declared now."""
         name = version.contender
+        # A contender that is declared otherwise since then has another learner, on which this version says nothing.
         is_declared = name in self.task.contenders and self.task.contender_hash(name) == version.contender_hash
         return is_declared and learns(self.task, name)
 
@@ -157,6 +158,7 @@ class ChampionLearner:
         finally:
             running.close()  # the log moves once a day: its connection need not be held
         with running.lock:
+            # The training job stores them; kept here as well they would grow with the log.
             running.learner.forget_predictions(running.learner.seq)
         seq = running.learner.seq
         # The date of an event costs a query at every poll, and the log moves once a session.

@@ -70,6 +70,7 @@ class AliasPoller:
     def start(self) -> None:
         """Starts to poll; returns after the first poll, or after 10 s."""
         self._thread.start()
+        # With an end: where MLflow or a download is slow, the service starts with what it restored from disk.
         self._polled.wait(FIRST_POLL_SECONDS)
 
     def stop(self, seconds: float = 2.0) -> None:

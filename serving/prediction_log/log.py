@@ -69,6 +69,7 @@ class PredictionLog:
         self._shipper.stop(seconds)
         self._writer.stop(seconds)
         self.write()
+        # Also within the pause after an outage: it is this process's last chance.
         self._not_before = 0.0
         self.ship()
         self._spool.close()
@@ -110,6 +111,7 @@ class PredictionLog:
                 if self._spool.is_full():
                     self._close_segment()
             cause = "" if is_appended else "the spool has reached its limit"
+        # A full disk costs the record of answers, not the answers.
         except OSError as error:
             cause = str(error)
         if cause:

@@ -106,6 +106,7 @@ def _short_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
         with transaction(engine) as connection:
             connection.execute(_TIMEOUT)
             yield connection
+    # The lines themselves are at fault: sent again they would be refused for ever.
     except (psycopg2.DataError, psycopg2.IntegrityError) as error:
         raise DataRefusedError(f"Postgres refused logged predictions: {_first_line(error)}.") from error
     except (psycopg2.Error, sa.exc.DBAPIError) as error:

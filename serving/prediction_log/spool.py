@@ -60,6 +60,7 @@ class PredictionSpool:
         self._lock_path = folder / f"{self._owner}.lock"
         draft = self._lock_path.with_suffix(".new")
         self._lock = draft.open("w")
+        # The kernel releases it however the process ends, by SIGKILL too.
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         # Renamed once the lock is held: others would take a lock file that is there and free for a dead owner's.
         draft.rename(self._lock_path)
@@ -115,6 +116,7 @@ class PredictionSpool:
             with _locked(path) as is_locked:
                 if is_locked:
                     for rows in sorted(self._folder.glob(f"{path.stem}.*.rows")):
+                        # `again`: the owner may have died between the COMMIT and the removal of the file.
                         yield Segment(rows, rows.read_bytes().count(b"\n"), again=True)
                     if not any(self._folder.glob(f"{path.stem}.*.rows")):
                         path.unlink(missing_ok=True)
@@ -123,6 +125,7 @@ class PredictionSpool:
         """The bytes in the folder, of this process and of all others."""
         total = 0
         for path in self._folder.glob("*.rows"):
+            # Shipped and removed since the folder was listed.
             with suppress(FileNotFoundError):
                 total += path.stat().st_size
         return total

@@ -88,13 +88,16 @@ class Checkpointer:
         with leases.hold(self._engine, f"learner/{key.log}/{key.contender}") as lease:
             if self._stored(loaded) > stored:
                 return  # another worker wrote one before this one got the lease
+            # After a restored backup the learner may know events that the log has not: such a state must not be stored.
             with loaded.running.verified() as learner:
+                # Pickled under the learner's lock and stored without it: requests do not wait for Postgres.
                 frozen = CheckpointData.of(learner)
                 is_learning = learner.paused_at is None
             with transaction(self._engine) as connection:
                 # In the transaction: a lease that was lost meanwhile must not let an older checkpoint be the newest.
                 lease.check(connection)
                 checkpoints.write(connection, key, frozen)
+                # With the checkpoint: while MLflow is away the request for a version is not lost.
                 outbox.request(connection, key, frozen.seq, self._clock.now().date())
         self._seen[name] = (frozen.seq, monotonic())
         if is_learning and len(frozen.state) > loaded.task.budget_megabytes * _MEGABYTE:

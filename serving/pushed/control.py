@@ -50,6 +50,7 @@ def switch_learning(engine: sa.Engine, loaded: LoadedTask, switch: Switch, *, wh
 
     While learning is paused, rows are stored, predicted and scored; when it is resumed they are learned in order.
     """
+    # At the head: another worker may have switched it a moment ago.
     with loaded.running.at_head() as learner:
         paused_at = learner.paused_at
     is_so = (paused_at is not None) == (switch == "pause")

@@ -60,6 +60,7 @@ class PushedChampions:
                 self._alerts.clear(name, "champion_refused")
             self._log_once.resolved(f"champion/{name}", f"The champion of {name} is followed again.")
         except ContenderError as error:
+            # An outage says nothing about the version that the alias names.
             if poll.version is not None and not isinstance(error, UnreachableError):
                 alerts.refused(self._alerts, name, poll.version, error)
             self._log_once.problem(
@@ -114,6 +115,7 @@ class PushedChampions:
             loaded.alias_target.current = AliasTarget(number)
         elif registered.key == loaded.running.key or self._is_by_hand(loaded.log, number):
             loaded.alias_target.current = AliasTarget(number, self._restore(loaded, registered, number))
+            # After it was loaded: a reload that failed is tried again at the next poll.
             self._to_reload.discard(loaded.log)
         else:
             loaded.alias_target.current = AliasTarget(newest)

@@ -52,6 +52,7 @@ class LearnerSwap:
                 self._log_once.problem(
                     f"task/{name}", "A task cannot be used as declared; the old one serves on.", str(error), task=name
                 )
+            # Also of one that was refused: it is tried again when something of it changes.
             self._revisions[name] = revision
 
     def _renew(self, name: str, *, is_reload: bool) -> None:
@@ -61,6 +62,7 @@ class LearnerSwap:
             self._tasks[name] = replace(old, task=task, validator=RowValidator(task))
             return
         new = open_task(self._engine, task, contender)
+        # Before the swap: a new contender replays the whole log, and its first request would wait for that.
         new.follow(None)
         if old.alias_target.current is not None and old.alias_target.current.frozen is not None:
             new = replace(new, alias_target=old.alias_target)  # a frozen version answers on until the next poll

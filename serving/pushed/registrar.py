@@ -63,6 +63,8 @@ class Registrar:
             return
         try:
             if self.is_due():
+                # One worker at a time: the job of each would take seconds of processor and 100 MB to find the same
+                # work.
                 with leases.hold(self._engine, _LEASE):
                     self._work()
         except BusyError:
@@ -101,6 +103,7 @@ class Registrar:
             env=child_environment(self._settings),
             process_group=0,  # so that Ctrl-C reaches the service alone, which ends the job
         )
+        # The lease is renewed while this waits: a job that hangs would keep every worker from starting another.
         ends_by = monotonic() + _LONGEST_SECONDS
         # Polled instead of waited for: `stop` must end the job at once.
         while child.poll() is None and monotonic() < ends_by and not self._stopped.wait(0.1):

@@ -34,6 +34,8 @@ class LogListener:
 
     def __init__(self, engine: sa.Engine, *followers: Mapping[str, LogFollower]) -> None:
         self._followers = followers
+        # A connection of its own: LISTEN lasts as long as the session, and a pooled one would go on to other users with
+        # it.
         self._line = event_log.PinnedConnection(engine)
         self._log_once = LogOnce()
         self._stopped = threading.Event()
@@ -62,6 +64,8 @@ class LogListener:
 
     def _listen(self, connection: Any) -> None:
         with connection.cursor() as cursor:
+            # Channels belong to the whole database: with the schema's name two installations in one do not wake each
+            # other.
             cursor.execute("SELECT quote_ident(current_schema() || '.events')")
             cursor.execute(f"LISTEN {cursor.fetchall()[0][0]}")
         # After LISTEN: an event committed before it gave no notice to this connection.
@@ -78,6 +82,7 @@ class LogListener:
                 continue
             self._stopped.wait(GATHER_SECONDS)
             connection.poll()
+            # Of many notices about one log the last counts: a follower reads everything up to it.
             heads = dict(notice.payload.rsplit(" ", 1) for notice in connection.notifies)
             connection.notifies.clear()
             for log, head in heads.items():
@@ -95,6 +100,7 @@ class LogListener:
         try:
             follower.follow(head)
             self._log_once.resolved(f"learner/{log}", "The learner is up to date again.")
+        # Ends the listening: `_run` begins again on another connection, with a LISTEN and a look at everything.
         except DatabaseUnreachableError:
             raise
         except ContenderError as error:

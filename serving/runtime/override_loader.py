@@ -42,6 +42,7 @@ class OverrideLoader:
                 self._known = last_known(self._path.parent)
             return self._known
         self._log_once.resolved(_SUBJECT, "Configurations can be read again.")
+        # Every poll comes through here: the disk is written only when something changed.
         if newest != self._known:
             self._write(newest)
             self._known = newest

@@ -141,6 +141,7 @@ def _inherit(folder: Path) -> None:
     for kind in ("counter", "histogram"):
         mine = folder / f"{kind}_{os.getpid()}.db"
         for file in sorted(folder.glob(f"{kind}_*.db")):
+            # One file of each kind: renaming a second one to this name would overwrite the counts of the first.
             if not mine.exists() and not _is_alive(_owner(file)):
                 try:
                     file.rename(mine)

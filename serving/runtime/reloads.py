@@ -24,6 +24,7 @@ def request(engine: sa.Engine, task: str, *, who: str, why: str) -> int:
     )
     with transaction(engine) as connection:
         number: int = connection.execute(statement.returning(leases.c.token)).scalar_one()
+        # In the same transaction: there is no reload without its record.
         detail = {"task": task, "reload": number, "why": why}
         audit.record(connection, who=who, action="reload", outcome="asked", detail=detail)
     return number

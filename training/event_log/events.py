@@ -14,6 +14,7 @@ class EventConflictError(ContenderError):
     """An idempotency key that was used before with other content."""
 
 
+# `gc=False`: events hold no cycles, and the garbage collector would run in the middle of a large group.
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """An event without a number in the log yet.
 

@@ -40,6 +40,7 @@ def plan_append(new_events: Sequence[NewEvent], known: Mapping[str, KnownEvent],
             _add(plan, head, new.kind, new.features, new.target, new)
         else:
             before = known.get(new.event_id, KnownEvent())
+            # An id may come twice in one group, as two rows or as two halves of one.
             known[new.event_id] = _plan_with_id(plan, head, new, before)
     return plan
 

@@ -120,6 +120,7 @@ def write(connection: sa.Connection, key: LearnerKey, data: CheckpointData) -> N
             digest=hashlib.sha256(data.state).hexdigest(),
             rows_learned=data.rows_learned,
         )
+        # A learner is a function of the log: a checkpoint after the same event is the same.
         .on_conflict_do_nothing()
     )
     store_predictions(connection, key, data.predictions)
@@ -135,6 +136,7 @@ def store_predictions(connection: sa.Connection, key: LearnerKey, predictions: M
     new = [seq for seq in predictions if seq > through]
     if not new:
         return
+    # Dense, with null at events without a prediction: the place in a block is computed from the event's number.
     first, values = min(new), [predictions.get(seq) for seq in range(min(new), max(new) + 1)]
     # As a text: adapting tens of thousands of numbers one by one would keep requests waiting for the interpreter.
     text = f"{{{msgspec.json.encode(values).decode()[1:-1]}}}"
@@ -198,6 +200,7 @@ def _rebuild(engine: sa.Engine, key: LearnerKey, learner: Learner, until: int) -
             begin = learner.seq
             learner.apply(read(begin, min(until, begin + event_log.BLOCK)), read)
             _prove_parity(engine, key, begin, learner)
+            # Compared by now: kept to the end they would take memory as the log grows.
             learner.forget_predictions(learner.seq)
     finally:
         connection.close()
@@ -218,6 +221,7 @@ def _prove_parity(engine: sa.Engine, key: LearnerKey, after: int, learner: Learn
         if (value is None) != (replayed is None) or (
             value is not None
             and replayed is not None
+            # `not <=` instead of `>`: a NaN is a difference, too.
             and not abs(value - replayed) <= PARITY_TOLERANCE * max(1.0, abs(value))
         ):
             raise IntegrityError(
@@ -231,6 +235,7 @@ def _prove_parity(engine: sa.Engine, key: LearnerKey, after: int, learner: Learn
 def _prune(connection: sa.Connection, key: LearnerKey) -> None:
     mine = for_key(checkpoints, key)
     kept = sa.select(checkpoints.c.last_seq).where(*mine).order_by(checkpoints.c.last_seq.desc()).limit(KEPT)
+    # A version that is served frozen, or is still to be registered, is read from its checkpoint.
     registered = sa.select(registrations.c.last_seq).where(*for_key(registrations, key))
     connection.execute(
         sa.delete(checkpoints).where(

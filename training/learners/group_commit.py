@@ -81,6 +81,7 @@ class GroupCommitter:
             return []
         ticket = _Ticket(events)
         with self._mutex:
+            # Under the mutex: otherwise `_is_released` could end the thread between this line and the next.
             self._waiting.put(ticket)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
@@ -99,6 +100,7 @@ class GroupCommitter:
             self._is_closed = True
             thread = self._thread
             if thread is not None:
+                # Wakes the thread, which may be waiting for a ticket that never comes.
                 self._waiting.put(None)
         if thread is not None:
             thread.join(seconds)
@@ -108,6 +110,8 @@ class GroupCommitter:
         with ThreadPoolExecutor(1, thread_name_prefix="group-commit-send") as sender:
             while not (self._is_closed and committed is None and self._is_released()):
                 tickets = self._gather(is_patient=committed is None and not self._is_closed)
+                # Before the COMMIT, whose notice would make the follower wait for the lock and read what is applied
+                # here anyway.
                 self.running.is_committing = True
                 committed = self._go_on(sender, [ticket for ticket in tickets if ticket is not None], committed)
                 self.running.is_committing = committed is not None
@@ -184,6 +188,7 @@ class GroupCommitter:
 
 def _send(sender: ThreadPoolExecutor, commit: Callable[[], AppendPlan]) -> Future[AppendPlan]:
     """Starts a commit on another thread, and returns when that one waits for Postgres."""
+    # Otherwise this thread would go on to learn, and hold the interpreter, before the other one has sent anything.
     begun = _held()
 
     def go() -> AppendPlan:

@@ -57,6 +57,7 @@ class Learner:
         predictions = self.predictions
         for event in events:
             seq = event.seq
+            # An event comes twice: once from the commit of this process, once from a read of the log.
             if seq <= self.seq:
                 continue
             if seq != self.seq + 1:
@@ -70,6 +71,7 @@ class Learner:
                 if event.kind == "label":
                     self._score(series, predictions.get(event.ref_seq or 0, event.predicted), target)
                 else:
+                    # Before it is learned: the score of a row that the model knows would flatter it.
                     predictions[seq] = value = self.predict(features, series)
                     if event.kind == "row":
                         self._score(series, value, target)
@@ -119,11 +121,13 @@ class Learner:
     def _learn(self, features: FeatureRow, target: float, series: str) -> None:
         try:
             self.model.learn(features, target, series)
+        # The row is in the log for good: every replica skips it alike, so their models stay equal.
         except MODEL_FAULTS as fault:
             self.rows_refused += 1
             self.trouble = f"{type(fault).__name__}: {fault}"
         else:
             self.rows_learned += 1
+            # Only of rows that were learned: others must not widen the limits of the guard.
             self.stats.learn(features, target)
 
     def _score(self, series: str, predicted: float | None, target: float | None) -> None:

@@ -52,7 +52,10 @@ def request(connection: sa.Connection, key: LearnerKey, last_seq: int, session_d
     learned_more = sa.select(
         *(checkpoints.c[name] for name in (*_KEY, "last_seq")), sa.literal(session_date, sa.Date)
     ).where(
-        *for_key(checkpoints, key), checkpoints.c.last_seq == last_seq, checkpoints.c.rows_learned > learned_by_then
+        # A session in which nothing was learned would bring a version equal to the last.
+        *for_key(checkpoints, key),
+        checkpoints.c.last_seq == last_seq,
+        checkpoints.c.rows_learned > learned_by_then,
     )
     added = connection.execute(
         insert(registrations)
@@ -107,6 +110,7 @@ def newest_version(engine: sa.Engine, key: LearnerKey) -> int | None:
 def _update(connection: sa.Connection, pending: PendingRegistration, values: dict[str, object]) -> None:
     connection.execute(
         sa.update(registrations)
+        # One that another process has settled meanwhile stays as it is.
         .where(registrations.c.id == pending.id, registrations.c.done_at.is_(None))
         .values(attempts=registrations.c.attempts + 1, **values)
     )

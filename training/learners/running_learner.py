@@ -59,6 +59,7 @@ class RunningLearner:
 
     def follow(self, head: int | None) -> None:
         """Applies what was committed up to the event `head`; None: up to the newest there is."""
+        # Read without the lock: a number that is too old costs one look more, and no wait for a commit.
         if self.is_committing or (head is not None and self._learner is not None and self._learner.seq >= head):
             return
         with self.lock:
@@ -168,6 +169,7 @@ class RunningLearner:
         try:
             learner.apply(events, self._reread)
             self._newest = events[-1] if events else self._newest
+        # Raised between two events: the learner is whole.
         except GapError:
             raise
         except BaseException:
@@ -186,4 +188,5 @@ def _is_same(one: Event, other: Event | None) -> bool:
     """Whether two events are equal, apart from what was predicted at them."""
     if other is None:
         return False
+    # A read from the database brings the stored prediction along, an event committed here does not.
     return msgspec.structs.replace(one, predicted=None) == msgspec.structs.replace(other, predicted=None)

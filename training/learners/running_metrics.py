@@ -5,6 +5,7 @@ from collections import deque
 from typing import Any, Protocol
 
 WINDOWS = (5, 10, 20)
+# The logarithm of 0 is infinite: one prediction, certain and wrong, would be the mean for ever.
 _CLIP = 1e-15
 
 
@@ -66,6 +67,7 @@ class BinaryScores:
         self.count = 0
         self.right = 0
         self.log_loss = 0.0
+        # Counts and not the predictions themselves: a checkpoint must not grow with the log.
         self.by_threshold = ([0] * 101, [0] * 101)
         self.recent: deque[tuple[float, float]] = deque(maxlen=WINDOWS[-1])
 
@@ -128,6 +130,7 @@ def _last(rows: list[tuple[float, float]]) -> dict[str, float | None]:
 
 
 def _mean(total: float, count: int) -> float | None:
+    # JSON has no infinity: a sum that has overflowed is no figure.
     return total / count if count and math.isfinite(total) else None
 
 

@@ -51,6 +51,7 @@ def promote(engine: sa.Engine, settings: Settings, task: PushedTask, contender: 
         now = aliases.aliases.get(CHAMPION)
         if newest is None or CHAMPION in aliases.pinned or now == newest.version:
             return None
+        # Before the alias moves: the copy in Postgres serves when MLflow is lost.
         reconciler.store_bundle(at, newest)
         before = None if now is None else versions.find(engine, task.name, now)
         decision = _decision(task, before, newest)
@@ -58,6 +59,7 @@ def promote(engine: sa.Engine, settings: Settings, task: PushedTask, contender: 
         move = ledger.new_move(task.name, CHAMPION, now, newest.version, who="register", why=why)
         with at.writing() as connection:
             move = move.with_decision(decisions.record(connection, decision, clock.now()), decision.evidence_hash)
+            # Before the move: a job that is killed in between is finished by the next one.
             ledger.write(connection, "intent", move, clock.now())
         reconciler.execute(at, [move])
         return move

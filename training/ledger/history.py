@@ -61,6 +61,7 @@ class LedgerHistory:
 
 def read(engine: sa.Engine, task: str, limit: int) -> LedgerHistory:
     """The newest `limit` moves of a task. Raises DatabaseUnreachableError."""
+    # A move has a row for its intent and one for its end: the last one says what came of it.
     last = sa.select(ledger).ext(distinct_on(ledger.c.move)).where(ledger.c.task == task)
     ended = last.order_by(ledger.c.move, ledger.c.id.desc()).subquery()
     before, after = versions.alias(), versions.alias()

@@ -81,6 +81,7 @@ def hold_promote_lease(
     """
     with leases.hold(engine, f"promote/{task}", wait_seconds=LEASE_WAIT_SECONDS) as lease:
         at = JobContext(settings, engine, lease, clock)
+        # First what was left unfinished: a person's choice must not be undone when the next job finishes an older move.
         yield at, reconciler.reconcile(at, task)
 
 
@@ -110,6 +111,7 @@ def move(at: JobContext, aliases: ReconciledAliases, request: PromotionRequest) 
         with at.writing() as connection:
             _audit(connection, request, now, "nothing to do")
         return ForcedMove(request.task, request.alias, now, version.version, version.contender, False, True, False)
+    # Before anything is written down: where the files were changed, no alias is to move.
     reconciler.store_bundle(at, version)
     decision = _decision(at, aliases, replace(request, reason=ledger.PROMOTED) if is_there else request, version)
     intended = ledger.new_move(request.task, request.alias, now, version.version, who=request.who, why=request.why)

@@ -126,6 +126,7 @@ def _finish(at: JobContext, move: Move) -> None:
         except NotFoundError as error:  # its version was deleted meanwhile
             get_log("promotion").warning(error.problem, remedy=error.remedy, task=move.task)
             _write(at, "abandoned", move)
+    # Others have moved the alias since the intent, and their move counts.
     else:
         _write(at, "abandoned", move)
 

@@ -66,6 +66,7 @@ class MlflowRegistry:
         while True:
             page, token = self._search(model, _PAGE, token)
             found += [version for version in page if version.version > above]
+            # Newest first: nothing on later pages is above the number.
             if not token or any(version.version <= above for version in page):
                 return found
 

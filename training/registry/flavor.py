@@ -203,6 +203,7 @@ def folder_digest(folder: Path) -> str:
     state = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         content = path.read_bytes()
+        # Lengths and the NUL keep names and contents apart: no other split of them gives the same bytes.
         state.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
         state.update(content)
     return state.hexdigest()
@@ -214,6 +215,7 @@ def pack(folder: Path) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             content = path.read_bytes()
+            # A new entry has no times and owners: those of the disk would make equal folders differ.
             entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))

@@ -148,6 +148,7 @@ def _complete(
             tags=record.tags,
             description=record.description,
         )
+    # After the version: a job that is killed before finds the open run by its key and goes on with it.
     tracker.finish(run_id)
     numbered = replace(candidate.version, version=number, run_id=run_id)
     with at.writing() as connection:

@@ -85,6 +85,7 @@ def record(connection: sa.Connection, version: Version) -> None:
             "deleted, or its database is another one.",
             "Restore MLflow's old database, or start with two empty ones.",
         )
+    # A job that was killed after this row records the same version once more.
     connection.execute(insert(versions).values(asdict(version)).on_conflict_do_nothing())
 
 
