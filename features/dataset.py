@@ -24,7 +24,7 @@ class Dataset:
     `table`: event_date (Date: the features are of this date's close), target_date (Date: the next expected date), the
     features (Float64, never null), label (Float64, null = unknown), label_known_at (Datetime UTC, null = unknown);
     sorted, one row an event_date. A date whose history is too short, or has a gap where a feature looks, has no row.
-    `data_hash` stands for the observations and the declaration (`feature_hash`) that it was built from: datasets are
+    `data_hash` names the observations and the declaration (`feature_hash`) that it was built from: datasets are
     compared by these, not by their tables.
     """
 
@@ -74,6 +74,7 @@ def latest_row(task: Task, observations: pl.DataFrame) -> DatasetRow | None:
     `lookback(task)` observations. None where `build` has no row of that date: a history too short, or with a gap.
     """
     planned = transforms.columns(task)
+    # Only what the row needs: the transforms never look further back, so it equals the row of `build` to the bit.
     kept = on_calendar(task, observations).tail(lookback(task))
     if kept.is_empty():
         return None

@@ -51,6 +51,7 @@ class IncrementalDataset:
         came = observations.read_what_became_known(self._engine, series, before, now)
         if came.is_empty():
             return True
+        # A restatement or a mended gap changes rows that were built: then all of it is built again.
         if came.columns != self._known.columns or came["event_date"][0] <= self._known["event_date"][-1]:
             return False
         self._known = self._known.vstack(came)
@@ -63,6 +64,7 @@ class IncrementalDataset:
         task, last = self._task, dataset.table["event_date"][-1]
         tail = self._known.tail(lookback(task) + int((self._known["event_date"] >= last).sum()))
         as_of: datetime = self._known.select(pl.col("known_at").max()).item()
+        # The last row is built again, too: its label may have become known.
         new = build(task, dataset.series, dataset.source, tail, as_of).table.filter(pl.col("event_date") >= last)
         table = dataset.table.filter(pl.col("event_date") < last).vstack(new)
         return replace(dataset, as_of=as_of, table=table, data_hash=dataset_hash(task, dataset.series, self._known))

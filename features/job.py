@@ -112,6 +112,7 @@ def assemble(task: Task, active: ActiveSeries, known: pl.DataFrame) -> Dataset:
 
     Raises DataRefusedError when the history is too short for a single row.
     """
+    # Not the hour of the run: two runs over the same data make the same dataset.
     as_of: datetime = known.select(pl.col("known_at").max()).item()
     dataset = build(task, active.series, active.source, known, as_of)
     if dataset.table.is_empty():

@@ -10,8 +10,8 @@ from core.db.engine import fetch_one, fetch_scalar, transaction
 from core.db.event_tables import lag_series
 from core.errors import NotFoundError
 
+# How many values a series keeps, also where N_LAGS asks for fewer today: a larger N_LAGS then finds them.
 MOST_LAGS = 1000
-"""How many values a series keeps, also where N_LAGS asks for fewer today: a larger N_LAGS then finds them."""
 _COLUMNS = lag_series.c
 
 
@@ -44,10 +44,11 @@ class LagBuffers:
     def add(self, series_id: str, value: float) -> LaggedValue:
         """Adds a value; its lags are those that were there before it.
 
-        One statement, which locks the series: of several added at once each sees those before it.
         Raises DatabaseUnreachableError when Postgres does not answer; whether the value was added is then unknown.
         """
         with transaction(self._engine) as connection:
+            # One statement, which locks the row of the series: of several values added at once each sees those before
+            # it.
             newest = connection.execute(self._add, {"series_id": series_id, "value": value}).scalar_one()
         features = lags([float(number) for number in newest[:-1]], self.n_lags)
         return LaggedValue(features, value, len(features))

@@ -68,6 +68,7 @@ def store(settings: Settings, engine: sa.Engine, dataset: Dataset) -> Snapshot:
     labelled = dataset.table["label"].is_not_null()
     _write(dataset.table.filter(labelled), folder / TRAIN, dataset.data_hash)
     _write(dataset.table.filter(~labelled), folder / PREDICT, dataset.data_hash)
+    # After the files: a row without them would name a dataset that cannot be read.
     confirm(engine, snapshot)
     return snapshot
 

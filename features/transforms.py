@@ -156,6 +156,7 @@ def _lags(history: pl.DataFrame, name: str, n: int) -> list[pl.Series]:
 
 
 def _sum(values: list[pl.Series]) -> pl.Series:
+    # One after the other: the last digits of polars' rolling sums depend on where the history starts.
     total = values[0]
     for value in values[1:]:
         total = total + value
@@ -180,5 +181,5 @@ close. `volume_change`: the logarithm of today's volume over yesterday's, adjust
 zero. `day_of_week`: of the row's date, Monday 0. `lag` {n}: the value n dates before the target's, as `in_n`.
 `month`: of the target's date, 1 to 12.
 """
+# Raised when a transform's or the target's meaning changes, so that datasets of the old meaning are not reused.
 DEFINITIONS = 1
-"""Raised when a transform's or the target's meaning changes, so that datasets of the old meaning are not reused."""

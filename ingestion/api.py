@@ -129,6 +129,7 @@ def _add_stream(app: OpenAPI, stream: Stream, tasks: Path) -> None:
                 response.headers["Retry-After"] = str(result.wait_seconds)
         else:
             response = jsonify(asdict(result))
+        # A cache that answers twice would hand one observation to two clients.
         response.headers["Cache-Control"] = "no-store"
         return response
 

@@ -63,7 +63,7 @@ class IngestReport:
             sentences.append(f"Quarantined ({shown}): kept out, and with their values in the table quarantine.")
         if self.gaps:
             shown = _first(", ", [str(day) for day in self.gaps])
-            sentences.append(f"{len(self.gaps)} missing ({shown}): asked for again by later runs.")
+            sentences.append(f"{len(self.gaps)} missing ({shown}): requested again by later runs.")
         return " ".join(sentences)
 
 
@@ -91,6 +91,7 @@ def ingest(settings: Settings, task: Task, clock: Clock, machine: Clock) -> Inge
     """
     with (
         open_engine(settings.require_database_url(), schema=settings.schema_name) as engine,
+        # By the series and not by the task: two tasks may use the same one.
         hold(engine, f"ingest/{task.series}", wait_seconds=LEASE_WAIT_SECONDS) as lease,
     ):
         now, fetched_at = clock.now(), machine.now()
@@ -106,7 +107,7 @@ def ingest(settings: Settings, task: Task, clock: Clock, machine: Clock) -> Inge
 def ingest_from(engine: sa.Engine, task: Task, source: Source, clock: Clock, lease: Lease) -> IngestReport:
     """Bring a task's series up to date from an open source, with a lease that the caller holds.
 
-    For a replay: its clock stands for the machine's too. Raises as `ingest` does for a source without a fallback.
+    For a replay: its clock is the machine's as well. Raises as `ingest` does for a source without a fallback.
     """
     now = clock.now()
     update = synchronize(engine, task, source, now, lease, now)

@@ -13,10 +13,10 @@ from ingestion.sources.base import MONTH_FIELDS, PRICES, SESSION_FIELDS, RawRow
 from ingestion.store.observations import Observation
 from ingestion.store.quarantine import RejectedRow
 
+# Open and close may leave the day's range by this much of the price: sources round, and adjust each column alone.
 _RANGE_TOLERANCE = 1e-3
-"""Open and close may leave the day's range by this much of the price: sources round, and adjust each column alone."""
+# A day's shift puts a fifth of the sessions on days without one; a few such rows are single faults.
 _MOST_SHIFTED = 0.1
-"""A day's shift puts a fifth of the sessions on days without one; a few such rows are single faults."""
 _LARGEST = 1e100  # the square of a larger one is soon no number any more
 _SCALE_MOVED, _SCALE_ROWS = 0.01, 5
 
@@ -115,7 +115,7 @@ def _dated(task: Task, row: RawRow) -> _Dated | str:
     stamp = row.stamp
     if stamp is None:
         return NO_DATE
-    if task.frequency == "month":  # any day stands for its month: sources write the first or the last
+    if task.frequency == "month":  # sources date a month by its first day or its last
         day = stamp.date() if isinstance(stamp, datetime) else stamp
         return _Dated(day.replace(day=1), is_live=False, fields=row.fields)
     if not isinstance(stamp, datetime):

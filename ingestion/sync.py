@@ -18,8 +18,8 @@ from ingestion.store import fetch_log, quarantine
 from ingestion.store.observations import WriteResult, newest_values, record, stored_dates
 from ingestion.store.quarantine import RejectedRow
 
+# How much of what is stored is fetched again, so that restatements are seen.
 LOOK_BACK_DAYS = 30
-"""How much of what is stored is fetched again, so that restatements are seen."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,13 @@ def synchronize(
             if stored and checked.accepted:
                 known = newest_values(engine, series, checked.accepted[0].event_date)
                 quality.require_same_scale(series, known, checked.accepted)
+        # Checked and stored whole: a part of an answer would pass for all that the source had.
         with transaction(engine) as connection:
             lease.check(connection)
             recorded = record(connection, series, source.name, checked.accepted, fetched_at)
             rejected = quarantine.keep(connection, series, source.name, checked.quarantined)
             detail = _fetch_detail(task, state, checked.not_final, now, fetched_at)
+            # With the rows: an answer on record whose rows were not stored would not be requested again that day.
             fetch_log.note(connection, series, source.name, fetched_at, "answered", detail, rows=len(rows))
         stored.update(observation.event_date for observation in checked.accepted)
     if not stored:
@@ -127,7 +129,7 @@ def _fetch_detail(task: Task, state: _SeriesState, not_final: int, now: datetime
 def _is_settled(
     engine: sa.Engine, task: Task, source: Source, state: _SeriesState, now: datetime, asked_at: datetime
 ) -> bool:
-    """Whether no request is needed. Raises SourceUnreachableError when one is, but the source must not be asked now."""
+    """Whether no request is needed. Raises SourceUnreachableError when one is, but none may be made now."""
     history = fetch_log.requests_since(engine, source.series, source.name, fetch_log.day_of(asked_at))
     if state.content:
         last = next((fetch for fetch in reversed(history) if fetch.outcome == "answered"), None)
@@ -154,6 +156,7 @@ def _recording_failures(engine: sa.Engine, series: str, source: str, asked_at: d
     """Record a request that failed or whose answer was refused, and let the error pass."""
     try:
         yield
+    # In a transaction of its own: the request is on record although nothing is stored, and limits the next ones.
     except SourceUnreachableError as error:
         with transaction(engine) as connection:
             fetch_log.note(connection, series, source, asked_at, "unreachable", fetch_log.failure(error))

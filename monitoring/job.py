@@ -17,8 +17,8 @@ from monitoring.realised_loss import ServedAnswer
 from training.ledger import entries as ledger
 from training.ledger.entries import CHAMPION
 
+# Below so many scored dates a mean says nothing: the state is `insufficient`.
 ENOUGH = 60
-"""Below so many scored dates a mean says nothing: the state is `insufficient`."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ def run(settings: Settings, task: Task, clock: Clock) -> MonitorReport:
     with open_engine(settings.require_database_url(), schema=settings.schema_name) as engine:
         active = observations.active(engine, task.name)
         newest = None if active is None else observations.watermark(engine, active.series)
-        standing = ledger.alias_states(engine, task.name).get(CHAMPION)
+        alias = ledger.alias_states(engine, task.name).get(CHAMPION)
         score = ServedAnswer(0, None, None) if active is None else realised_loss.score(engine, task, active.series, now)
     age = None if newest is None else (now.date() - newest).days
-    champion = None if standing is None else standing.version
+    champion = None if alias is None else alias.version
     report = MonitorReport(state(task, age, champion, score), newest, age, champion, task.metric, score)
     if report.state not in ("ok", "insufficient"):
         get_log("monitoring").warning(REMEDIES[report.state], task=task.name, state=report.state)

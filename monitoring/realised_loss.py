@@ -43,6 +43,7 @@ def score(engine: sa.Engine, task: Task, series: str, as_of: datetime) -> Served
         )
     before = (
         answered.join(labels, on="target_date")
+        # What was answered after the label was known is no prediction.
         .filter(pl.col("made_at") < pl.col("first_known_at"))
         .sort("target_date", "made_at")
         .group_by("target_date", maintain_order=True)

@@ -172,6 +172,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> OpenAPI:
         kinds=_KINDS,
         security_schemes=roles.SECURITY_SCHEMES,
     )
+    # The server has no hook for a worker's end: `serving.worker` finds here what it has to stop.
     app.extensions[EXTENSION] = service
     _add_routes(app, service, settings, clock)
     _count_requests(app, service.metrics)
@@ -187,6 +188,7 @@ def metrics_folder(settings: Settings) -> Path:
 def _add_routes(app: OpenAPI, service: PredictionService, settings: Settings, clock: Clock) -> None:
     """Adds access control, limits, routes and the fast path. Their order is that of the OpenAPI document."""
     prediction_routes.add_predictions(app, service.state, service.responses, clock, service.alerts)
+    # Before the limits, which count by the sender that the role check has found.
     roles.install(app, service.access)
     limits = RateLimits(app, settings.rate_limit, service.access, settings.rate_limit_storage)
     learning_routes.add(app, service.learning)

@@ -26,8 +26,8 @@ from training.learners.running_learner import RunningLearner
 from training.models.task_check import chosen
 from training.register import RegisterReport
 
+# A worker of the API may be writing a checkpoint at this moment.
 WAIT_SECONDS = 30.0
-"""A worker of the API may be writing a checkpoint at this moment."""
 
 
 @dataclass(frozen=True)

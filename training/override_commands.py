@@ -172,6 +172,7 @@ def _write(
 ) -> Changed:
     with transaction(engine) as connection:
         number, is_new = append(connection, name, declaration, who=who, why=why, expected_number=expected_number)
+        # In the same transaction: no declaration is in force without its record.
         detail = {"task": name, "number": number, "why": why, **detail}
         audit.record(connection, who=who, action=action, outcome="done" if is_new else "nothing to do", detail=detail)
     return Changed(name, number, _origin(declaration), is_new)

@@ -17,8 +17,8 @@ from core.config.task_files import display_path
 
 FIRST_ANSWER_SECONDS = 15.0
 SHOWN_MODELS = 3
+# Makes MLflow show models and runs rather than prompts and traces; its list of all models ignores it.
 _TRAINING_VIEW = "?workflowType=machine_learning"
-"""Makes MLflow show models and runs rather than prompts and traces; its list of all models ignores it."""
 _TOMORROW_BESIDE = "`contender run` in another terminal or cron"
 
 

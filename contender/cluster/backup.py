@@ -87,6 +87,7 @@ def take(settings: Settings, clock: Clock) -> Path:
             draft.rename(made)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+        # Only now: a backup that fails removes no other.
         for old in [other for other in taken(settings) if other != made][: 1 - KEPT]:
             shutil.rmtree(old)
     return made

@@ -116,8 +116,8 @@ def add_to(app: typer.Typer) -> None:
             console.print(printed, markup=False, highlight=False, soft_wrap=True, end="")
 
 
+# The most that Apple's systems accept of a certificate that was installed by hand.
 VALID_DAYS = 825
-"""The most that Apple's systems accept of a certificate that was installed by hand."""
 
 
 def self_signed(host: str, clock: Clock) -> tuple[str, str]:

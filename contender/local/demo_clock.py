@@ -12,8 +12,8 @@ from core.jobs.calendars import expected_dates, final_at
 from core.jobs.clock import Clock, FileClock, FixedClock
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
+# Longer than any exchange is closed, and longer than a month: within it every series has a value.
 _LOOK_AHEAD_DAYS = 70
-"""Longer than any exchange is closed, and longer than a month: within it every series has a value."""
 
 
 def demo_clock(settings: Settings) -> FileClock:

@@ -178,7 +178,7 @@ def _start(
         address = found.wait(MLFLOW)
         imports.join()
         done(address)
-    for service in _OPTIONAL:  # started now and awaited last: they come up while the pipeline runs
+    for service in _OPTIONAL:  # started now and waited for last: they come up while the pipeline runs
         found.start(service, settings)
     failures = run_all(settings, loaded, clock, progress)
     progress.heading("serving")

@@ -45,6 +45,7 @@ class Running:
         """Whether that very process still runs."""
         try:
             process = psutil.Process(self.pid)
+            # The system gives the id of an ended process to another one.
             is_same = abs(process.create_time() - self.started) < _SAME_START_SECONDS
             return is_same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:

@@ -24,8 +24,8 @@ from training.registry import flavor, versions
 from training.registry.training_session import TrainingSession
 from training.registry.versions import Version
 
+# Makes the id of a prediction from its version and date, so that a session run again stores no second one.
 _ID_NAMESPACE = uuid.UUID("6f1f3b0e-3f5e-4c8e-9c38-0a5f6d2f9a41")
-"""Makes the id of a prediction from its version and date, so that a session run again stores no second one."""
 _COLUMNS = {
     "event_date": pl.Date,
     "target_date": pl.Date,
@@ -101,6 +101,7 @@ class ChampionPredictor:
             "stale": (clock.now().date() - event_date).days > self.task.stale_after_days,
             "made_at": clock.now(),
         }
+        # Rows that a session which was cut off has stored are the same.
         connection.execute(insert(feature_rows).values(stored).on_conflict_do_nothing())
         connection.execute(insert(predictions).values(prediction).on_conflict_do_nothing())
 

@@ -23,8 +23,8 @@ _STYLES: tuple[dict[str, Any], ...] = (
 """One for each policy. Their lines coincide for years: the lower one is broader, or is seen between the dashes."""
 _BUTT: dict[str, Any] = {"solid_capstyle": "butt", "dash_capstyle": "butt"}
 _BY_HAND = THEIRS
+# Means over the first tenth of the rows are left out: they jump so far that the rest would look like one line.
 _UNSETTLED = 10
-"""Means over the first tenth of the rows are left out: they jump so far that the rest would look like one line."""
 _SMALLER = 0.7
 _WINDOWS = {"session": (252, 126, 63, 21, 10, 5), "month": (12, 6, 3)}
 

@@ -30,8 +30,8 @@ from training.registry import versions
 from training.registry.training_session import TrainingSession
 from training.reports.explanations import REPLAY_BEGINS
 
+# Until the lease of a process that was killed has expired.
 _WAIT_SECONDS = leases.LEASE_SECONDS + 2
-"""Until the lease of a process that was killed has expired."""
 
 
 @dataclass
@@ -75,6 +75,7 @@ class ReplayRunner:
             dataset = self.dataset.as_of(clock.now())
         with self._timed("training"):
             train.advance(at, task, dataset, self.memory)
+        # Before the gate, which would choose a first champion by itself.
         if self.workspace.champion and session == self.workspace.days[0]:
             self._set_first_champion(at, self.workspace.champion)
         with self._timed("promotion"):

@@ -27,8 +27,8 @@ from training.registry.base import POLL
 from training.registry.factory import open_registry
 
 _ID = r"[a-z0-9]+(-[a-z0-9]+)*"
+# Characters of a name in PostgreSQL, which cuts longer ones without an error.
 _LONGEST = 63
-"""Characters of a name in PostgreSQL, which cuts longer ones without an error."""
 _LATER = "Give a later --from."
 
 
@@ -79,9 +79,8 @@ def prepare(
     url = settings.require_database_url()
     settings.require_mlflow_url()
     active, days = _stored(settings, task, first, count)
-    open_registry(settings, POLL).aliases(
-        name
-    )  # raises now, rather than after minutes of work, when MLflow does not answer
+    # Raises now, rather than after minutes of work, when MLflow does not answer.
+    open_registry(settings, POLL).aliases(name)
     schema = store.schema_of(name)
     options = {
         "from": str(first), "series": active.series, "task": task.config_hash, "champion": champion,

@@ -22,12 +22,12 @@ ENVIRONMENT: Final = {
     "DO_NOT_TRACK": "true",
     "OMP_NUM_THREADS": "1",
 }
+# A health check: `/health` answers 200 even to hosts whose API calls are all refused.
 API_CALL: Final = "/api/2.0/mlflow/experiments/get?experiment_id=0"
-"""A health check: `/health` answers 200 even to hosts whose API calls are all refused."""
 START_SECONDS: Final = 120
 _LOOPBACK: Final = ("localhost", "127.0.0.1")
+# How long to wait for PostgreSQL, which a cluster starts at the same time.
 WAIT_SECONDS: Final = 120
-"""How long to wait for PostgreSQL, which a cluster starts at the same time."""
 _UPGRADE_LOCK: Final = 0x6D6C666C6F77  # "mlflow"
 
 

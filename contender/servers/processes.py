@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL, an MLflow server on it, and how services are started, awaited and stopped as processes."""
+"""The embedded PostgreSQL, an MLflow server on it, and how services are started, checked and stopped as processes."""
 
 import os
 import signal
@@ -166,6 +166,7 @@ class Process:
         # `spawn` makes each process the leader of a session, so that its children are found though it was killed.
         family = session(self.pid) or ([psutil.Process(self.pid)] if psutil.pid_exists(self.pid) else [])
         leader = next((process for process in family if process.pid == self.pid), None)
+        # The leader ends its children itself, in its order; only without it each gets a signal of its own.
         for process in [leader] if leader is not None else family:
             with suppress(psutil.NoSuchProcess):
                 process.terminate()

@@ -14,8 +14,8 @@ from core.db.access_tables import tokens
 from core.db.engine import fetch_all, fetch_one, fetch_scalar, transaction
 from core.errors import ConfigurationError, NotFoundError
 
+# How every secret begins, so that scanners find one that was committed by mistake.
 PREFIX = "ct_"
-"""How every secret begins, so that scanners find one that was committed by mistake."""
 _SECRET_BYTES = 32
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _LARGEST_ID = 2**63 - 1

@@ -13,8 +13,8 @@ from core.config.tasks import Task
 if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
+# Longer than any exchange is closed, and than two months: within it every series has a value.
 _LOOK_BACK_DAYS = 70
-"""Longer than any exchange is closed, and than two months: within it every series has a value."""
 
 
 @dataclass(frozen=True)

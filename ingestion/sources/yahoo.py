@@ -84,8 +84,10 @@ class Yahoo:
         import yfinance as yf
         from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError
 
+        # The client logs each failure as well; here it becomes an error, or another attempt.
         logging.getLogger("yfinance").setLevel(logging.CRITICAL)
         _keep_cache_in(self._cache)
+        # Otherwise the client swallows errors, and an outage looks like an empty answer.
         yf.config.debug.hide_exceptions = False
         try:
             ticker = yf.Ticker(self._symbol, session=session)
@@ -97,7 +99,7 @@ class Yahoo:
                     start=since, auto_adjust=False, keepna=True, timeout=self._patience.chart
                 )
         except YFRateLimitError:
-            raise RateLimitedError("Yahoo asked us to come back later (429).", "It is asked again later.") from None
+            raise RateLimitedError("Yahoo refuses more requests for now (429).", "A later run tries again.") from None
         except YFPricesMissingError as error:
             reason = f" ({error.yahoo_reason.rstrip('.')})" if error.yahoo_reason else ""
             if session.chart_status in (401, 403) or session.chart_status >= 500:

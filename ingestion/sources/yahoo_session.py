@@ -60,6 +60,7 @@ class BoundedSession(Session[Response]):
         options["timeout"] = (connect, wait - connect)
         if self._mirror:
             url = self._mirror + parts.path + (f"?{parts.query}" if parts.query else "")
+            # A redirect would lead away from the mirror.
             options["allow_redirects"] = False
         try:
             response = super().request(method, url, *positional, **options)
@@ -79,6 +80,7 @@ def require_network(url: str, patience: Patience) -> None:
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)
+    # Nothing is concluded behind a proxy: only the proxy knows whether the host can be reached.
     if parts.scheme in getproxies():
         return
     failures: list[str] = [f"{host} did not answer within {patience.connect:g} s"]
@@ -90,6 +92,7 @@ def require_network(url: str, patience: Patience) -> None:
         except OSError as error:
             failures[:] = [f"{host}: {error.strerror or error}"]
 
+    # In a thread: a broken name service blocks beyond any timeout.
     thread = threading.Thread(target=knock, name="require-network", daemon=True)
     thread.start()
     thread.join(patience.connect)

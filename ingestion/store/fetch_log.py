@@ -138,7 +138,7 @@ def reason_to_wait(history: list[Fetch], now: datetime) -> str:
     limits = [fetch for fetch in failed if fetch.detail.startswith(_RATE_LIMIT)]
     if limits and now - limits[-1].fetched_at < timedelta(hours=PAUSE_HOURS):
         until = limits[-1].fetched_at + timedelta(hours=PAUSE_HOURS)
-        return f"it asked us to come back later, and is left alone until {until:%H:%M} UTC"
+        return f"it refused more requests, and gets none until {until:%H:%M} UTC"
     if len(failed) >= FAILURES_A_DAY:
-        return f"it failed {len(failed)} times today ({failed[-1].detail}), and is left alone until tomorrow (UTC)"
+        return f"it failed {len(failed)} times today ({failed[-1].detail}), and gets no request until tomorrow (UTC)"
     return ""

@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from core.db.engine import fetch_all, fetch_one, fetch_scalar
 from core.db.pipeline_tables import active_series, observations
 
+# Two fetches of one price may differ by this much in their last digits without the past having changed.
 _RELATIVE_TOLERANCE = 1e-6
-"""Two fetches of one price may differ by this much in their last digits without the past having changed."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,10 @@ def record(
             if _same(before.fields, observation.fields) or fetched_at <= before.known_at:
                 continue
             restated += 1
+            # The machine's time: dated back, it would change what was read as of the time in between.
             known_at = fetched_at
         elif newest is not None and observation.event_date < newest:
+            # A gap that is mended changes the past as well: what was read as of an earlier instant must read the same.
             known_at = max(known_at, fetched_at)
         added.append(
             {

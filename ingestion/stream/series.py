@@ -89,6 +89,7 @@ def stored_series(connection: sa.Connection, name: str) -> StreamSeries:
         .where(_COLUMNS.series == name, _COLUMNS.known_at <= sa.func.now(), _VALUE.is_not(None))
         .order_by(_COLUMNS.event_date, _COLUMNS.known_at.desc(), _COLUMNS.id.desc())
     )
+    # A gap that is mended later comes last: a number never passes to another date.
     rows = sorted(connection.execute(newest), key=lambda row: (row[2], row[0]))
     return StreamSeries([StreamItem(event_date.isoformat(), plain(value)) for event_date, value, _ in rows])
 

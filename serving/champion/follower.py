@@ -220,7 +220,7 @@ class ChampionFollower:
         """Computes the champion's prediction of the latest data, and publishes it."""
         state, name = self._deps.state, self._task.name
         if self._latest is None:
-            # Without data too, so that clients are told `no_data` and not `no_champion`.
+            # Without data too, so that clients get `no_data` and not `no_champion`.
             state.champions = {**state.champions, name: champion}
             return
         beats = self._beats_baseline.get(champion.version.contender, _UNPROVEN)
@@ -245,7 +245,7 @@ class ChampionFollower:
         return predict_latest(self._task, replace(answering, learner=None), latest, beats)
 
     def _count_failure(self, error: ContenderError | OSError, poll: AliasPoll) -> None:
-        """Counts and logs it. A service that did not answer is asked at the next poll; a refused version waits."""
+        """Counts and logs a failure; a refused version is not tried again before a pause."""
         reason = next((name for kind, name in _REASONS.items() if isinstance(error, kind)), "other")
         self._deps.metrics.reload_failures.labels(self._task.name, reason).inc()
         self._deps.log_once.problem(

@@ -84,7 +84,7 @@ class Bundles:
         folder = self._folder(version)
         if not folder.exists():
             raise NotFoundError(f"There is no copy of version {version.version} of {version.task!r} on this machine.")
-        # Before anything is unpickled: unpickling runs code of whoever wrote the file.
+        # Before anything is unpickled: unpickling runs whatever code the file names.
         _check_digest(folder, version)
         try:
             model = flavor.load_model(folder)

@@ -25,8 +25,8 @@ from training.ledger import entries as ledger
 from training.registry import versions
 from training.registry.versions import Version
 
+# A learner that cannot be used is tried again only then: a replay may take long.
 _RETRY_SECONDS = 60.0
-"""A learner that cannot be used is tried again only then: a replay may take long."""
 
 
 @dataclass(frozen=True)

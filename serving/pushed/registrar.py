@@ -27,8 +27,8 @@ from training.registry.base import POLL
 from training.registry.factory import open_registry
 
 LOOK_SECONDS = 5.0
+# Between two jobs that a worker starts: a job that fails at once would take a processor for itself.
 PAUSE_SECONDS = 30.0
-"""Between two jobs that a worker starts: a job that fails at once would take a processor for itself."""
 _LEASE = "registrar"
 _LONGEST_SECONDS = 600.0
 
@@ -87,7 +87,7 @@ class Registrar:
             return True
         if version == self._known(loaded.log):
             return False
-        with suppress(RegistryUnreachableError):  # asked again: the ledger may be newer than the last poll
+        with suppress(RegistryUnreachableError):  # polled again: the ledger may be newer than the last poll
             aliases = open_registry(self._settings, POLL).aliases(loaded.log) or {}
             return aliases.get(CHAMPION) != self._known(loaded.log)
         return False

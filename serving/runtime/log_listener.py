@@ -13,8 +13,8 @@ from serving.runtime.periodic import LogOnce
 from training.event_log import store as event_log
 
 LOOK_SECONDS = 1.0
+# How long notices are gathered: a thread that woke for each commit would take the processor from the commits.
 GATHER_SECONDS = 0.02
-"""How long notices are gathered: a thread that woke for each commit would take the processor from the commits."""
 
 
 class LogFollower(Protocol):

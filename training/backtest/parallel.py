@@ -17,11 +17,11 @@ from training.backtest.walkers import Refit, RefitResult, run_refit
 from training.models.base import Batch
 from training.models.catalog import make, procedure
 
+# Work of fewer seconds stays in this process: another one needs a second or two for its imports.
 WORTH_SECONDS = 4.0
-"""Work of fewer seconds stays in this process: another one needs a second or two for its imports."""
 
+# Refits queued for each process: enough that it never waits while this one is busy with a refit of its own.
 _AHEAD = 4
-"""Refits queued for each process: enough that it never waits while this one is busy with a refit of its own."""
 
 # A pool of our own and not joblib's: its workers all have to start and import while the caller waits. 144 refits on two
 # shared cores took 31 and 38 s here (17 and 18 s of processor time), 43 s with joblib (20 s).
@@ -35,6 +35,7 @@ def run(task: Task, history: History, work: Work) -> list[RefitResult]:
     local = _Refitter(task, history)
     if not others:
         return [local.refit(*item) for item in work]
+    # The longest first: at the end the processes wait for short ones.
     order = sorted(range(len(work)), key=lambda index: -seconds[index])
     with ProcessPoolExecutor(others, get_context("spawn"), _start, (task, history)) as pool:
         done = _share(local, pool, [work[index] for index in order], others * _AHEAD)
@@ -46,6 +47,7 @@ def _processes_wanted(wanted: int) -> int:
         return 0
     from joblib import cpu_count  # knows the limits that a container sets
 
+    # Less one: this process refits as well.
     return min(wanted, int(cpu_count()) - 1)
 
 
@@ -105,6 +107,7 @@ def _start(task: Task, history: History) -> None:
 
 
 def _end_with_parent() -> None:
+    # A parent that is killed by SIGKILL cannot end its pool.
     parent = parent_process()
     assert parent is not None, "started by multiprocessing"  # noqa: S101
     connection.wait([parent.sentinel])

@@ -108,6 +108,8 @@ class LearnerWalker:
         events = replay.index_of(history.target_days[begin:]).tolist()
         values: list[float | None] = [None] * len(known)
         for i, (count, event) in enumerate(zip(known, events, strict=True)):
+            # No event (a row without a label), or one whose predecessor's label came late, which a learner that knows
+            # that label must not predict.
             if event != count:
                 replay.apply(count)
                 (features,) = history.named(history.rows[begin + i : begin + i + 1])
@@ -220,6 +222,7 @@ def run_refit(contender: Batch, history: History, refit: Refit) -> RefitResult:
     """Fits one model of the grid and predicts with it."""
     model = contender.fit(history.labelled_rows[refit.first : refit.last], history.labels[refit.first : refit.last])
     values = model.predict(history.rows[refit.begin : refit.end]) if refit.end > refit.begin else np.empty(0)
+    # The bytes of a model that is not kept would only travel between processes.
     return RefitResult(values, serialize(model) if refit.keep else None)
 
 

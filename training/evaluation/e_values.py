@@ -32,8 +32,8 @@ from features.arrays import Floats
 
 Metric = Literal["brier", "mae"]
 
+# Names the arithmetic: evidence that another arithmetic began is begun again. Change it with any formula below.
 PROCEDURE = "betting-2"
-"""Names the arithmetic: evidence that another arithmetic began is begun again. Change it with any formula below."""
 
 _STAKE = 0.9  # below 1, so that a single block cannot lose the whole capital
 _MULTIPLES = np.array([1.0, 2.0, 4.0, 8.0, 16.0])

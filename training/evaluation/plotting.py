@@ -13,6 +13,7 @@ _LEFT, _RIGHT = 0.125, 0.965
 
 def panels(title: str, data: str, note: str) -> "tuple[Figure, tuple[Axes, Axes]]":
     """Make a figure with a high and a low panel; above them a line each for the title, the data and a note."""
+    # Matplotlib costs 80 MB, which only a process that draws should pay.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

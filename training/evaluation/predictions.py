@@ -76,5 +76,6 @@ def scored(task: Task, board: pl.DataFrame) -> pl.DataFrame:
 def _declared(task: Task, series: str) -> sa.ColumnElement[bool]:
     columns = contender_predictions.c
     named = sa.tuple_(columns.contender, columns.contender_hash)
+    # A contender that is declared otherwise is another one: its earlier predictions are not its own.
     hashes = [(name, task.contender_hash(name)) for name in task.contenders]
     return sa.and_(columns.task == task.name, columns.series == series, named.in_(hashes))

@@ -13,8 +13,8 @@ from core.db.engine import connection
 from core.db.pipeline_tables import contender_predictions, outcomes
 from features.arrays import Days, Floats
 
+# A forecast beyond it counts as none: squared losses and their sums would overflow.
 LARGEST = 1e100
-"""A forecast beyond it counts as none: squared losses and their sums would overflow."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,7 @@ def _predictions(scope: Scope, as_of: datetime, after: date | None) -> sa.Select
         columns.task == scope.task,
         columns.series == scope.series,
         sa.tuple_(columns.contender, columns.contender_hash).in_(list(scope.contenders.items())),
+        # A decision that is made again later must see the rows that it saw.
         columns.made_at <= as_of,
         *([] if after is None else [columns.target_date > after]),
     )

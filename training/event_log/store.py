@@ -25,8 +25,8 @@ from training.event_log.idempotency import AppendPlan, known_by_id, plan_append
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 (psycopg2 names its class so)
 
+# Events of one read: large enough that a round trip costs little, small enough to hold in memory.
 BLOCK = 2_000
-"""Events of one read: large enough that a round trip costs little, small enough to hold in memory."""
 
 # An advisory lock: a row with a counter, locked by 8 writers, brought 4,000 commits a second down to 350. Its name has
 # the schema, since such locks belong to the whole database.

@@ -24,8 +24,8 @@ from training.learners.learner import Learner
 
 KEPT = 3
 """Checkpoints kept of each learner, beside those that a version in MLflow is made of."""
+# A row of so many stays within a page of Postgres: one prediction is read without the others.
 PREDICTIONS_A_BLOCK = 240
-"""A row of so many stays within a page of Postgres: one prediction is read without the others."""
 PARITY_TOLERANCE = 1e-9
 """How far a replayed prediction may be from the stored one, relative to its size where that is above 1."""
 LEARNER_CODE = (

@@ -25,8 +25,8 @@ from training.registry import versions
 from training.registry.factory import open_registry
 from training.registry.versions import Version
 
+# A person waits for the answer, so not for the end of a job's work.
 LEASE_WAIT_SECONDS = 5.0
-"""A person waits for the answer, so not for the end of a job's work."""
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,16 @@ class LogisticRegression(BatchProcedure):
 
     def fit(self, shape: Shape, rows: Floats, labels: Floats) -> Model:  # noqa: ARG002 (nothing random)
         """Weights on the raw features, with the scaling folded in."""
+        # Here, as in all procedures: fitted models are plain numbers, so a process that only predicts needs no scikit-
+        # learn.
         from sklearn.linear_model import LogisticRegression
 
+        # scikit-learn refuses a window with a single class.
         if (labels == labels[0]).all():
             return Constant(float(labels[0]))
         mean, scale = _scaling(rows)
         fitted = LogisticRegression(C=self.C, max_iter=self.max_iter).fit((rows - mean) / scale, labels)
+        # Plain numbers: the model is read back without scikit-learn, and sums in one order.
         return _unscaled(fitted.coef_[0], fitted.intercept_[0], mean, scale, logistic=True)
 
 
@@ -101,6 +105,7 @@ class SeasonalRidge(BatchProcedure):
         names = sorted((name for name in shape.features if name.startswith("in_")), key=lambda name: int(name[3:]))
         lags = tuple(shape.features.index(name) for name in names)
         unfitted = SeasonalLinear(Linear((), 0.0), lags, shape.features.index("month"))
+        # The logarithm has no other values.
         usable = (rows[:, lags] > 0).all(axis=1) & (labels > 0)
         if not usable.any():
             return Constant(math.nan)
@@ -160,6 +165,7 @@ class HistGradientBoosting(BatchProcedure):
         if (labels == labels[0]).all():
             return Constant(float(labels[0]))
         kind = HistGradientBoostingRegressor if shape.target == "value" else HistGradientBoostingClassifier
+        # Without early stopping, which would hold out random rows of the window.
         estimator = kind(**self.model_dump(), early_stopping=False, random_state=shape.seed)
         return Estimator(estimator.fit(rows, labels), shape.target)
 

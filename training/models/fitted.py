@@ -45,6 +45,8 @@ class Linear:
         """P(UP), or the value."""
         total = np.full(len(rows), self.bias)
         for column, weight in enumerate(self.weights):
+            # Column by column and not `rows @ weights`: BLAS sums one row in another order than many, and serving
+            # predicts one.
             total += rows[:, column] * weight
         return np.array([_sigmoid(x) for x in total.tolist()]) if self.logistic else total
 
@@ -107,6 +109,7 @@ class Trees:
             goes_left = narrow[line, self.feature[tree, node]] <= self.threshold[tree, node]
             node = np.where(goes_left, self.left[tree, node], self.right[tree, node])
         total = np.zeros(len(rows))
+        # Tree by tree: numpy's sum would add in another order for one row than for many.
         for leaf in self.value[tree, node].T:
             total += leaf
         return total / len(self.feature)
@@ -145,4 +148,5 @@ def _threads() -> "ThreadpoolController":
 
 
 def _sigmoid(x: float) -> float:
+    # Two forms, since `exp` of a large number overflows.
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

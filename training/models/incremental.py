@@ -33,7 +33,7 @@ class SeriesModel:
     The lags in a row (`in_1` is the newest) tell its position in the series. Values that they hold and the
     forecaster has not seen are learned first, on a copy when predicting: so the first row brings the history before
     it, and a model that is a few values behind the row forecasts the row's target, not the one after its own last
-    value. Lags that do not continue what was learned (a restated past) are skipped. Lags are used only where the
+    value. Lags are used only where the
     target is the value itself: otherwise labels and lags are different quantities.
     """
 
@@ -54,6 +54,7 @@ class SeriesModel:
             self.newest_first.appendleft(value)
 
     def _forecast(self, unseen: list[float]) -> float:
+        # On a copy: predicting never changes a model.
         forecaster = copy.deepcopy(self.forecaster) if unseen else self.forecaster
         for value in unseen:
             forecaster.learn(value)
@@ -70,6 +71,7 @@ class SeriesModel:
             overlap = min(len(known), len(lags) - missed)
             if lags[missed : missed + overlap] == known[:overlap]:
                 return lags[:missed][::-1]
+        # A restated past: lags that do not continue what was learned are skipped.
         return []
 
 

@@ -10,11 +10,11 @@ from features.arrays import FeatureRow
 DEFAULT_SERIES = "default"
 """The series of a row that names none."""
 
+# The numbers of a row that is learned add up to no more than this: beyond it, River's running variances overflow.
 LARGEST = 1e100
-"""The numbers of a row that is learned add up to no more than this: beyond it, River's running variances overflow."""
 
+# Series that one `PerSeries` follows: the memory for each is a few kilobytes, and never given back.
 MOST_SERIES = 10_000
-"""Series that one `PerSeries` follows: the memory for each is a few kilobytes, and never given back."""
 
 _CHECK_EVERY = 100  # values from one look whether the forecast is still finite to the next
 
@@ -179,5 +179,6 @@ def _finite(value: float | None) -> float | None:
 def _check_size(features: Mapping[str, float], target: float) -> None:
     """Raises ValueError at a row of numbers too large to square, or of none (NaN)."""
     size = abs(target) + sum(map(abs, features.values()))
+    # `not <=` instead of `>`: a NaN is refused, too.
     if not size <= LARGEST:
         raise ValueError(f"the row's numbers add up to {size:g}, beyond {LARGEST:g}")

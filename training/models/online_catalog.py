@@ -79,6 +79,7 @@ class _Tree(OnlineProcedure):
 
     def tree(self) -> Any:
         """One leaf. A regression tree's leaves predict the mean or a linear regression, whichever was better lately."""
+        # Here, as in all procedures: River takes seconds and 120 MB, which the check of a task file need not cost.
         from river import preprocessing, tree
         from river.tree.splitter import QOSplitter
 
@@ -132,11 +133,7 @@ class BaggingClassifier(BaggingRegressor):
 
 
 class KnnRegressor(OnlineProcedure):
-    """The mean of the nearest of the last rows, by the distance of scaled features; one that is missing is its mean.
-
-    The search is exact, over a window (LazySearch). River's default, SWINN, keeps a set in its class that all models
-    of a process share, and without a seed answers otherwise at each replay.
-    """
+    """The mean of the nearest of the last rows, by the distance of scaled features; one that is missing is its mean."""
 
     neighbours: int = Field(default=5, ge=1)
     window: int = Field(default=200, ge=1, le=10_000)
@@ -147,6 +144,8 @@ class KnnRegressor(OnlineProcedure):
 
         from training.models.river_ext import Scaler
 
+        # Exact, over a window. SWINN, River's default, keeps a set in its class that all models of a process share, and
+        # without a seed answers otherwise at each replay.
         return Scaler() | neighbors.KNNRegressor(self.neighbours, neighbors.LazySearch(self.window))
 
 

@@ -30,8 +30,8 @@ HOLD: Final = "HOLD"
 REJECT: Final = "REJECT"
 SUCCESSION, REFRESH, GUARD, LOST, STALE = "succession", "refresh", "guard", "champion_lost", "stale"
 
+# Evidence worth following; below it the mean loss orders the challengers, so that noise does not move the alias.
 _LEADS_BY_EVIDENCE = 2.0
-"""Evidence worth following; below it the mean loss orders the challengers, so that noise does not move the alias."""
 
 
 @dataclass(frozen=True)

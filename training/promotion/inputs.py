@@ -36,7 +36,7 @@ class GateInput(Struct, frozen=True, kw_only=True):
 
     Of the task and the data:
     `through`: the newest scored date; `age_days`: the age of the newest label. `contenders`: each with the hash of its
-    declaration. `identities`: what each name on the scoreboard stands for. `basis`: names what evidence depends on
+    declaration. `identities`: what each name on the scoreboard means. `basis`: names what evidence depends on
     besides rows and contenders.
 
     Of the versions:

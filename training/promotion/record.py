@@ -20,8 +20,8 @@ from training.promotion.gate import BOOTSTRAP, GUARD, REFRESH, REJECT, SUCCESSIO
 from training.promotion.inputs import GateInput
 from training.promotion.state import Probation, Tenure
 
+# Postgres gives a number back without an exponent, so from here on JSON takes it for an integer.
 _INTEGERS_FROM = 1e16
-"""Postgres gives a number back without an exponent, so from here on JSON takes it for an integer."""
 
 
 def decision(given: GateInput, verdict: Verdict) -> Decision:

@@ -17,8 +17,8 @@ from training.registry.base import JOB, RegisteredVersion, Timeouts, require_nam
 
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
+# Refusals that say nothing about the thing requested; the product must not take one for an absent thing.
 _UNAVAILABLE = (401, 403, 408, 429)
-"""Refusals that say nothing of what was asked for; the product must not take one for an absent thing."""
 _PROXIED = "mlflow-artifacts:"
 """The scheme of artifacts that the server itself hands out."""
 _MOST_VERSIONS = 1_000

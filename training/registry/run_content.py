@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 _BASELINE = "baseline_"
 _PNG_COMPRESSION = 1  # a third faster to write, hardly larger
+# Series whose metrics the run of a checkpoint shows: those with the most rows. A pushed task may have any number.
 _MOST_SERIES = 20
-"""Series whose metrics the run of a checkpoint shows: those with the most rows. A pushed task may have any number."""
+# Of a parameter's value: what every release of MLflow takes.
 _MOST_CHARACTERS = 500
-"""Of a parameter's value: what every release of MLflow takes."""
 
 
 @dataclass(frozen=True)

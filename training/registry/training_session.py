@@ -23,8 +23,8 @@ from training.registry.versions import Version
 if TYPE_CHECKING:
     from features.dataset import Dataset
 
+# Sessions between two times that the states of the walks are stored: with four batch models they are 300 kB.
 STORE_EVERY = 63
-"""Sessions between two times that the states of the walks are stored: with four batch models they are 300 kB."""
 
 
 @dataclass(eq=False)

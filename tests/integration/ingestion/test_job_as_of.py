@@ -104,12 +104,12 @@ def test_failures_are_counted_by_the_machines_day_whatever_dates_the_jobs_stand_
     ingest: Ingest, yahoo: YahooStandIn
 ) -> None:
     yahoo.fault = "429"
-    with pytest.raises(SourceUnreachableError, match="come back later"):
+    with pytest.raises(SourceUnreachableError, match="refuses more requests"):
         ingest(THEN)
     asked = len(yahoo.chart_requests)
 
     for day in (date(2024, 2, 1), THEN, TODAY):
-        with pytest.raises(SourceUnreachableError, match="is left alone until"):
+        with pytest.raises(SourceUnreachableError, match="gets none until"):
             ingest(day, hours=0.5)
 
     assert len(yahoo.chart_requests) == asked

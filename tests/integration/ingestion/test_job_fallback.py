@@ -105,7 +105,7 @@ def test_with_stored_data_and_a_fallback_the_stored_data_serve_on_and_are_called
     report = ingest(settings, spy, yahoo, BARS[: FRIDAY + 2])
 
     assert (report.outcome, report.series, report.fallback) == ("stale", "SPY", False)
-    assert report.sentence().startswith("STALE: Yahoo asked us to come back later (429).")
+    assert report.sentence().startswith("STALE: Yahoo refuses more requests for now (429).")
     assert active(engine, "spy") == ActiveSeries("SPY", "yahoo")
     assert stored_dates(engine, "GSPC") == set()
 

@@ -30,4 +30,4 @@ def test_of_many_faults_and_gaps_the_first_three_are_told() -> None:
     assert "(no date: a volume below zero; 2024-05-01: a volume below zero; 2024-05-02: a volume below zero; …)" in (
         sentence
     )
-    assert sentence.endswith("5 missing (2024-05-01, 2024-05-02, 2024-05-03, …): asked for again by later runs.")
+    assert sentence.endswith("5 missing (2024-05-01, 2024-05-02, 2024-05-03, …): requested again by later runs.")

@@ -145,7 +145,7 @@ def test_a_split_that_is_listed_but_not_applied_is_refused(yahoo: YahooStandIn, 
 @pytest.mark.parametrize(
     ("fault", "error", "said"),
     [
-        ("429", RateLimitedError, "come back later"),
+        ("429", RateLimitedError, "refuses more requests"),
         ("500", SourceUnreachableError, "500"),
         ("garbage", SourceUnreachableError, "cannot be used"),
         ("maintenance", SourceUnreachableError, "CURRENTLY DOWN"),

@@ -77,7 +77,7 @@ def test_an_answer_that_was_cut_off_in_the_past_is_no_answer_for_what_comes_afte
 def test_a_source_that_asked_to_be_left_alone_is_left_alone_for_an_hour() -> None:
     history = failed(FRIDAY_FINAL - 5 * HOUR, RateLimitedError("429."))
 
-    assert "left alone until 19:00 UTC" in reason_to_wait(history, FRIDAY_FINAL - 4.5 * HOUR)
+    assert "gets none until 19:00 UTC" in reason_to_wait(history, FRIDAY_FINAL - 4.5 * HOUR)
     assert reason_to_wait(history, FRIDAY_FINAL - 4 * HOUR) == ""
 
 
