@@ -21,12 +21,14 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], obj
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         mode = _PRIVATE if private else _PUBLIC
+        # With its permissions from the start: at no time can others read a secret.
         with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
             if callable(content):
                 content(file)
             else:
                 file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
+            # Before the rename: after a power cut the name could otherwise lead to an empty file.
             os.fsync(file.fileno())
         draft.replace(path)
     finally:

@@ -32,6 +32,7 @@ class StrictJSON(DefaultJSONProvider):
         """The value. Raises NotFiniteError for NaN, Infinity and what exceeds a float, ValueError for other faults."""
         try:
             return super().loads(s, parse_constant=_refuse, parse_float=_finite, **options)
+        # The parser is recursive: nesting without end is a fault of the sender, and no fault of the service.
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
 
@@ -40,7 +41,8 @@ class StrictRequest(Request):
     """A request whose JSON body is either read or refused with the reason, never silently None."""
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
-        """The body's value. `silent` is ignored: flask-openapi3 sets it, and would hide why a body was refused."""
+        """The body's value. `silent` is ignored."""
+        # flask-openapi3 sets `silent`, which would hide why a body was refused.
         return super().get_json(force=force, silent=False, cache=cache)
 
     def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:

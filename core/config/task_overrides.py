@@ -84,6 +84,7 @@ def append(
     """
     lock = sa.func.hashtextextended(sa.func.concat(sa.func.current_schema(), f"/configurations/{task}"), 0)
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
+    # Under the lock: two changes at once would take the same number.
     row = connection.execute(_newest_first(task, 1)).one_or_none()
     before = None if row is None else Configuration(**row._mapping)
     number = 0 if before is None else before.number

@@ -18,6 +18,7 @@ events = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("event_id", sa.Text, nullable=True, comment="the sender's idempotency key"),
     sa.Column("series_id", sa.Text, nullable=True),
+    # JSON and not JSONB, which keeps no order of keys.
     sa.Column("features", JSON, nullable=True, comment="as they were sent, keys in their order"),
     sa.Column("target", sa.Float, nullable=True),
     sa.Column(
@@ -25,6 +26,7 @@ events = sa.Table(
     ),
     instant("recorded_at", default_now=True),
     sa.CheckConstraint("kind IN ('row','predict','label','pause','resume')", name="kind"),
+    # Two, and partial: an id may hold the features in one event and the target in another, each of them once.
     sa.Index(
         "events_log_event_id_features_key",
         "log",

@@ -33,8 +33,7 @@ class SeriesModel:
     The lags in a row (`in_1` is the newest) tell its position in the series. Values that they hold and the
     forecaster has not seen are learned first, on a copy when predicting: so the first row brings the history before
     it, and a model that is a few values behind the row forecasts the row's target, not the one after its own last
-    value. Lags are used only where the
-    target is the value itself: otherwise labels and lags are different quantities.
+    value. Lags are used only where the target is the value itself: otherwise labels and lags are different quantities.
     """
 
     def __init__(self, forecaster: Forecaster, shape: Shape) -> None:

@@ -79,10 +79,7 @@ class HoltWintersParameters(Parameters):
 
 
 class SnarimaxParameters(Parameters):
-    """Seasonal ARIMA by an online regression (Scaler | LinearRegression) on lags and past errors.
-
-    River's own learning rate, 0.01, makes the weights of two dozen lags run away on a series that grows: ours is lower.
-    """
+    """Seasonal ARIMA by an online regression (Scaler | LinearRegression) on lags and past errors."""
 
     p: int = Field(default=1, ge=0)
     d: int = Field(default=0, ge=0, le=2)
@@ -91,6 +88,7 @@ class SnarimaxParameters(Parameters):
     sp: int = Field(default=0, ge=0)
     sd: int = Field(default=0, ge=0, le=2)
     sq: int = Field(default=0, ge=0)
+    # River's own rate, 0.01, makes the weights of two dozen lags run away on a series that grows: on airline to 1e12.
     learning_rate: float = Field(default=0.003, gt=0)
 
     @model_validator(mode="after")

@@ -151,6 +151,7 @@ def _complete(
     # After the version: a job that is killed before finds the open run by its key and goes on with it.
     tracker.finish(run_id)
     numbered = replace(candidate.version, version=number, run_id=run_id)
+    # Last: a version that MLflow has and Postgres has not is found by its tags, and completed.
     with at.writing() as connection:
         versions.record(connection, numbered)
     return numbered

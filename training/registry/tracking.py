@@ -40,6 +40,7 @@ class MlflowTracker:
         Raises:
             RegistryUnreachableError: MLflow does not answer.
         """
+        # First: it sets how long MLflow's client waits for a server that does not answer.
         pyfunc()
         from mlflow import MlflowClient
 
