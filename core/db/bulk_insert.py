@@ -21,6 +21,7 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -
         return connection.execute(insert(table).values(rows.to_dicts()).on_conflict_do_nothing()).rowcount
     columns = ", ".join(rows.columns)
     content = io.BytesIO(rows.write_csv(include_header=False).encode())
+    # COPY has no ON CONFLICT: the rows go into a table of this transaction first.
     connection.execute(sa.text(f"CREATE TEMPORARY TABLE incoming (LIKE {table.name}) ON COMMIT DROP"))
     driver = connection.connection.dbapi_connection
     assert isinstance(driver, PsycopgConnection), "core.db.engine connects by psycopg2"  # noqa: S101
@@ -31,5 +32,6 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -
             f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming ON CONFLICT DO NOTHING"  # noqa: S608
         )
     ).rowcount
+    # The end of the transaction is too late: the caller may insert into another table in it.
     connection.execute(sa.text("DROP TABLE incoming"))
     return added

@@ -80,6 +80,7 @@ class Stream:
                 return NothingAvailable(open_for)
             number = overdue[0] if overdue else position + 1
             if number > series.total:
+                # Observations may have come within the second for which the series is cached.
                 series = self._series(connection, name, reload=True)
             if number > series.total:
                 return NothingAvailable(leases.seconds_to_next(connection, name))
@@ -164,6 +165,7 @@ def _locked_position(connection: sa.Connection, name: str) -> int:
     locked = sa.select(streams.c.position).where(streams.c.series == name).with_for_update()
     position: int | None = connection.execute(locked).scalar_one_or_none()
     if position is None:
+        # Another request may add the row first: the select below then waits for it.
         connection.execute(insert(streams).values(series=name, position=0).on_conflict_do_nothing())
         return int(connection.execute(locked).scalar_one())
     return position

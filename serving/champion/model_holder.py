@@ -135,7 +135,7 @@ class ChampionLearner:
     def _learns(self, version: Version) -> bool:
         """Whether the version is of a contender that learns row by row, as it is declared now."""
         name = version.contender
-        # A contender that is declared otherwise since then has another learner, on which this version says nothing.
+        # A contender that is declared otherwise since then has another learner, which this version does not mean.
         is_declared = name in self.task.contenders and self.task.contender_hash(name) == version.contender_hash
         return is_declared and learns(self.task, name)
 

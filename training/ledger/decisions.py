@@ -85,7 +85,10 @@ def newest_judged(engine: sa.Engine, task: str, series: str, before: int | None 
         before: only decisions of a smaller id.
     """
     statement = _select().where(
-        decisions.c.task == task, decisions.c.series == series, decisions.c.evidence.has_key("carried")
+        # Those of a person, and of pushed tasks, have no gate state.
+        decisions.c.task == task,
+        decisions.c.series == series,
+        decisions.c.evidence.has_key("carried"),
     )
     return _first(engine, statement if before is None else statement.where(decisions.c.id < before))
 

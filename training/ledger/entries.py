@@ -107,6 +107,7 @@ def release(connection: sa.Connection, task: str, alias: str, *, who: str, why: 
     state = _alias_states(connection, task).get(alias)
     if state is None or not state.pinned:
         return False
+    # A confirmed move to where it is: the newest row, without a person's decision, ends the pin.
     move = new_move(task, alias, state.version, state.version, who=who, why=why)
     write(connection, "confirmed", move, at)
     return True
@@ -130,6 +131,7 @@ def mover(engine: sa.Engine, task: str, alias: str, version: int) -> str | None:
     statement = (
         sa.select(columns.who)
         .where(columns.task == task, columns.alias == alias, columns.to_version == version)
+        # An intent counts: the alias may have moved, and its confirmation is still to come.
         .where(columns.phase != "abandoned")
         .order_by(columns.id.desc())
         .limit(1)
@@ -187,6 +189,7 @@ def _alias_states(connection: sa.Connection, task: str, *more: sa.ColumnElement[
         .order_by(ledger.c.alias, ledger.c.id.desc())
     )
     return {
+        # A move by hand in MLflow pins as well: the gate must not undo what a person did.
         row.alias: AliasState(row.to_version, row.phase == "external" or bool(row.is_forced), row.at)
         for row in connection.execute(statement)
     }

@@ -42,6 +42,7 @@ def roll_back(
         request = PromotionRequest(task, CHAMPION, to or 0, who, why, ROLLED_BACK)
         is_lost = CHAMPION not in aliases.aliases
         if is_lost:
+            # First: without the registered model MLflow has none of the versions to go back to.
             restore.restore_registered_model(at, task)
         if to is None:
             held = ledger.tenures(engine, task, CHAMPION)
