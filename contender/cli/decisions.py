@@ -65,10 +65,11 @@ def replay(
     ] = None,
     of_replay: ReplayName = "",
 ) -> None:
-    """Make a decision again from what is stored.
+    """Make a decision again from what is stored, and compare the two. Exit code 43 when they differ.
 
-    Exit code 43 when decision.json is not the same to the byte, or report.html where this release drew it; of a report
-    of an earlier release the numbers are compared.
+    decision.json must be the same to the byte, and report.html too.
+
+    Of a report that an earlier release drew, the numbers are compared.
     """
     from training.reports import reproduce
 

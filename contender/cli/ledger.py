@@ -72,7 +72,9 @@ def add_to(app: typer.Typer) -> None:
 
 def history(
     task: TaskName,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="The newest so many moves.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=10_000, help="How many moves to show, of the newest.")
+    ] = 20,
     replay: ReplayName = "",
 ) -> None:
     """Show every move of a task's aliases, the newest last: who moved what, when and why."""

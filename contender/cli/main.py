@@ -19,6 +19,7 @@ from contender.console.progress import ProgressReporter
 from contender.local import runner, services, state
 from contender.local.pipeline import jobs, load_tasks, report_failures, run_all, run_task
 from core.config.settings import Settings
+from core.config.task_files import display_path
 from core.config.tasks import Task
 from core.db.engine import migrate, open_engine
 from core.errors import ConfigurationError
@@ -93,7 +94,9 @@ def status() -> None:
             console.print("Nothing runs. Start with `make up`.")
             raise typer.Exit(NOT_RUNNING)
         table = Table("service", "state", "where", box=None, pad_edge=False)
-        rows = [("PostgreSQL", f"data in {settings.home}/postgres", _database_answers(stack.database_url))]
+        rows = [
+            ("PostgreSQL", f"data in {display_path(settings.home / 'postgres')}", _database_answers(stack.database_url))
+        ]
         rows += [
             (service.label, stack.urls.get(service.name, ""), stack.runs(service.name)) for service in services.ALL
         ]

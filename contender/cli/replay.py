@@ -28,9 +28,11 @@ def replay(
     task: Annotated[str, typer.Argument(help="Name of a file in the tasks folder, without .yaml.")] = "",
     first: Annotated[str, typer.Option("--from", help="The date of the first session, such as 2005-01-03.")] = "",
     days: Annotated[
-        int, typer.Option("--days", min=1, help="How many sessions; of a monthly series, months.")
+        int, typer.Option("--days", min=1, help="How many sessions to run; of a monthly series, months.")
     ] = _SESSIONS,
-    replay_id: Annotated[str, typer.Option("--id", help="Names the replay; else the date of its first session.")] = "",
+    replay_id: Annotated[
+        str, typer.Option("--id", help="The replay's id; without it, the date of its first session.")
+    ] = "",
     champion: Annotated[str, typer.Option("--champion", help="The contender that is champion to begin with.")] = "",
     remove: Annotated[
         str, typer.Option("--remove", metavar="NAME", help="Remove a replay instead, such as spy-replay-20050103.")

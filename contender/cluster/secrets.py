@@ -101,7 +101,9 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def secrets(
         namespace: Annotated[str, typer.Option("--namespace", help="The namespace of the cluster.")] = "contender",
-        only: Annotated[str | None, typer.Option("--only", help="The name of one Secret; all, without it.")] = None,
+        only: Annotated[
+            str | None, typer.Option("--only", help="The name of the one Secret to print; without it, all.")
+        ] = None,
     ) -> None:
         """Print the Secrets of a cluster, made at the first call: contender secrets | kubectl apply -f -"""
         console, notes = Console(), Console(stderr=True)

@@ -17,6 +17,7 @@ from contender.local.preflight import check, only_one
 from contender.local.services import API, MLFLOW, STOP_SECONDS, RunningServices
 from contender.servers.processes import Process
 from core.config.settings import Settings
+from core.config.task_files import display_path
 from core.config.tasks import Task
 from core.db.engine import migrate, open_engine
 from core.errors import ContenderError
@@ -169,7 +170,7 @@ def _start(
         with open_engine(settings.database_url, schema=settings.schema_name) as engine:
             migrate(engine, schema=settings.schema_name)
         admin_token = ensure_admin_token(settings)
-        done(f"data in {settings.home.name}/postgres")
+        done(f"data in {display_path(settings.home / 'postgres')}")
     # The jobs take seconds to import, during which this process would only wait for MLflow.
     imports = threading.Thread(target=jobs, name="imports", daemon=True)
     with progress.step(MLFLOW.label) as done:

@@ -70,7 +70,7 @@ class Body(BaseModel):
 class LimitQuery(BaseModel):
     """How many rows are listed."""
 
-    limit: int = Field(default=100, ge=1, le=1_000, description="The newest so many.")
+    limit: int = Field(default=100, ge=1, le=1_000, description="How many to list, of the newest.")
 
 
 def json_response(body: BaseModel, status: int = 200) -> Response:

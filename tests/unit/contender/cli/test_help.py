@@ -1,0 +1,47 @@
+"""The help of every command, and the page at `/`, explain themselves to somebody who has not read the code."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from contender.cli.main import app
+from core.config.task_files import display_path
+from tests.support.paths import REPOSITORY
+
+PRIVATE_WORDS = re.compile(
+    r"\b(crown\w*|nights?|said|told|nobody|anew|whoever|stands|unfit|guardian|twin|reign|asked)\b", re.IGNORECASE
+)
+
+
+def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        for part, below in command.commands.items():
+            yield from commands(below, f"{name} {part}")
+
+
+COMMANDS = dict(commands(typer.main.get_command(app), "contender"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_and_its_options_say_what_they_do_in_plain_words(name: str) -> None:
+    command = COMMANDS[name]
+    helps = [command.help, *(getattr(option, "help", "-") for option in command.params)]
+
+    assert all(helps), name
+    assert not [text for text in helps if PRIVATE_WORDS.search(text or "")]
+
+
+def test_the_page_at_the_root_is_in_plain_words() -> None:
+    assert not PRIVATE_WORDS.findall((REPOSITORY / "serving" / "pages" / "index.html").read_text())
+
+
+def test_a_folder_is_shown_as_it_would_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert display_path(tmp_path / "home" / "postgres") == "home/postgres"
+    assert display_path(tmp_path.parent / "home" / "postgres") == str(tmp_path.parent / "home" / "postgres")
