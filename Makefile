@@ -25,7 +25,7 @@ up: .venv/run  ## the whole loop, then the API: make up ARGS="--detach" returns 
 down: .venv/run  ## stop what `make up` started
 	@$(BIN)/contender down
 
-status: .venv/run  ## what runs, where, and who the champions are
+status: .venv/run  ## what runs, where, and the champions
 	@$(BIN)/contender status
 
 # One process more than processors, for tests wait for servers. Files stay whole: their fixtures are made once.
@@ -34,7 +34,7 @@ PYTEST := $(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --d
 test: .venv/dev  ## every test that pip alone can provide for, examples in docstrings too: make test ARGS="-k gate"
 	$(PYTEST) $(ARGS)
 
-test-fast: .venv/dev  ## those that need neither MLflow nor services in processes of their own, in a minute and a half
+test-fast: .venv/dev  ## the tests that start neither MLflow nor service processes: about a minute and a half
 	$(PYTEST) -m "not slow" $(ARGS)
 
 check: .venv/dev  ## ruff and mypy (strict)
@@ -42,7 +42,7 @@ check: .venv/dev  ## ruff and mypy (strict)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: .venv/dev  ## let ruff format and mend what it can
+format: .venv/dev  ## let ruff format the code and correct what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -55,7 +55,7 @@ bench: .venv/dev  ## measure: the loop, the API, the time from alias to answer, 
 bench-gate: .venv/dev  ## how often the gate errs, how soon it sees: make bench-gate ARGS="--replicas 5000"
 	$(BIN)/python bench/gate.py $(ARGS)
 
-postman: .venv/run  ## write the Postman collection anew from the services' OpenAPI documents
+postman: .venv/run  ## write the Postman collection from the services' OpenAPI documents
 	$(BIN)/python -m postman
 
 newman: .venv/run  ## send the Postman collection to services of its own, twice, and check every answer (needs Node.js)
@@ -71,7 +71,7 @@ cluster-up:  ## a k3d cluster of two nodes, with the services' ports on this mac
 cluster-down:  ## delete the k3d cluster, with all that is on it
 	k3d cluster delete $(K3D)
 
-apply: .venv/run image  ## put the system onto the cluster of kubectl: make apply OVERLAY=minikube
+apply: .venv/run image  ## install the system on the cluster of kubectl, or upgrade it: make apply OVERLAY=minikube
 	@case $(OVERLAY) in \
 	  k3d) k3d image import $(IMAGE) -c $(K3D) ;; \
 	  minikube) minikube image load $(IMAGE) ;; \
@@ -94,7 +94,7 @@ manifests-test: .venv/dev  ## render every overlay and component; schemas of Kub
 vagrant-test: .venv/dev  ## the Vagrantfile, shellcheck, and the provisioning in a Debian of its own (needs root and Debian)
 	$(BIN)/python -m pytest tests/e2e/vagrant $(ARGS)
 
-lock: .venv/dev  ## write requirements.txt and requirements-dev.txt anew from the .in files
+lock: .venv/dev  ## write requirements.txt and requirements-dev.txt from the .in files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements.txt requirements.in requirements-dev.in -o requirements-dev.txt
 

@@ -14,6 +14,7 @@ from core.config.task_files import load_pushed, load_task
 from core.db import access_tables, event_tables
 from core.db.pipeline_tables import metadata
 from features.transforms import TRANSFORMS
+from serving.pushed.metric_report import _GAUGES
 from tests.support.paths import REPOSITORY
 from training.models.catalog import PROCEDURES, make
 from training.models.online_catalog import ONLINE
@@ -112,3 +113,13 @@ def test_the_operation_page_lists_every_table() -> None:
 
     for name in metadata.tables:
         assert f"| `{name}` |" in page, name
+
+
+def test_the_operation_page_lists_every_metric() -> None:
+    section = (REPOSITORY / "docs" / "operation.md").read_text().split("## Metrics")[1].split("\n## ")[0]
+    sources = (REPOSITORY / "serving" / name for name in ("runtime/prometheus.py", "pushed/metric_report.py"))
+    defined = {name for source in sources for name in re.findall(r'"([a-z]+(?:_[a-z]+)+)",\s+"[A-Z]', source.read_text())}
+
+    assert {"http_requests", "model_version_served", "ml_model_rows_learned"} <= defined
+    assert not [name for name in defined if not re.search(rf"`{name}(_total)?`", section)]
+    assert all(f"_{name}`" in section for name in _GAUGES)
