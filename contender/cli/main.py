@@ -1,5 +1,6 @@
 """Contender: incremental and batch models compete on one stream of data; the best by evidence is served."""
 
+from importlib.metadata import version
 from typing import Annotated
 
 import sqlalchemy as sa
@@ -38,6 +39,21 @@ doctor.add_to(app)
 
 TaskName = Annotated[str, typer.Argument(help="Name of a file in the tasks folder, without .yaml.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="An ISO date or instant to take as now.")]
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"contender {version('contender')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    show_version: Annotated[  # eager: it needs no command
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Take the options that belong to no single command."""
 
 
 @app.command()

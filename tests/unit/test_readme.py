@@ -118,7 +118,9 @@ def test_the_operation_page_lists_every_table() -> None:
 def test_the_operation_page_lists_every_metric() -> None:
     section = (REPOSITORY / "docs" / "operation.md").read_text().split("## Metrics")[1].split("\n## ")[0]
     sources = (REPOSITORY / "serving" / name for name in ("runtime/prometheus.py", "pushed/metric_report.py"))
-    defined = {name for source in sources for name in re.findall(r'"([a-z]+(?:_[a-z]+)+)",\s+"[A-Z]', source.read_text())}
+    defined = {
+        name for source in sources for name in re.findall(r'"([a-z]+(?:_[a-z]+)+)",\s+"[A-Z]', source.read_text())
+    }
 
     assert {"http_requests", "model_version_served", "ml_model_rows_learned"} <= defined
     assert not [name for name in defined if not re.search(rf"`{name}(_total)?`", section)]

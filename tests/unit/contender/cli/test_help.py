@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from contender.cli.main import app
 from core.config.task_files import display_path
@@ -35,6 +37,12 @@ def test_a_command_and_its_options_say_what_they_do_in_plain_words(name: str) ->
     assert len(COMMANDS) > 15
     assert all(helps), name
     assert not [text for text in helps if PRIVATE_WORDS.search(text or "")]
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+
+    assert (result.exit_code, result.output) == (0, f"contender {version('contender')}\n")
 
 
 def test_the_page_at_the_root_is_in_plain_words() -> None:
