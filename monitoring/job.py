@@ -40,15 +40,15 @@ class MonitorReport:
 
     def _score(self) -> str:
         if self.served.loss is None:
-            return f"none of its answers has come true (n=0 of at least {ENOUGH})"
+            return f"none of its predictions has a label yet (n=0 of at least {ENOUGH})"
         return (
-            f"{self.metric} of its answers {self.served.loss:.4f}, of the baseline {self.served.baseline_loss:.4f} "
+            f"{self.metric} of its predictions {self.served.loss:.4f}, of the baseline {self.served.baseline_loss:.4f} "
             f"(n={self.served.n} of at least {ENOUGH})"
         )
 
 
 def run(settings: Settings, task: Task, clock: Clock) -> MonitorReport:
-    """Looks at one task; warns of what a person should see to."""
+    """Look at one task, and log a warning of what needs attention."""
     now = clock.now()
     with open_engine(settings.require_database_url(), schema=settings.schema_name) as engine:
         active = observations.active(engine, task.name)
@@ -67,12 +67,12 @@ REMEDIES = {
     "no_data": "Nothing is stored of this task's series: see the last run of its ingestion.",
     "no_champion": "There is no champion: see `contender history TASK` for the reason.",
     "stale": "The newest value is older than the task's stale_after_days: see the last run of its ingestion.",
-    "worse_than_baseline": "What was served lost more than the baseline: see `contender history TASK`.",
+    "worse_than_baseline": "The served predictions lost more than the baseline's: see `contender history TASK`.",
 }
 
 
 def state(task: Task, age_days: int | None, champion: int | None, score: ServedAnswer) -> str:
-    """The first thing that a person should see to; `insufficient` while too few answers have come true to say."""
+    """The most serious finding; `insufficient` while too few predictions have labels."""
     if age_days is None:
         return "no_data"
     if champion is None:

@@ -60,7 +60,7 @@ _KINDS: dict[type[ContenderError], Kind] = {
     TooManyRowsError: Kind(413, "too_large", "Too large"),
     QuarantinedError: Kind(422, "quarantined", "The row is not learned"),
     EventConflictError: Kind(409, "conflict", "The id was used before"),
-    StaleNumberError: Kind(409, "stale_number", "Somebody came before"),
+    StaleNumberError: Kind(409, "stale_number", "The number is not the newest"),
     DeclarationError: Kind(422, "invalid_declaration", "The declaration cannot be used"),
     NotPushedError: Kind(409, "not_pushed", "The task's rows are not pushed"),
     ReleasedError: Kind(409, "released", "The row was released before"),

@@ -48,7 +48,7 @@ def hold(engine: sa.Engine, name: str, *, wait_seconds: float = 0.0) -> Iterator
     deadline = time.monotonic() + wait_seconds
     while (token := _take(engine, name, holder)) is None:
         if time.monotonic() >= deadline:
-            raise BusyError(f"Another process is at work on {name!r}.", "Wait until it is done, then run this again.")
+            raise BusyError(f"Another process holds the lease {name!r}.", "Wait until it is done, then run this again.")
         time.sleep(0.1)
     lease = Lease(name, holder, token)
     done = threading.Event()

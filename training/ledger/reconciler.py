@@ -90,7 +90,7 @@ def execute(at: JobContext, moves: Sequence[Move]) -> None:
         # Read back, for a person may have moved it in the same moment; confirmed would then be a lie.
         if (registry.aliases(move.task) or {}).get(move.alias) != move.to_version:
             raise BusyError(
-                f"The alias {move.alias!r} of {move.task!r} was moved by somebody else at the same moment.",
+                f"The alias {move.alias!r} of {move.task!r} was moved by another client at the same moment.",
                 "Run the job again: it looks where the alias is and continues from there.",
             )
         _write(at, "confirmed", move)

@@ -46,7 +46,7 @@ def look(stage: Stage, index: int, later: int = 0) -> job.MonitorReport:
 
 def test_before_any_data_it_says_so(stage: Stage) -> None:
     assert look(stage, 1).sentence() == (
-        "no_data: no data; no champion; none of its answers has come true (n=0 of at least 60)"
+        "no_data: no data; no champion; none of its predictions has a label yet (n=0 of at least 60)"
     )
 
 
@@ -60,7 +60,7 @@ def test_without_a_champion_and_with_old_data_it_says_what_a_person_should_see_t
     assert "data up to 2001-12-01, 61 days old; version 1 is champion" in found.sentence()
 
 
-def test_answers_are_held_against_what_came_true_and_against_the_baseline(stage: Stage) -> None:
+def test_served_predictions_are_compared_with_the_labels_and_with_the_baseline(stage: Stage) -> None:
     stage.task = stage.task.model_copy(update={"stale_after_days": 1000})
     values = wave(job.ENOUGH + 14)
     stage.put(values)
@@ -81,7 +81,7 @@ def test_answers_are_held_against_what_came_true_and_against_the_baseline(stage:
     assert enough.served.loss == pytest.approx(1.0)
     naive = [abs(values[index] - values[index - 1]) for index in range(14, last + 1)]
     assert enough.served.baseline_loss == pytest.approx(sum(naive) / len(naive))
-    assert "mae of its answers 1.0000, of the baseline" in enough.sentence()
+    assert "mae of its predictions 1.0000, of the baseline" in enough.sentence()
 
 
 def test_answers_that_lose_more_than_the_baseline_are_told_as_such(stage: Stage) -> None:
