@@ -171,7 +171,7 @@ def requests_and_rows() -> dict[str, list[str]]:
 WAYS = {"moves": moves, "requests": requests_and_rows}
 
 
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+def until(holds: Callable[[], bool], seconds: float = 300) -> None:
     """Waits until something holds."""
     end = time.monotonic() + seconds
     while not holds():
