@@ -217,8 +217,8 @@ def test_a_loss_is_shown_with_the_way_back_and_a_rollback_takes_it(stage: Stage,
     reported = contender("history", name)[1]
     assert f"{number['ridge']} ridge → none" in reported
     assert "external, pinned: the alias was taken away in MLflow" in reported
-    assert "champion_lost: the alias `champion` stands nowhere in MLflow." in reported
-    assert f'The way back: contender rollback {name} --why "…"' in " ".join(reported.split())
+    assert "champion_lost: MLflow has no alias `champion`." in reported
+    assert f'To restore it: contender rollback {name} --why "…"' in " ".join(reported.split())
 
     assert contender("rollback", name, "--why", "it was deleted")[0] == 0
     assert stage.aliases()[CHAMPION] == number["ridge"]

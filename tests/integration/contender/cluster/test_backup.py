@@ -155,8 +155,8 @@ def test_a_backup_that_is_not_there_is_reported_with_those_that_are(installation
 
 def test_while_one_is_at_work_another_is_tried_again_later(installation: Settings) -> None:
     backup.take(installation, NIGHT)
-    script = "import sys; from pathlib import Path; from contender.cluster.backup import _alone\n"
-    script += "with _alone(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    script = "import sys; from pathlib import Path; from contender.cluster.backup import _only_one\n"
+    script += "with _only_one(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     words = [sys.executable, "-c", script, str(backup.folder_of(installation))]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
@@ -165,7 +165,7 @@ def test_while_one_is_at_work_another_is_tried_again_later(installation: Setting
             backup.take(installation, nights_later(1))
 
     engine = restore._superuser(installation, sa.make_url(installation.database_url))
-    with restore._alone(engine), pytest.raises(BusyError):
+    with restore._only_one(engine), pytest.raises(BusyError):
         restore.restore_backup(installation, NIGHT)
     engine.dispose()
     assert len(backup.taken(installation)) == 1

@@ -254,7 +254,7 @@ def test_two_processes_do_not_walk_one_replay(stage: Stage) -> None:
 
     with (
         sessions.open_runner(stage.settings.schema_name, place),
-        pytest.raises(BusyError, match="at work on 'replay'"),
+        pytest.raises(BusyError, match="holds the lease 'replay'"),
         sessions.open_runner(stage.settings.schema_name, place, wait_seconds=0),
     ):
         pass
