@@ -58,7 +58,7 @@ def walk(task: Task, name: str, dataset: "Dataset", state: WalkState | None) -> 
     """Takes one contender over the rows after its state, and through all labels known by now.
 
     Raises:
-        DataRefusedError: the dataset cannot be walked.
+        DataRefusedError: the dataset cannot be used.
         ConfigurationError: the contender cannot be made.
 
     """

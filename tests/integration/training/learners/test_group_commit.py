@@ -138,7 +138,7 @@ def test_a_committer_that_is_closed_while_rows_come_answers_all_of_them(replica:
 def test_zeros_of_either_sign_leave_writer_and_reader_alike(
     engine: sa.Engine, replica: Callable[[], GroupCommitter]
 ) -> None:
-    (draft,) = read_rows(b'{"features": {"in_1": -0.0}, "target": -0.0}', "train").drafts
+    (draft,) = read_rows(b'{"features": {"in_1": -0.0}, "target": -0.0}', "train").events
     committer = replica()
 
     assert committer.submit([]) == []

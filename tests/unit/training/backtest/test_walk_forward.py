@@ -245,7 +245,7 @@ def test_a_dataset_out_of_order_or_with_values_that_are_not_finite_is_refused(
     tables = [table.reverse(), table.with_columns(pl.lit(np.inf).alias("range")), pl.concat([table, table.tail(1)])]
 
     for wrong in tables:
-        with pytest.raises(DataRefusedError, match="cannot be walked"):
+        with pytest.raises(DataRefusedError, match="cannot be used"):
             walk(stage.task, stage.name, replace(stage.dataset, table=wrong), None)
 
 
