@@ -17,8 +17,8 @@ from training.ledger.entries import CHAMPION
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Stage:
-    return Stage(settings_with_mlflow, engine)
+def stage(settings_with_registry: Settings, engine: sa.Engine) -> Stage:
+    return Stage(settings_with_registry, engine)
 
 
 def crown(stage: Stage, version: int, at: datetime) -> None:

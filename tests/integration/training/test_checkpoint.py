@@ -12,8 +12,8 @@ from training.learners import checkpoints
 
 
 @pytest.fixture
-def world(settings_with_mlflow: Settings, engine: sa.Engine) -> PushedWorld:
-    return PushedWorld(settings_with_mlflow, engine)
+def world(settings_with_registry: Settings, engine: sa.Engine) -> PushedWorld:
+    return PushedWorld(settings_with_registry, engine)
 
 
 def send(world: PushedWorld, count: int = 7) -> None:

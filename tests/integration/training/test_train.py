@@ -46,9 +46,9 @@ STEPS: dict[str, tuple[Any, str, int]] = {
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Stage:
+def stage(settings_with_registry: Settings, engine: sa.Engine) -> Stage:
     """Nothing is scored on it, so no pictures are drawn, which would take most of the time."""
-    return Stage(settings_with_mlflow, engine, a_task(scored_from=1000))
+    return Stage(settings_with_registry, engine, a_task(scored_from=1000))
 
 
 def another(stage: Stage) -> Stage:

@@ -15,8 +15,8 @@ from tests.support.training.promotions import decided, off_by, with_champion
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Stage:
-    return declared(settings_with_mlflow, engine, tmp_path / "tasks")
+def stage(settings_with_registry: Settings, engine: sa.Engine, tmp_path: Path) -> Stage:
+    return declared(settings_with_registry, engine, tmp_path / "tasks")
 
 
 def test_a_decision_is_shown_in_words_that_fit_a_terminal(stage: Stage, contender: Terminal) -> None:
@@ -73,9 +73,9 @@ def test_what_a_person_decided_is_shown_and_there_is_nothing_to_compute_again(
 
 
 def test_a_pushed_tasks_decision_is_shown_too(
-    settings_with_mlflow: Settings, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    settings_with_registry: Settings, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = PushedWorld(settings_with_mlflow, engine)
+    world = PushedWorld(settings_with_registry, engine)
     contender = Terminal(world.settings, monkeypatch)
     world.version(10)
     with engine.connect() as connection:

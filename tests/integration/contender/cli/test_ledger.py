@@ -18,8 +18,8 @@ from training.ledger.entries import CHALLENGER, CHAMPION
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Stage:
-    return declared(settings_with_mlflow, engine, tmp_path / "tasks")
+def stage(settings_with_registry: Settings, engine: sa.Engine, tmp_path: Path) -> Stage:
+    return declared(settings_with_registry, engine, tmp_path / "tasks")
 
 
 def rows(reported: str) -> list[list[str]]:
@@ -246,9 +246,9 @@ def test_a_move_that_died_half_way_is_shown_as_such_and_not_as_one_of_others(
 
 
 def test_a_pushed_task_has_the_same_commands(
-    settings_with_mlflow: Settings, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    settings_with_registry: Settings, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = PushedWorld(settings_with_mlflow, engine)
+    world = PushedWorld(settings_with_registry, engine)
     contender, name = Terminal(world.settings, monkeypatch), world.task.name
     first, _ = world.version(10)
     second, _ = world.version(10)

@@ -14,8 +14,8 @@ from training.ledger.entries import CHAMPION
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Stage:
-    return declared(settings_with_mlflow, engine, tmp_path / "tasks")
+def stage(settings_with_registry: Settings, engine: sa.Engine, tmp_path: Path) -> Stage:
+    return declared(settings_with_registry, engine, tmp_path / "tasks")
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ MOVED = month(FIRST + BEFORE)
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Iterator[Stage]:
-    stage = Stage(settings_with_mlflow, engine)
+def stage(settings_with_registry: Settings, engine: sa.Engine) -> Iterator[Stage]:
+    stage = Stage(settings_with_registry, engine)
     stage.put(wave(MONTHS))
     yield stage
     with engine.begin() as connection:

@@ -25,9 +25,9 @@ FIRST, MONTHS, NIGHTS = 16, 24, 2
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Iterator[Stage]:
+def stage(settings_with_registry: Settings, engine: sa.Engine, tmp_path: Path) -> Iterator[Stage]:
     """A task with a file and a series; its replays' schemas are dropped in the end."""
-    stage = declared(settings_with_mlflow, engine, tmp_path / "tasks")
+    stage = declared(settings_with_registry, engine, tmp_path / "tasks")
     stage.put(wave(MONTHS))
     yield stage
     with engine.begin() as connection:

@@ -19,8 +19,8 @@ from training.registry.factory import open_registry
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Iterator[Stage]:
-    with four_years(settings_with_mlflow, engine) as stage:
+def stage(settings_with_registry: Settings, engine: sa.Engine) -> Iterator[Stage]:
+    with four_years(settings_with_registry, engine) as stage:
         yield stage
 
 
@@ -95,8 +95,8 @@ def test_a_first_session_without_enough_history_says_to_begin_later(stage: Stage
     setup.prepare(stage.settings, stage.task, month(3), 2, "a")
 
 
-def test_a_task_that_was_never_ingested_says_how(settings_with_mlflow: Settings, engine: sa.Engine) -> None:
-    stage = Stage(settings_with_mlflow, engine)
+def test_a_task_that_was_never_ingested_says_how(settings_with_registry: Settings, engine: sa.Engine) -> None:
+    stage = Stage(settings_with_registry, engine)
 
     with pytest.raises(NotFoundError, match="Nothing is stored") as refused:
         run(stage, 2)

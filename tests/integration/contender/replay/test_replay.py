@@ -27,8 +27,8 @@ from training.registry.factory import open_registry
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Iterator[Stage]:
-    with four_years(settings_with_mlflow, engine) as stage:
+def stage(settings_with_registry: Settings, engine: sa.Engine) -> Iterator[Stage]:
+    with four_years(settings_with_registry, engine) as stage:
         yield stage
 
 
@@ -125,9 +125,9 @@ def test_what_a_session_decided_that_was_cut_off_does_not_say_who_holds_the_alia
 
 
 def test_a_replay_predicts_what_the_nightly_jobs_have_predicted(
-    settings_with_mlflow: Settings, engine: sa.Engine
+    settings_with_registry: Settings, engine: sa.Engine
 ) -> None:
-    lived = Stage(settings_with_mlflow, engine, a_task(scored_from=1000))  # so no pictures are drawn night by night
+    lived = Stage(settings_with_registry, engine, a_task(scored_from=1000))  # so no pictures are drawn night by night
     values = wave(FIRST + 12)
     lived.put(values[: FIRST + 1])
     for value in values[FIRST + 1 :]:

@@ -25,9 +25,9 @@ FIRST, MONTHS, NIGHTS = 16, 24, 3
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Iterator[Stage]:
+def stage(settings_with_registry: Settings, engine: sa.Engine, tmp_path: Path) -> Iterator[Stage]:
     """A task with a replay, `a`."""
-    stage = declared(settings_with_mlflow, engine, tmp_path / "tasks")
+    stage = declared(settings_with_registry, engine, tmp_path / "tasks")
     stage.put(wave(MONTHS))
     walk(stage, "a")
     yield stage

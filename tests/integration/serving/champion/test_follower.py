@@ -26,8 +26,8 @@ from training.models.base import serialize
 
 
 @pytest.fixture
-def world(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> World:
-    return make_world(settings_with_mlflow, engine, tmp_path / "tasks")
+def world(settings_with_registry: Settings, engine: sa.Engine, tmp_path: Path) -> World:
+    return make_world(settings_with_registry, engine, tmp_path / "tasks")
 
 
 def test_before_there_is_a_champion_the_api_is_ready_and_says_what_to_run(world: World) -> None:

@@ -31,13 +31,13 @@ HEAD = MONTHS - 3
 
 
 @pytest.fixture
-def world(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Any) -> World:
+def world(settings_with_registry: Settings, engine: sa.Engine, tmp_path: Any) -> World:
     """A trained task, whose champion is `linear`."""
     task = a_task(scored_from=1000)
     folder = tmp_path / "tasks"
     folder.mkdir()
     (folder / f"{task.name}.yaml").write_text(yaml.safe_dump(task.model_dump(mode="json")))
-    settings = settings_with_mlflow.model_copy(update={"tasks": folder, "alias_poll_seconds": 0.2})
+    settings = settings_with_registry.model_copy(update={"tasks": folder, "alias_poll_seconds": 0.2})
     stage = Stage(settings, engine, task)
     stage.put(VALUES[:MONTHS])
     made = World(stage, settings, stage.train().versions)

@@ -17,8 +17,8 @@ from training.registry.factory import open_registry
 
 
 @pytest.fixture
-def at(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Iterator[Managed]:
-    with managed(settings_with_mlflow, engine, tmp_path / "tasks") as at:
+def at(settings_with_registry: Settings, engine: sa.Engine, tmp_path: Path) -> Iterator[Managed]:
+    with managed(settings_with_registry, engine, tmp_path / "tasks") as at:
         yield at
 
 

@@ -16,8 +16,8 @@ from tests.support.serving.world import make_world
 
 
 @pytest.fixture
-def app(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Iterator[OpenAPI]:
-    world = make_world(settings_with_mlflow, engine, tmp_path / "tasks")
+def app(settings_with_registry: Settings, engine: sa.Engine, tmp_path: Path) -> Iterator[OpenAPI]:
+    world = make_world(settings_with_registry, engine, tmp_path / "tasks")
     world.crown(world.versions[0])
     app = create_app(world.settings)
     yield app

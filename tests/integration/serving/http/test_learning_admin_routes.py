@@ -171,9 +171,9 @@ def test_a_learner_that_was_loaded_again_leaves_neither_a_thread_nor_a_connectio
 
 
 def test_a_reload_loads_and_checks_a_champion_that_has_not_changed(
-    settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path
+    settings_with_registry: Settings, engine: sa.Engine, tmp_path: Path
 ) -> None:
-    with managed(settings_with_mlflow, engine, tmp_path / "tasks") as at:
+    with managed(settings_with_registry, engine, tmp_path / "tasks") as at:
         version = at.world.versions[0]
         at.world.crown(version)
         wait_for(lambda: at.api.version(at.world.path) == version.version)

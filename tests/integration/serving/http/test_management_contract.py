@@ -19,9 +19,9 @@ ROWS = [ROW, {**ROW, "id": "half"}, {**ROW, "id": "half"}]
 
 
 @pytest.fixture
-def at(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> Iterator[Managed]:
+def at(settings_with_registry: Settings, engine: sa.Engine, tmp_path: Path) -> Iterator[Managed]:
     """Versions of a stored task, rows learned by `live`, and rows of `phishing` in quarantine: neither 0 nor 1."""
-    with managed(settings_with_mlflow, engine, tmp_path / "tasks", "phishing") as at:
+    with managed(settings_with_registry, engine, tmp_path / "tasks", "phishing") as at:
         at.learn(5)
         assert at.api.client.post("/train?task=phishing", json=ROWS).status_code == 207
         yield at

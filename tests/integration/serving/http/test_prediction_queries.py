@@ -12,8 +12,8 @@ from tests.support.serving.world import Api, World, make_world, open_api
 
 
 @pytest.fixture
-def world(settings_with_mlflow: Settings, engine: sa.Engine, tmp_path: Path) -> World:
-    world = make_world(settings_with_mlflow, engine, tmp_path / "tasks")
+def world(settings_with_registry: Settings, engine: sa.Engine, tmp_path: Path) -> World:
+    world = make_world(settings_with_registry, engine, tmp_path / "tasks")
     world.crown(world.versions[0])
     return world
 

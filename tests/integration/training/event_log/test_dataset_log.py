@@ -35,9 +35,9 @@ LEARNING = ("naive", "linear")
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Stage:
+def stage(settings_with_registry: Settings, engine: sa.Engine) -> Stage:
     """Nothing is scored on it, so no pictures are drawn, which would take most of the time."""
-    return Stage(settings_with_mlflow, engine, a_task(scored_from=1000))
+    return Stage(settings_with_registry, engine, a_task(scored_from=1000))
 
 
 def dataset(stage: Stage) -> Dataset:

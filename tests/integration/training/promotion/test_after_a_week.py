@@ -15,8 +15,8 @@ GOOD = 13
 
 
 @pytest.fixture
-def stages(settings_with_mlflow: Settings, engine: sa.Engine) -> tuple[Stage, Stage]:
-    return tuple(with_champion(Stage(settings_with_mlflow, engine, a_task())) for _ in range(2))  # type: ignore[return-value]
+def stages(settings_with_registry: Settings, engine: sa.Engine) -> tuple[Stage, Stage]:
+    return tuple(with_champion(Stage(settings_with_registry, engine, a_task())) for _ in range(2))  # type: ignore[return-value]
 
 
 def live(stage: Stage, begin: int, end: int, *, every: int) -> None:

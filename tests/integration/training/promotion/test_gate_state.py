@@ -22,8 +22,8 @@ from training.ledger.rollback import roll_back
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Stage:
-    return Stage(settings_with_mlflow, engine)
+def stage(settings_with_registry: Settings, engine: sa.Engine) -> Stage:
+    return Stage(settings_with_registry, engine)
 
 
 def rows(stage: Stage) -> dict[str, int]:

@@ -11,8 +11,8 @@ from training.ledger.entries import CHALLENGER, CHAMPION
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Stage:
-    return Stage(settings_with_mlflow, engine)
+def stage(settings_with_registry: Settings, engine: sa.Engine) -> Stage:
+    return Stage(settings_with_registry, engine)
 
 
 def test_a_newer_version_whose_holdout_refit_does_worse_than_the_one_that_serves_is_rejected_once(stage: Stage) -> None:

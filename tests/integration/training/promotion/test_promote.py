@@ -18,8 +18,8 @@ from training.registry.flavor import folder_digest, unpack
 
 
 @pytest.fixture
-def stage(settings_with_mlflow: Settings, engine: sa.Engine) -> Stage:
-    return Stage(settings_with_mlflow, engine)
+def stage(settings_with_registry: Settings, engine: sa.Engine) -> Stage:
+    return Stage(settings_with_registry, engine)
 
 
 def test_the_best_backtest_has_champion_first_and_the_next_challenges(stage: Stage) -> None:
