@@ -290,7 +290,10 @@ def decisions(home: Home, schema: str) -> dict[str, dict[str, str]]:
 def dump(home: Home, into: Path) -> None:
     """Both databases, as SQL."""
     for name in DATABASES:
-        postgres(home, "pg_dump", name, "--no-owner", "--no-privileges", "-f", str(into / f"{name}.sql"))
+        file = into / f"{name}.sql"
+        postgres(home, "pg_dump", name, "--no-owner", "--no-privileges", "-f", str(file))
+        # MLflow tags its runs with the program's path, which is of no use elsewhere.
+        file.write_text(file.read_text().replace(str(home.checkout), "/checkout"))
 
 
 def postgres(home: Home, program: str, database: str, *options: str) -> str:
