@@ -136,13 +136,14 @@ class Worker:
 def moves() -> dict[str, list[str]]:
     """A price bar through the four jobs into a worker that serves already; then an alias that is moved by hand."""
     worker = Worker()
+    before = worker.get("/predictionForTomorrow")["as_of"]
     by_jobs: set[str] = set()
 
     def bar() -> None:
         for job in JOBS:
             run(Path.cwd(), dict(os.environ), "-m", job, "--task", "spy", "--as-of", NEW)
             by_jobs.update(json.loads(Path(os.environ["VISITED_OUT"]).read_text()))
-        until(lambda: worker.get("/predictionForTomorrow")["as_of"] == NEW)
+        until(lambda: worker.get("/predictionForTomorrow")["as_of"] != before)
 
     def move() -> None:
         served = worker.get("/predictionForTomorrow")["model_version"]
